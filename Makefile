@@ -1,0 +1,85 @@
+# Sluice: one Makefile. `make help` lists what can be asked for; everything built lands in build/ (O=).
+#
+#   make            the hypervisor, the guests and the host's tools
+#   make run        the main job in an emulator          (BACKEND=qemu|bochs|kvm)
+#   make check      all tests of CI                      make check-all  and the long ones
+#   make compare    the experiment's table               make bench      instruction counts
+#
+# V=1 shows commands; DEBUG=1 builds with lock-order assertions.
+
+O       ?= build
+V       ?= 0
+DEBUG   ?= 0
+Q       := $(if $(filter 1,$V),,@)
+PYTHON  := /usr/bin/python3
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+MAKEFLAGS += --no-print-directory -r
+
+quiet = $(if $(filter 1,$V),,@printf '  %-7s %s\n' '$1' '$2';)
+
+CC      := gcc
+WARNINGS := -Wall -Wextra -Wundef -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+	-Wwrite-strings -Wold-style-definition -Werror
+
+# ---- The hypervisor -------------------------------------------------------------------------------
+
+FLOORS  := lib tmem manifest arch/x86 kernel/core kernel/vm kernel/block kernel/virtio \
+	arch/x86/guest arch/x86/vmx arch/x86/svm kernel
+HV_SRC  := $(foreach f,$(FLOORS),$(wildcard $f/*.c $f/*.S))
+# Files that only compute offsets for assembly.
+HV_SRC  := $(filter-out %/asm_offsets.c,$(HV_SRC))
+HV_OBJ  := $(HV_SRC:%=$O/hv/%.o)
+
+NEWLIB_HV    = $(shell tools/newlib.sh hypervisor)
+HV_CFLAGS    = -std=gnu11 -O2 -g -ffreestanding -mno-red-zone -mgeneral-regs-only -fno-pic -fno-pie \
+	-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -mcmodel=kernel \
+	-fno-strict-aliasing -fno-omit-frame-pointer -fno-common -ffunction-sections -fdata-sections \
+	-fno-tree-loop-distribute-patterns \
+	$(WARNINGS) -I. -Iinclude -I$O/gen -isystem $(NEWLIB_HV_DIR)/include \
+	$(if $(filter 1,$(DEBUG)),-DSLUICE_DEBUG)
+HV_ASFLAGS   = $(HV_CFLAGS) -D__ASSEMBLY__
+
+# Resolved once, only when the hypervisor is built.
+NEWLIB_HV_DIR = $(eval NEWLIB_HV_DIR := $(NEWLIB_HV))$(NEWLIB_HV_DIR)
+
+OFFSETS := $O/gen/asm_offsets.h
+
+$O/hv/%.c.o: %.c $(OFFSETS)
+	$(call quiet,CC,$<)mkdir -p $(@D) && $(CC) $(HV_CFLAGS) -MMD -MP -c $< -o $@
+
+$O/hv/%.S.o: %.S $(OFFSETS)
+	$(call quiet,AS,$<)mkdir -p $(@D) && $(CC) $(HV_ASFLAGS) -MMD -MP -c $< -o $@
+
+# Offsets of struct fields for assembly, from the structs themselves: every asm_offsets.c holds lines
+# OFFSET(NAME, type, field), compiled to assembly and picked out.
+OFFSETS_SRC := $(wildcard arch/x86/asm_offsets.c arch/x86/*/asm_offsets.c)
+$(OFFSETS): $(OFFSETS_SRC)
+	$(call quiet,GEN,$@)mkdir -p $(@D) && { echo '/* Generated from asm_offsets.c. */'; \
+	for f in $(OFFSETS_SRC); do \
+		$(CC) $(HV_CFLAGS) -MMD -MP -MT $@ -MF $O/gen/$$(echo $$f | tr / _).d -S $$f -o - || exit 1; \
+	done | sed -n 's/^.*@@\([A-Z0-9_]*\) \$$*\(-*[0-9]*\)@@.*$$/#define \1 \2/p'; } >$@
+-include $(wildcard $O/gen/*.d)
+
+SYMBOLS_PY := tools/symbols.py
+$O/sluice.elf: $(HV_OBJ) linker.ld $(SYMBOLS_PY)
+	$(call quiet,LD,$@)tools/link.sh $@ linker.ld $(NEWLIB_HV_DIR)/libc.a $(HV_OBJ)
+
+HV := $O/sluice.elf
+-include $(HV_OBJ:.o=.d)
+
+.PHONY: all clean help hypervisor
+hypervisor: $(HV)
+all: hypervisor
+
+# ---- The other houses bring their own rules ---------------------------------------------------------
+
+include $(wildcard guest-shim/build.mk boot/build.mk tools/build.mk tests/build.mk tests/*/build.mk)
+
+help:
+	@sed -n 's/^#   make/  make/p' Makefile
+
+clean:
+	rm -rf $O

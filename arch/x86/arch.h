@@ -1,0 +1,173 @@
+/*
+ * What the processor floor offers to everything above it. The core includes this header and no other of
+ * arch/x86/. All functions run with host interrupts off unless they say otherwise.
+ */
+#ifndef ARCH_ARCH_H
+#define ARCH_ARCH_H
+
+#include "lib/types.h"
+
+#define MAX_CPUS 64
+
+/* ---- This processor ------------------------------------------------------------------------ */
+
+/* Why a CPU should return to its dispatch loop: set by its own interrupt handlers. */
+#define CPU_EVENT_TIMER BIT(0) /* the LAPIC timer reached its deadline */
+#define CPU_EVENT_KICK  BIT(1) /* another CPU wants attention */
+#define CPU_EVENT_UART  BIT(2) /* the UART can take bytes, or has one */
+#define CPU_EVENT_NMI   BIT(3)
+
+/*
+ * The per-CPU block at GS base. Written by its own CPU only, with interrupts off.
+ * Entry code relies on the offsets of @self and @index (arch/x86/asm_offsets.c).
+ */
+struct cpu {
+	struct cpu *self;
+	u32 index;    /* 0..cpu_count-1, 0 is the boot processor */
+	u32 apic_id;
+	u32 events;   /* CPU_EVENT_* not yet taken */
+	u32 reserved;
+	void *core;   /* struct percpu of the core */
+	void *vendor; /* state of VMX or SVM for this CPU */
+	void *arch;   /* GDT, TSS, stacks: private to arch/x86/ */
+};
+
+static inline struct cpu *this_cpu(void)
+{
+	struct cpu *cpu;
+
+	__asm__("mov %%gs:0, %0" : "=r"(cpu));
+	return cpu;
+}
+
+struct cpu *arch_cpu(unsigned index);
+unsigned arch_cpu_count(void);
+
+/* Makes CPU @index leave guest mode or its idle state soon, with CPU_EVENT_KICK set. Any context. */
+void arch_kick(unsigned index);
+
+/* Waits for the next interrupt (sti; hlt; cli); returns at once if events are pending. */
+void arch_idle(void);
+
+/* The one place where interrupts arrive, from the IDT and from both vendors' exits: notes the event in
+ * this CPU's block and acknowledges the LAPIC. */
+void arch_interrupt(u8 vector);
+
+/* ---- Time ---------------------------------------------------------------------------------- */
+
+static inline u64 arch_tsc(void)
+{
+	u32 lo, hi;
+
+	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+	return (u64)hi << 32 | lo;
+}
+
+/* TSC ticks per second, measured at boot. */
+u64 arch_tsc_hz(void);
+
+/* Arms this CPU's timer for the TSC value @deadline (a past one fires at once); ~0 disarms it. */
+void arch_timer_arm(u64 deadline);
+
+/* ---- Memory -------------------------------------------------------------------------------- */
+
+/* Every frame of RAM is mapped here, read-write and never executable. */
+#define DIRECT_MAP 0xffff800000000000UL
+
+static inline void *hpa_to_ptr(hpa_t a)
+{
+	return (void *)(a.raw + DIRECT_MAP);
+}
+static inline hpa_t ptr_to_hpa(const void *p)
+{
+	return (hpa_t){(u64)p - DIRECT_MAP};
+}
+static inline void *mfn_to_ptr(mfn_t n)
+{
+	return hpa_to_ptr(mfn_to_hpa(n));
+}
+static inline mfn_t ptr_to_mfn(const void *p)
+{
+	return hpa_to_mfn(ptr_to_hpa(p));
+}
+
+/* Whole 4 KiB pages, both page-aligned; may use vector registers and keep the guest's values. */
+void arch_copy_page(void *to, const void *from);
+void arch_clear_page(void *page);
+
+/* The guest's x87 and SSE state: 512 bytes, 16-byte aligned (FXSAVE format). */
+#define FPU_STATE_SIZE 512
+void arch_fpu_save(void *state);
+void arch_fpu_load(const void *state);
+void arch_fpu_reset(void *state);
+
+/* ---- What GRUB handed over ------------------------------------------------------------------- */
+
+#define BOOT_RANGES_MAX  128
+#define BOOT_MODULES_MAX 64
+
+struct boot_range {
+	hpa_t start;
+	u64 bytes;
+};
+
+struct boot_module {
+	const char *name;      /* first word of its multiboot string */
+	const char *arguments; /* the rest, "" if none */
+	hpa_t start;
+	u64 bytes;
+};
+
+struct boot_info {
+	const char *command_line;
+	struct boot_range ram[BOOT_RANGES_MAX]; /* all usable RAM, page-aligned, ascending, disjoint */
+	unsigned ram_count;
+	/* Parts of it in use: image, early page tables, modules; page-aligned, ascending, disjoint.
+	 * Final once arch_early_seal() was called. */
+	struct boot_range used[BOOT_RANGES_MAX];
+	unsigned used_count;
+	struct boot_module modules[BOOT_MODULES_MAX];
+	unsigned module_count;
+	u64 entry_tsc; /* TSC at the multiboot entry */
+};
+
+/* Valid from the first line of kernel_main() on; lives forever. */
+const struct boot_info *boot_info(void);
+
+/* Zeroed memory for tables that exist before frames do; NULL if no RAM is left. Never freed; appears in
+ * boot_info()->used. Refused (NULL) after arch_early_seal(). */
+void *arch_early_alloc(u64 bytes, u64 align);
+void arch_early_seal(void);
+
+/* ---- The boot order, as kernel_main() calls it --------------------------------------------------- */
+
+/* Exceptions, UART and the boot CPU's own block. Must come first. */
+void arch_start_boot_cpu(void);
+/* ACPI tables, LAPIC (x2APIC where there is one), timer and TSC frequency. Returns 0, or a negative
+ * errno after logging what is missing. */
+int __must_check arch_start_machine(void);
+/* Starts every processor that ACPI lists. Each calls cpu_main() of arch/x86/port.h on its own stack.
+ * Returns the number running. A CPU that does not answer is logged and left out. */
+unsigned arch_start_other_cpus(void);
+
+/* ---- Serial port ---------------------------------------------------------------------------------- */
+
+/* Writes at most one transmit FIFO of bytes if it is empty; returns the bytes taken. Never waits. */
+unsigned uart_write(const char *bytes, unsigned count);
+/* Asks for CPU_EVENT_UART on the boot CPU once the FIFO is empty again. */
+void uart_want_interrupt(bool wanted);
+/* Writes all bytes, waiting for the port: only for BUG, early boot and shutdown. */
+void uart_write_wait(const char *bytes, unsigned count);
+/* A received byte, or -1. */
+int uart_read(void);
+
+/* ---- The end ------------------------------------------------------------------------------------ */
+
+/* Stops all processors but this one (for BUG and for shutdown). */
+void arch_stop_other_cpus(void);
+__attribute__((noreturn)) void arch_halt(void);
+__attribute__((noreturn)) void arch_reboot(void);
+/* ACPI S5 where the FADT allows, then the emulators' own ports, then arch_halt(). */
+__attribute__((noreturn)) void arch_power_off(void);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * The fixed places of the PC that a guest sees. RAM starts at 0; the hole from PLATFORM_HOLE_START to
+ * 4 GiB holds devices; RAM beyond the hole continues at 4 GiB.
+ */
+#ifndef ABI_PLATFORM_H
+#define ABI_PLATFORM_H
+
+#define PLATFORM_HOLE_START 0xc0000000u
+#define PLATFORM_HOLE_END   0x100000000ull
+
+/* virtio-mmio version 2 windows, one after the other; an empty slot reads device id 0. Device n raises
+ * GSI PLATFORM_VIRTIO_GSI + n, edge-triggered. Disks stand in the order of the manifest, from slot 0. */
+#define PLATFORM_VIRTIO_BASE   0xd0000000u
+#define PLATFORM_VIRTIO_STRIDE 0x1000u
+#define PLATFORM_VIRTIO_SLOTS  16u
+#define PLATFORM_VIRTIO_GSI    5u
+
+#define PLATFORM_IOAPIC_BASE 0xfec00000u
+#define PLATFORM_IOAPIC_PINS 24u
+#define PLATFORM_LAPIC_BASE  0xfee00000u
+
+#define PLATFORM_UART_PORT 0x3f8u
+#define PLATFORM_UART_GSI  4u
+
+/* Sleep control register of the reduced ACPI hardware: a write of SLP_EN powers the guest off. */
+#define PLATFORM_SLEEP_PORT 0x600u
+#define PLATFORM_RESET_PORT 0x64u
+
+#endif

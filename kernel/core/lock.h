@@ -1,0 +1,36 @@
+/*
+ * Spinlocks with a rank. Interrupts are always off in the hypervisor, so a lock needs no interrupt
+ * state. Debug builds (SLUICE_DEBUG) assert that a CPU takes locks in ascending rank only.
+ */
+#ifndef CORE_LOCK_H
+#define CORE_LOCK_H
+
+#include "lib/types.h"
+
+/* The order: a CPU that holds a lock may take only those further down. */
+enum lock_rank {
+	LOCK_NONE,
+	LOCK_VM,       /* one VM's devices and life */
+	LOCK_MEMORY,   /* one VM's gfn table and nested tables */
+	LOCK_SCHED,    /* one CPU's run queue */
+	LOCK_TMEM_CLIENT,
+	LOCK_TMEM_ARENA,
+	LOCK_LIMBO,
+	LOCK_FRAMES,
+	LOCK_LOG,
+};
+
+struct spinlock {
+	u32 ticket; /* next in the low half, serving in the high */
+	u8 rank;
+};
+
+#define SPINLOCK(r) ((struct spinlock){.rank = (r)})
+
+void spin_lock_init(struct spinlock *lock, enum lock_rank rank);
+void spin_lock(struct spinlock *lock);
+void spin_unlock(struct spinlock *lock);
+/* Whether this CPU holds no lock at all: where reclaim may run, and the head of the dispatch loop. */
+bool lock_none_held(void);
+
+#endif

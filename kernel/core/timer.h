@@ -1,0 +1,39 @@
+/*
+ * Timers of one CPU: a deadline in TSC ticks and a kind that tells the dispatch loop what to do. No
+ * callbacks: timer_pop() hands out what expired, and the top floor calls its owner. A timer is armed,
+ * cancelled and popped on the CPU it was armed on; cancelling from elsewhere goes through its lock.
+ */
+#ifndef CORE_TIMER_H
+#define CORE_TIMER_H
+
+#include "kernel/core/lock.h"
+#include "lib/types.h"
+
+enum timer_kind { TIMER_SLICE, TIMER_LAPIC, TIMER_DISK };
+
+struct timer {
+	u64 deadline;         /* TSC */
+	struct timer *next;   /* ascending deadlines */
+	enum timer_kind kind;
+	u32 cpu;              /* whose queue it is in; valid while armed */
+	bool armed;
+};
+
+struct timer_queue {
+	struct spinlock lock; /* rank LOCK_FRAMES: nothing is taken under it */
+	struct timer *first;
+};
+
+void timer_queue_init(struct timer_queue *queue);
+/* Arms on this CPU; re-arms if it was armed already. */
+void timer_arm(struct timer *timer, u64 deadline);
+void timer_cancel(struct timer *timer);
+/* An expired timer of this CPU, disarmed; NULL if there is none. */
+struct timer *timer_pop(u64 now);
+/* The next deadline of this CPU, ~0 if none. */
+u64 timer_next(void);
+
+u64 ticks_from_us(u64 us);
+u64 us_from_ticks(u64 ticks);
+
+#endif

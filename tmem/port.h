@@ -1,0 +1,41 @@
+/*
+ * What the tmem engine needs of whoever hosts it: the hypervisor (kernel/vm/tmem_port.c) or a test
+ * (tests/unit/). The host defines these functions.
+ */
+#ifndef TMEM_PORT_H
+#define TMEM_PORT_H
+
+#include "lib/types.h"
+
+#define TMEM_PORT_BLOCK 9 /* order of a 2 MiB block */
+
+/*
+ * 2^order page-aligned pages (order 0 or TMEM_PORT_BLOCK; a block is 2 MiB aligned) for pages and for
+ * metadata, contents undefined; NULL when memory that tmem may use is exhausted (never reclaims). Each page of a
+ * block may be given back on its own with order 0. Called with the arena lock held.
+ */
+void *tmem_port_alloc(unsigned order);
+void tmem_port_free(void *pages, unsigned order);
+
+/* Whether one more persistent page keeps every guest's entitlement (DESIGN: sum of minima + persistent
+ * pages + reserve fits in RAM), given that @persistent_pages are held now. */
+bool tmem_port_persistent_ok(u64 persistent_pages);
+
+/* Copies one page; both aligned. */
+void tmem_port_copy(void *to, const void *from);
+
+/* A lock word: zero is unlocked. Rank 0 = client, 1 = arena. */
+struct tmem_lock {
+	u32 word;
+	u32 rank;
+};
+void tmem_port_lock(struct tmem_lock *lock);
+void tmem_port_unlock(struct tmem_lock *lock);
+
+/* A random word for hash keys; need not be fast. */
+u64 tmem_port_random(void);
+
+/* Reports what the audit found. */
+void tmem_port_complain(const char *format, ...) __printf_like(1, 2);
+
+#endif
