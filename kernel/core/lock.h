@@ -12,17 +12,19 @@ enum lock_rank {
 	LOCK_NONE,
 	LOCK_VM,       /* one VM's devices and life */
 	LOCK_MEMORY,   /* one VM's gfn table and nested tables */
-	LOCK_SCHED,    /* one CPU's run queue */
 	LOCK_TMEM_CLIENT,
 	LOCK_TMEM_ARENA,
 	LOCK_LIMBO,
 	LOCK_FRAMES,
+	LOCK_SCHED,    /* one CPU's run queue */
+	LOCK_TIMER,    /* one CPU's timers */
 	LOCK_LOG,
 };
 
 struct spinlock {
-	u32 ticket; /* next in the low half, serving in the high */
-	u8 rank;
+	u16 next;    /* ticket for the next CPU that comes */
+	u16 serving; /* ticket that holds the lock */
+	u8 rank;     /* enum lock_rank */
 };
 
 #define SPINLOCK(r) ((struct spinlock){.rank = (r)})
@@ -30,7 +32,8 @@ struct spinlock {
 void spin_lock_init(struct spinlock *lock, enum lock_rank rank);
 void spin_lock(struct spinlock *lock);
 void spin_unlock(struct spinlock *lock);
-/* Whether this CPU holds no lock at all: where reclaim may run, and the head of the dispatch loop. */
+/* Whether this CPU holds no lock at all: where reclaim may run, and the head of the dispatch loop.
+ * Known in debug builds; others answer true. */
 bool lock_none_held(void);
 
 #endif

@@ -20,8 +20,9 @@ struct timer {
 };
 
 struct timer_queue {
-	struct spinlock lock; /* rank LOCK_FRAMES: nothing is taken under it */
+	struct spinlock lock;
 	struct timer *first;
+	u64 hardware; /* what the CPU's timer is armed for; ~0 if nothing. Its own CPU only */
 };
 
 void timer_queue_init(struct timer_queue *queue);
@@ -30,8 +31,8 @@ void timer_arm(struct timer *timer, u64 deadline);
 void timer_cancel(struct timer *timer);
 /* An expired timer of this CPU, disarmed; NULL if there is none. */
 struct timer *timer_pop(u64 now);
-/* The next deadline of this CPU, ~0 if none. */
-u64 timer_next(void);
+/* Arms the hardware for the next deadline again: after CPU_EVENT_TIMER, once nothing more pops. */
+void timer_fired(void);
 
 u64 ticks_from_us(u64 us);
 u64 us_from_ticks(u64 ticks);
