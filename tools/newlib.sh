@@ -14,7 +14,7 @@ cache=${SLUICE_CACHE:-$HOME/.cache/sluice}
 
 common="-O2 -mno-red-zone -fno-pic -fno-pie -fno-stack-protector -fcf-protection=none -ffunction-sections -fdata-sections"
 case $flavour in
-hypervisor) flags="$common -ffreestanding -mgeneral-regs-only" keep=-k ;;
+hypervisor) flags="$common -ffreestanding -mcmodel=kernel -mgeneral-regs-only" keep=-k ;;
 guest) flags=$common keep= ;;
 *)
 	echo "newlib.sh: unknown flavour '$flavour' (hypervisor, guest)" >&2
