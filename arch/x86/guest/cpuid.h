@@ -6,6 +6,7 @@
 #ifndef GUEST_CPUID_H
 #define GUEST_CPUID_H
 
+#include "arch/x86/processor.h"
 #include "kernel/vm/vcpu.h"
 
 /* Reads the host's leaves; after arch_start_machine() and the choice of the vendor. Boot CPU only.
@@ -15,9 +16,6 @@ void cpuid_init(u32 hypercall_instruction);
 void cpuid_emulate(struct vcpu *vcpu);
 
 /* What MSR and control-register emulation ask of the same table. */
-struct cpuid_result {
-	u32 eax, ebx, ecx, edx;
-};
 struct cpuid_result cpuid_of(const struct vcpu *vcpu, u32 leaf, u32 subleaf);
 
 #endif

@@ -5,6 +5,7 @@
 #ifndef GUEST_MSR_H
 #define GUEST_MSR_H
 
+#include "arch/x86/processor.h"
 #include "kernel/vm/vcpu.h"
 
 enum msr_class {
@@ -31,25 +32,9 @@ enum msr_class msr_class_of(u32 msr);
 enum outcome msr_read(struct vcpu *vcpu, u32 msr, u64 *value);
 enum outcome msr_write(struct vcpu *vcpu, u32 msr, u64 value);
 
-#define MSR_TSC            0x10u
-#define MSR_APIC_BASE      0x1bu
 #define MSR_BIOS_SIGN_ID   0x8bu
-#define MSR_SYSENTER_CS    0x174u
-#define MSR_SYSENTER_ESP   0x175u
-#define MSR_SYSENTER_EIP   0x176u
 #define MSR_MISC_ENABLE    0x1a0u
-#define MSR_PAT            0x277u
-#define MSR_TSC_DEADLINE   0x6e0u
 #define MSR_X2APIC_FIRST   0x800u
 #define MSR_X2APIC_LAST    0x8ffu
-#define MSR_EFER           0xc0000080u
-#define MSR_STAR           0xc0000081u
-#define MSR_LSTAR          0xc0000082u
-#define MSR_CSTAR          0xc0000083u
-#define MSR_FMASK          0xc0000084u
-#define MSR_FS_BASE        0xc0000100u
-#define MSR_GS_BASE        0xc0000101u
-#define MSR_KERNEL_GS_BASE 0xc0000102u
-#define MSR_TSC_AUX        0xc0000103u
 
 #endif
