@@ -1,30 +1,30 @@
 /*
- * The boot manifest: a strict subset of TOML, parsed into plain structs (docs/manifest.md). Pure logic:
- * the same C is the host's checker. All errors are reported at once, each with its line.
+ * The boot manifest: a strict subset of TOML, parsed into plain structs (docs/manifest.md). Pure
+ * logic: the same C is the host's checker. All errors are reported at once, each with its line.
  */
 #ifndef MANIFEST_MANIFEST_H
 #define MANIFEST_MANIFEST_H
 
 #include "lib/types.h"
 
-#define MANIFEST_GUESTS_MAX 64
-#define MANIFEST_DISKS_MAX  8
-#define MANIFEST_NAME_MAX   32  /* with the terminating zero */
+#define MANIFEST_GUESTS_MAX  64
+#define MANIFEST_DISKS_MAX   8
+#define MANIFEST_NAME_MAX    32 /* with the terminating zero */
 #define MANIFEST_CMDLINE_MAX 256
 
 enum manifest_when_done { WHEN_DONE_POWER_OFF, WHEN_DONE_HALT, WHEN_DONE_REBOOT };
 
 struct machine_config {
-	u64 reserve;        /* bytes; 0 = max(RAM/64, 2 MiB a CPU) */
-	int log_level;      /* enum log_level */
-	bool console_uart;  /* console = "uart" or "ring" */
-	u8 when_done;       /* enum manifest_when_done: all guests have stopped */
-	u8 on_bug;          /* WHEN_DONE_HALT or WHEN_DONE_REBOOT */
+	u64 reserve;       /* bytes; 0 = max(RAM/64, 2 MiB a CPU) */
+	int log_level;     /* enum log_level */
+	bool console_uart; /* console = "uart" or "ring" */
+	u8 when_done;      /* enum manifest_when_done: all guests have stopped */
+	u8 on_bug;         /* WHEN_DONE_HALT or WHEN_DONE_REBOOT */
 };
 
 struct tmem_machine_config {
 	bool enabled;
-	u64 pool_max;       /* bytes; 0 = all memory that nobody else uses */
+	u64 pool_max; /* bytes; 0 = all memory that nobody else uses */
 };
 
 struct disk_config {
@@ -40,18 +40,18 @@ struct guest_config {
 	char kernel[MANIFEST_NAME_MAX];
 	char initrd[MANIFEST_NAME_MAX]; /* "" if none */
 	char cmdline[MANIFEST_CMDLINE_MAX];
-	u64 memory_min, memory_max;     /* bytes, multiples of 4 KiB; min defaults to max */
+	u64 memory_min, memory_max; /* bytes, multiples of 4 KiB; min defaults to max */
 	u32 vcpus;
-	u64 cpus;                       /* bit n: may run on CPU n; 0 = any */
-	u32 weight;                     /* CPU share, 1..1000 */
-	u32 tmem_share;                 /* weight in the pool, 1..1000 */
-	bool tmem;                      /* false: tmem hypercalls answer -ENOSYS */
-	u64 preswap_max;                /* bytes; ~0 = the whole pool */
-	u32 time_limit;                 /* seconds of CPU time until it is stopped; 0 = none */
+	u64 cpus;        /* bit n: may run on CPU n; 0 = any */
+	u32 weight;      /* CPU share, 1..1000 */
+	u32 tmem_share;  /* weight in the pool, 1..1000 */
+	bool tmem;       /* false: tmem hypercalls answer -ENOSYS */
+	u64 preswap_max; /* bytes; ~0 = the whole pool */
+	u32 time_limit;  /* seconds of CPU time until it is stopped; 0 = none */
 	struct disk_config disks[MANIFEST_DISKS_MAX];
 	unsigned disk_count;
-	unsigned line;                  /* of its [[guest]] */
-	bool bad;                       /* has errors of its own: do not start it */
+	unsigned line; /* of its [[guest]] */
+	bool bad;      /* has errors of its own: do not start it */
 };
 
 struct manifest {
@@ -65,9 +65,9 @@ struct manifest {
 typedef void (*manifest_report)(void *argument, unsigned line, const char *message);
 
 /*
- * Parses @length bytes of @text into @manifest (wholly overwritten, defaults filled in). Returns the
- * number of errors. Errors inside one [[guest]] mark that guest bad; the others stay usable. Errors
- * elsewhere are fatal for the caller: *@fatal says so.
+ * Parses @length bytes of @text into @manifest (wholly overwritten, defaults filled in). Returns
+ * the number of errors. Errors inside one [[guest]] mark that guest bad; the others stay usable.
+ * Errors elsewhere are fatal for the caller: *@fatal says so.
  */
 unsigned manifest_parse(const char *text, u64 length, struct manifest *manifest, bool *fatal,
 	manifest_report report, void *argument);

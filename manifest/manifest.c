@@ -1,0 +1,424 @@
+/*
+ * Walks the items of a manifest, fills in the structs by the schema, and checks what no single key
+ * can tell: missing keys, duplicates, a minimum above its maximum. Its state is one small struct on
+ * the caller's stack; messages go out one by one, in the order in which they are found.
+ */
+#include "manifest/manifest.h"
+
+#include "manifest/convert.h"
+#include "manifest/message.h"
+#include "manifest/schema.h"
+#include "manifest/toml.h"
+
+#include <string.h>
+
+/* The table that lines belong to at the moment. */
+struct open_table {
+	const struct table *table; /* NULL: unknown or broken, its keys are read over */
+	void *record;
+	unsigned line;
+	unsigned key_lines[TABLE_KEYS_MAX]; /* 0 = key not seen */
+	bool key_good[TABLE_KEYS_MAX];      /* its value was valid */
+};
+
+struct parser {
+	struct toml toml;
+	struct manifest *manifest;
+	manifest_report report;
+	void *argument;
+	unsigned errors;
+	bool fatal;
+
+	unsigned table_lines[TABLE_COUNT]; /* of [machine] and [tmem]; 0 = not seen */
+	/* The [[guest]] that errors are charged to, and its own keys while its disks are open. */
+	struct guest_config *guest;   /* NULL outside guests, and beyond the maximum */
+	struct toml_slice guest_name; /* with its quotation marks; empty if it has none */
+	unsigned guests_seen;         /* also those beyond the maximum */
+	bool in_guest;                /* lines belong to guest number guests_seen */
+	struct open_table guest_table;
+	struct open_table other; /* [machine], [tmem] or [[guest.disk]] */
+	struct open_table *open;
+	struct message message;
+};
+
+/* ---- Messages ----------------------------------------------------------------------------------
+ */
+
+/* Begins a message with whom it is about. */
+static struct message *begin(struct parser *p)
+{
+	struct message *m = &p->message;
+
+	m->length = 0;
+	m->text[0] = '\0';
+	if (!p->in_guest)
+		return m;
+	if (p->guest_name.length != 0) {
+		message_text(m, "guest ");
+		message_slice(m, p->guest_name);
+	} else {
+		message_text(m, "guest number ");
+		message_number(m, p->guests_seen);
+	}
+	message_text(m, ": ");
+	return m;
+}
+
+/* Sends the message that begin() began, and charges it: to the open guest, or to the whole
+ * manifest. */
+static void send(struct parser *p, unsigned line)
+{
+	if (p->guest)
+		p->guest->bad = true;
+	else if (!p->in_guest)
+		p->fatal = true;
+	p->errors++;
+	p->report(p->argument, line, p->message.text);
+}
+
+static void complain(struct parser *p, unsigned line, const char *text)
+{
+	message_text(begin(p), text);
+	send(p, line);
+}
+
+/* "...WHAT..." */
+static void complain_about(struct parser *p, unsigned line, const char *before,
+	struct toml_slice what, const char *after)
+{
+	struct message *m = begin(p);
+
+	message_text(m, before);
+	message_slice(m, what);
+	message_text(m, after);
+	send(p, line);
+}
+
+/* "... line N" */
+static void complain_with_line(
+	struct parser *p, unsigned line, const char *text, unsigned other_line)
+{
+	struct message *m = begin(p);
+
+	message_text(m, text);
+	message_number(m, other_line);
+	send(p, line);
+}
+
+/* ---- Ends of tables -----------------------------------------------------------------------------
+ */
+
+static void check_required(struct parser *p, const struct open_table *open)
+{
+	for (unsigned i = 0; i < open->table->key_count; i++) {
+		const struct key *key = &open->table->keys[i];
+		struct message *m;
+
+		if (!key->required || open->key_lines[i])
+			continue;
+		m = begin(p);
+		message_text(m, "[[");
+		message_text(m, open->table->path);
+		message_text(m, "]] has no ");
+		message_text(m, key->name);
+		message_text(m, ", which is ");
+		message_valid(m, key);
+		send(p, open->line);
+	}
+}
+
+static void end_disk(struct parser *p)
+{
+	struct open_table *open = &p->other;
+	struct disk_config *disk = open->record;
+
+	check_required(p, open);
+	if (open->key_lines[KEY_DISK_MODULE] && open->key_lines[KEY_DISK_SIZE])
+		complain(p, MAX(open->key_lines[KEY_DISK_MODULE], open->key_lines[KEY_DISK_SIZE]),
+			"a disk has a module (read-only contents) or a size (blank), not both");
+	else if (!open->key_lines[KEY_DISK_MODULE] && !open->key_lines[KEY_DISK_SIZE])
+		complain(p, open->line,
+			"a disk has either a module (read-only contents) or a size (blank)");
+	if (!open->key_good[KEY_DISK_NAME])
+		return;
+	for (struct disk_config *other = p->guest->disks; other < disk; other++)
+		if (strcmp(other->name, disk->name) == 0) {
+			complain_with_line(p, open->key_lines[KEY_DISK_NAME],
+				"this disk has the name of the one at line ", other->line);
+			break;
+		}
+}
+
+static void end_guest(struct parser *p)
+{
+	struct open_table *open = &p->guest_table;
+	struct guest_config *guest = p->guest;
+
+	check_required(p, open);
+	if (!open->key_lines[KEY_GUEST_MEMORY_MIN])
+		guest->memory_min = guest->memory_max;
+	if (open->key_good[KEY_GUEST_MEMORY_MIN] && open->key_good[KEY_GUEST_MEMORY_MAX] &&
+		guest->memory_min > guest->memory_max) {
+		struct message *m = begin(p);
+
+		message_text(m, "memory_max ");
+		message_size(m, guest->memory_max);
+		message_text(m, " is below memory_min ");
+		message_size(m, guest->memory_min);
+		send(p, MAX(open->key_lines[KEY_GUEST_MEMORY_MIN],
+				open->key_lines[KEY_GUEST_MEMORY_MAX]));
+	}
+	if (!open->key_good[KEY_GUEST_NAME])
+		return;
+	for (struct guest_config *other = p->manifest->guests; other < guest; other++)
+		if (strcmp(other->name, guest->name) == 0) {
+			complain_with_line(p, open->key_lines[KEY_GUEST_NAME],
+				"this guest has the name of the one at line ", other->line);
+			break;
+		}
+}
+
+/* Closes the open table, but not the guest around a disk. */
+static void end_table(struct parser *p)
+{
+	if (p->open == &p->other && p->other.table == &manifest_tables[TABLE_DISK])
+		end_disk(p);
+	p->open = NULL;
+}
+
+static void leave_guest(struct parser *p)
+{
+	end_table(p);
+	if (p->guest)
+		end_guest(p);
+	p->guest = NULL;
+	p->in_guest = false;
+}
+
+/* ---- Beginnings of tables
+ * ------------------------------------------------------------------------ */
+
+/* Later pairs go into @record by @table; a NULL table has them read over. */
+static void open_table(struct parser *p, struct open_table *open, const struct table *table,
+	void *record, unsigned line)
+{
+	memset(open, 0, sizeof(*open));
+	open->table = table;
+	open->record = record;
+	open->line = line;
+	if (table)
+		convert_fallbacks(table, record);
+	p->open = open;
+}
+
+/* Looks ahead for the name of the guest that begins here, so that every message can tell it. */
+static struct toml_slice find_guest_name(const struct parser *p)
+{
+	struct toml ahead = p->toml;
+	struct toml_item item;
+
+	do {
+		toml_next(&ahead, &item);
+		if (item.kind == TOML_PAIR && toml_slice_is(item.name, "name") &&
+			item.value.type == TOML_STRING)
+			return item.value.raw;
+	} while (item.kind == TOML_PAIR || (item.kind == TOML_ERROR && !item.is_header));
+	return (struct toml_slice){0};
+}
+
+static void begin_guest(struct parser *p, unsigned line)
+{
+	struct manifest *manifest = p->manifest;
+
+	leave_guest(p);
+	p->in_guest = true;
+	p->guests_seen++;
+	p->guest_name = find_guest_name(p);
+	if (manifest->guest_count == MANIFEST_GUESTS_MAX) {
+		complain(p, line, "there are at most 64 guests");
+		open_table(p, &p->guest_table, NULL, NULL, line);
+		return;
+	}
+	p->guest = &manifest->guests[manifest->guest_count++];
+	p->guest->line = line;
+	open_table(p, &p->guest_table, &manifest_tables[TABLE_GUEST], p->guest, line);
+}
+_Static_assert(MANIFEST_GUESTS_MAX == 64, "the message says so");
+
+static void begin_disk(struct parser *p, unsigned line)
+{
+	struct disk_config *disk;
+
+	end_table(p);
+	if (!p->in_guest)
+		complain(p, line, "[[guest.disk]] stands after the [[guest]] it belongs to");
+	else if (p->guest && p->guest->disk_count == MANIFEST_DISKS_MAX)
+		complain(p, line, "a guest has at most 8 disks");
+	else if (p->guest) {
+		disk = &p->guest->disks[p->guest->disk_count++];
+		disk->line = line;
+		open_table(p, &p->other, &manifest_tables[TABLE_DISK], disk, line);
+		return;
+	}
+	open_table(p, &p->other, NULL, NULL, line);
+}
+_Static_assert(MANIFEST_DISKS_MAX == 8, "the message says so");
+
+/* [machine] or [tmem] */
+static void begin_single(struct parser *p, enum table_id id, void *record, unsigned line)
+{
+	leave_guest(p);
+	if (p->table_lines[id]) {
+		complain_with_line(p, line, "this table is already at line ", p->table_lines[id]);
+		open_table(p, &p->other, NULL, NULL, line);
+		return;
+	}
+	p->table_lines[id] = line;
+	open_table(p, &p->other, &manifest_tables[id], record, line);
+}
+
+static void begin_table(struct parser *p, const struct toml_item *item)
+{
+	unsigned id;
+
+	for (id = 0; id < TABLE_COUNT; id++)
+		if (toml_slice_is(item->name, manifest_tables[id].path))
+			break;
+	if (id == TABLE_COUNT || manifest_tables[id].is_array != (item->kind == TOML_ARRAY_TABLE)) {
+		leave_guest(p);
+		complain_about(p, item->line,
+			item->kind == TOML_TABLE ? "there is no table [" : "there is no table [[",
+			item->name,
+			item->kind == TOML_TABLE
+				? "]; valid: [machine], [tmem], [[guest]], [[guest.disk]]"
+				: "]]; valid: [machine], [tmem], [[guest]], [[guest.disk]]");
+		open_table(p, &p->other, NULL, NULL, item->line);
+		return;
+	}
+	switch ((enum table_id)id) {
+	case TABLE_MACHINE:
+		begin_single(p, TABLE_MACHINE, &p->manifest->machine, item->line);
+		break;
+	case TABLE_TMEM:
+		begin_single(p, TABLE_TMEM, &p->manifest->tmem, item->line);
+		break;
+	case TABLE_GUEST:
+		begin_guest(p, item->line);
+		break;
+	case TABLE_DISK:
+		begin_disk(p, item->line);
+		break;
+	case TABLE_COUNT:
+		break;
+	}
+}
+
+/* ---- Pairs
+ * ---------------------------------------------------------------------------------------- */
+
+static void complain_unknown_key(
+	struct parser *p, const struct table *table, const struct toml_item *item)
+{
+	struct message *m = begin(p);
+
+	message_text(m, "unknown key ");
+	message_slice(m, item->name);
+	message_text(m, " in ");
+	message_text(m, table->is_array ? "[[" : "[");
+	message_text(m, table->path);
+	message_text(m, table->is_array ? "]]" : "]");
+	message_text(m, "; valid: ");
+	for (unsigned i = 0; i < table->key_count; i++) {
+		message_text(m, i ? ", " : "");
+		message_text(m, table->keys[i].name);
+	}
+	send(p, item->line);
+}
+
+static void take_pair(struct parser *p, const struct toml_item *item)
+{
+	struct open_table *open = p->open;
+	const struct key *key = NULL;
+	struct message *m;
+	unsigned i;
+
+	if (!open) {
+		complain_about(p, item->line, "key ", item->name, " stands before any [table]");
+		return;
+	}
+	if (!open->table)
+		return;
+	for (i = 0; i < open->table->key_count && !key; i++)
+		if (toml_slice_is(item->name, open->table->keys[i].name))
+			key = &open->table->keys[i];
+	if (!key) {
+		complain_unknown_key(p, open->table, item);
+		return;
+	}
+	i = (unsigned)(key - open->table->keys);
+	if (open->key_lines[i]) {
+		m = begin(p);
+		message_text(m, key->name);
+		message_text(m, " is already set at line ");
+		message_number(m, open->key_lines[i]);
+		send(p, item->line);
+		return;
+	}
+	open->key_lines[i] = item->line;
+	open->key_good[i] = convert_value(key, &item->value, open->record);
+	if (open->key_good[i])
+		return;
+	m = begin(p);
+	message_text(m, key->name);
+	message_text(m, " ");
+	message_slice(m, item->value.raw);
+	message_text(m, " is not ");
+	message_valid(m, key);
+	send(p, item->line);
+}
+
+static void take_error(struct parser *p, const struct toml_item *item)
+{
+	struct message *m;
+
+	/* Which guest a broken header is about, nobody can tell. */
+	if (item->is_header)
+		leave_guest(p);
+	m = begin(p);
+	message_text(m, item->error);
+	if (item->name.length) {
+		message_text(m, "; found: ");
+		message_slice(m, item->name);
+	}
+	send(p, item->line);
+	if (item->is_header)
+		open_table(p, &p->other, NULL, NULL, item->line);
+}
+
+unsigned manifest_parse(const char *text, u64 length, struct manifest *manifest, bool *fatal,
+	manifest_report report, void *argument)
+{
+	struct parser p = {.manifest = manifest, .report = report, .argument = argument};
+	struct toml_item item;
+
+	memset(manifest, 0, sizeof(*manifest));
+	convert_fallbacks(&manifest_tables[TABLE_MACHINE], &manifest->machine);
+	convert_fallbacks(&manifest_tables[TABLE_TMEM], &manifest->tmem);
+	toml_start(&p.toml, text, length);
+	for (;;) {
+		toml_next(&p.toml, &item);
+		if (item.kind == TOML_END)
+			break;
+		if (item.kind == TOML_ERROR)
+			take_error(&p, &item);
+		else if (item.kind == TOML_PAIR)
+			take_pair(&p, &item);
+		else
+			begin_table(&p, &item);
+	}
+	leave_guest(&p);
+	if (p.guests_seen == 0)
+		complain(&p, item.line, "there is no [[guest]] to run");
+	*fatal = p.fatal;
+	return p.errors;
+}
