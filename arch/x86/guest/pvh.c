@@ -1,0 +1,158 @@
+/*
+ * The PVH loader: copies a guest's segments and initrd into its RAM and writes the start info. Runs on
+ * the boot CPU before the VM does; holds no lock. RAM that nobody wrote reads zero, so .bss needs no
+ * work. Does not build ACPI tables yet: rsdp_paddr is 0.
+ */
+#include "arch/x86/guest/pvh.h"
+
+#include "arch/x86/guest/elf.h"
+#include "arch/x86/guest/start_info.h"
+#include "kernel/core/log.h"
+#include <abi/errno.h>
+#include <abi/platform.h>
+#include <string.h>
+
+/* One page below 640 KiB, where PC firmware would keep its data. */
+#define START_INFO_PAGE 0x9000u
+/* 640 KiB less one, to 1 MiB: kept for an MP table and ACPI tables. */
+#define LOW_RAM_END  0x9fc00u
+#define HIGH_RAM     0x100000u
+#define MEMMAP_MAX   4
+
+/* What stands in the start info page. */
+struct start_page {
+	struct start_info info;
+	struct start_module module;
+	struct start_memmap memmap[MEMMAP_MAX];
+	char cmdline[MANIFEST_CMDLINE_MAX];
+};
+_Static_assert(sizeof(struct start_page) <= PAGE_SIZE, "the start info is one page");
+
+/* Where RAM below the device hole ends. */
+static u64 low_ram_end(const struct vm *vm)
+{
+	return MIN(vm->memory.ram_pages * PAGE_SIZE, (u64)PLATFORM_HOLE_START);
+}
+
+static unsigned fill_memmap(const struct vm *vm, struct start_memmap *map)
+{
+	u64 bytes = vm->memory.ram_pages * PAGE_SIZE, end = low_ram_end(vm);
+	unsigned n = 0;
+
+	map[n++] = (struct start_memmap){0, MIN(end, (u64)LOW_RAM_END), MEMMAP_RAM, 0};
+	if (end > LOW_RAM_END)
+		map[n++] = (struct start_memmap){LOW_RAM_END, MIN(end, (u64)HIGH_RAM) - LOW_RAM_END,
+			MEMMAP_RESERVED, 0};
+	if (end > HIGH_RAM)
+		map[n++] = (struct start_memmap){HIGH_RAM, end - HIGH_RAM, MEMMAP_RAM, 0};
+	if (bytes > end)
+		map[n++] = (struct start_memmap){PLATFORM_HOLE_END, bytes - end, MEMMAP_RAM, 0};
+	return n;
+}
+
+static int load_segments(struct vm *vm, const struct boot_module *kernel,
+	const struct elf_image *image)
+{
+	const u8 *bytes = hpa_to_ptr(kernel->start);
+
+	for (unsigned i = 0; i < image->count; i++) {
+		const struct elf_segment *s = &image->segments[i];
+		int err = memory_write(vm, gpa(s->address), bytes + s->offset, s->bytes);
+
+		if (err) {
+			log_error("guest \"%s\": kernel \"%s\": no memory for its segment of %lu "
+				  "bytes at %#lx",
+				vm->config->name, kernel->name, s->bytes, s->address);
+			return err;
+		}
+	}
+	return 0;
+}
+
+/* Places the initrd as high as it goes below the device hole; *@address says where. */
+static int load_initrd(struct vm *vm, const struct boot_module *initrd, u64 kernel_end,
+	u64 *address)
+{
+	u64 end = low_ram_end(vm), floor = MAX(ROUND_UP(kernel_end, PAGE_SIZE), (u64)HIGH_RAM);
+	int err;
+
+	if (end <= floor || initrd->bytes > end - floor) {
+		log_error("guest \"%s\": initrd \"%s\" has %lu bytes, valid is 0 to %lu "
+			  "(between the kernel and the end of RAM)",
+			vm->config->name, initrd->name, initrd->bytes,
+			end <= floor ? 0UL : end - floor);
+		return -SLUICE_EINVAL;
+	}
+	*address = (end - initrd->bytes) & ~PAGE_MASK;
+	err = memory_write(vm, gpa(*address), hpa_to_ptr(initrd->start), initrd->bytes);
+	if (err)
+		log_error("guest \"%s\": initrd \"%s\": no memory for its %lu bytes",
+			vm->config->name, initrd->name, initrd->bytes);
+	return err;
+}
+
+static int write_start_info(struct vm *vm, const struct boot_module *initrd, u64 initrd_address)
+{
+	struct start_page page;
+
+	memset(&page, 0, sizeof(page));
+	page.info = (struct start_info){
+		.magic = START_INFO_MAGIC,
+		.version = START_INFO_VERSION,
+		.cmdline_paddr = START_INFO_PAGE + offsetof(struct start_page, cmdline),
+		.memmap_paddr = START_INFO_PAGE + offsetof(struct start_page, memmap),
+		.memmap_entries = fill_memmap(vm, page.memmap),
+	};
+	if (initrd) {
+		page.info.module_count = 1;
+		page.info.modules_paddr = START_INFO_PAGE + offsetof(struct start_page, module);
+		page.module = (struct start_module){initrd_address, initrd->bytes, 0, 0};
+	}
+	memcpy(page.cmdline, vm->config->cmdline, sizeof(page.cmdline));
+	page.cmdline[sizeof(page.cmdline) - 1] = '\0';
+	return memory_write(vm, gpa(START_INFO_PAGE), &page, sizeof(page));
+}
+
+int pvh_load(struct vm *vm, const struct boot_module *kernel, const struct boot_module *initrd)
+{
+	const char *guest = vm->config->name;
+	u64 ram_end = low_ram_end(vm), initrd_address = 0;
+	struct elf_image image;
+	struct elf_error error;
+	int err;
+
+	if (ram_end < START_INFO_PAGE + PAGE_SIZE) {
+		log_error("guest \"%s\": RAM of %lu bytes, valid is from %lu", guest, ram_end,
+			START_INFO_PAGE + PAGE_SIZE);
+		return -SLUICE_EINVAL;
+	}
+	err = elf_read(hpa_to_ptr(kernel->start), kernel->bytes, ram_end, START_INFO_PAGE,
+		PAGE_SIZE, &image, &error);
+	if (err) {
+		if (error.ranged)
+			log_error("guest \"%s\": kernel \"%s\": %s is %#lx, valid is %#lx to %#lx",
+				guest, kernel->name, error.what, error.value, error.low,
+				error.high);
+		else
+			log_error("guest \"%s\": kernel \"%s\" %s", guest, kernel->name,
+				error.what);
+		return err;
+	}
+	err = load_segments(vm, kernel, &image);
+	if (err)
+		return err;
+	if (initrd) {
+		err = load_initrd(vm, initrd, image.end, &initrd_address);
+		if (err)
+			return err;
+	}
+	err = write_start_info(vm, initrd, initrd_address);
+	if (err) {
+		log_error("guest \"%s\": no memory for its start info", guest);
+		return err;
+	}
+	vm->vcpus[0]->start = (struct vcpu_start){
+		.kind = START_PVH, .entry = image.entry, .start_info = START_INFO_PAGE};
+	vcpu_request(vm->vcpus[0], VCPU_REQ_START);
+	return 0;
+}
