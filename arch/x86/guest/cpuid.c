@@ -1,6 +1,6 @@
 /*
- * The CPUID table: written once by cpuid_init() on the boot CPU, read without a lock afterwards. A bit is
- * passed on only if its name stands here; docs/platform.md says why the others do not.
+ * The CPUID table: written once by cpuid_init() on the boot CPU, read without a lock afterwards. A
+ * bit is passed on only if its name stands here; docs/platform.md says why the others do not.
  */
 #include "arch/x86/guest/cpuid.h"
 
@@ -8,42 +8,46 @@
 #include "kernel/vm/vm.h"
 #include <abi/cpuid.h>
 #include <abi/hypercall.h>
-#include <cpuid.h>
 
 #define BASIC_MAX    0x16u
 #define EXTENDED     0x80000000u
 #define EXTENDED_MAX 0x80000008u
 
 /* Leaf 1 ECX: SSE3, PCLMULQDQ, SSSE3, CX16, SSE4.1, SSE4.2, MOVBE, POPCNT, AES, RDRAND. */
-#define LEAF1_ECX (BIT(0) | BIT(1) | BIT(9) | BIT(13) | BIT(19) | BIT(20) | BIT(22) | BIT(23) | \
-	BIT(25) | BIT(30))
+#define LEAF1_ECX                                                                                  \
+	(BIT(0) | BIT(1) | BIT(9) | BIT(13) | BIT(19) | BIT(20) | BIT(22) | BIT(23) | BIT(25) |    \
+		BIT(30))
 #define LEAF1_ECX_X2APIC     BIT(21)
 #define LEAF1_ECX_DEADLINE   BIT(24)
 #define LEAF1_ECX_HYPERVISOR BIT(31)
 /* Leaf 1 EDX: FPU, VME, DE, PSE, TSC, MSR, PAE, CX8, APIC, SEP, PGE, CMOV, PAT, PSE36, CLFSH, MMX,
  * FXSR, SSE, SSE2. Not MCE, MTRR, MCA, DS, ACPI, SS. */
-#define LEAF1_EDX (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(9) | \
-	BIT(11) | BIT(13) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) |   \
-	BIT(26))
+#define LEAF1_EDX                                                                                  \
+	(BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(9) |          \
+		BIT(11) | BIT(13) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) |    \
+		BIT(25) | BIT(26))
 #define LEAF1_EDX_APIC BIT(9)
 #define LEAF1_EDX_HTT  BIT(28)
 /* Leaf 6 EAX: the APIC timer always runs. */
 #define LEAF6_EAX_ARAT BIT(2)
 /* Leaf 7 EBX: FSGSBASE, BMI1, SMEP, BMI2, ERMS, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB, SHA. Not
  * TSC_ADJUST (the TSC is the host's), INVPCID, AVX. */
-#define LEAF7_EBX (BIT(0) | BIT(3) | BIT(7) | BIT(8) | BIT(9) | BIT(18) | BIT(19) | BIT(20) | \
-	BIT(23) | BIT(24) | BIT(29))
+#define LEAF7_EBX                                                                                  \
+	(BIT(0) | BIT(3) | BIT(7) | BIT(8) | BIT(9) | BIT(18) | BIT(19) | BIT(20) | BIT(23) |      \
+		BIT(24) | BIT(29))
 /* Leaf 7 EDX: FSRM. */
 #define LEAF7_EDX BIT(4)
 /* Leaf 0x80000001 ECX: LAHF, LZCNT, SSE4A, MISALIGNSSE, PREFETCHW. Not SVM, TOPOEXT. */
 #define EXT1_ECX (BIT(0) | BIT(5) | BIT(6) | BIT(7) | BIT(8))
-/* Leaf 0x80000001 EDX: SYSCALL, NX, MMXEXT, 1 GiB pages, LM; AMD repeats leaf 1 in it. Not RDTSCP. */
+/* Leaf 0x80000001 EDX: SYSCALL, NX, MMXEXT, 1 GiB pages, LM; AMD repeats leaf 1 in it. Not RDTSCP.
+ */
 #define EXT1_EDX     (BIT(11) | BIT(20) | BIT(22) | BIT(26) | BIT(29))
 #define EXT1_EDX_AMD 0x0183f3ffu
 /* Leaf 0x80000007 EDX: invariant TSC. */
 #define EXT7_EDX_INVARIANT_TSC BIT(8)
 
-/* The widest guest-physical address: four levels of nested tables, and what KVM shows by default. */
+/* The widest guest-physical address: four levels of nested tables, and what KVM shows by default.
+ */
 #define PHYSICAL_BITS_MAX 46u
 
 static struct cpuid_result basic[BASIC_MAX + 1];
@@ -52,17 +56,9 @@ static struct cpuid_result caches[8]; /* leaf 4, by subleaf */
 static u32 hypercall_instruction;
 static u32 tsc_khz;
 
-static struct cpuid_result host(u32 leaf, u32 subleaf)
-{
-	struct cpuid_result r;
-
-	__cpuid_count(leaf, subleaf, r.eax, r.ebx, r.ecx, r.edx);
-	return r;
-}
-
 static void init_basic(void)
 {
-	struct cpuid_result zero = host(0, 0), one = host(1, 0);
+	struct cpuid_result zero = cpuid(0, 0), one = cpuid(1, 0);
 
 	basic[0] = (struct cpuid_result){BASIC_MAX, zero.ebx, zero.ecx, zero.edx};
 	/* EBX: CLFLUSH line size; the rest depends on the vCPU. */
@@ -71,10 +67,10 @@ static void init_basic(void)
 			(u32)LEAF1_ECX_HYPERVISOR,
 		(one.edx & (u32)LEAF1_EDX) | (u32)LEAF1_EDX_APIC};
 	if (zero.eax >= 2)
-		basic[2] = host(2, 0);
+		basic[2] = cpuid(2, 0);
 	if (zero.eax >= 4)
 		for (u32 i = 0; i < ARRAY_SIZE(caches); i++) {
-			caches[i] = host(4, i);
+			caches[i] = cpuid(4, i);
 			caches[i].eax &= 0x3fff; /* shared by one logical CPU */
 			if ((caches[i].eax & 0x1f) == 0) {
 				caches[i] = (struct cpuid_result){0};
@@ -83,7 +79,7 @@ static void init_basic(void)
 		}
 	basic[6].eax = LEAF6_EAX_ARAT;
 	if (zero.eax >= 7) {
-		struct cpuid_result seven = host(7, 0);
+		struct cpuid_result seven = cpuid(7, 0);
 
 		basic[7].ebx = seven.ebx & (u32)LEAF7_EBX;
 		basic[7].edx = seven.edx & (u32)LEAF7_EDX;
@@ -97,17 +93,17 @@ static void init_basic(void)
 
 static void init_extended(void)
 {
-	struct cpuid_result zero = host(EXTENDED, 0), one = host(EXTENDED + 1, 0);
+	struct cpuid_result zero = cpuid(EXTENDED, 0), one = cpuid(EXTENDED + 1, 0);
 	bool amd = basic[0].ebx == 0x68747541u; /* "Auth" */
 
 	extended[0] = (struct cpuid_result){EXTENDED_MAX, zero.ebx, zero.ecx, zero.edx};
 	extended[1] = (struct cpuid_result){amd ? one.eax : 0, 0, one.ecx & (u32)EXT1_ECX,
 		(one.edx & (u32)EXT1_EDX) | (amd ? basic[1].edx & EXT1_EDX_AMD : 0)};
 	for (u32 i = 2; i <= 6 && EXTENDED + i <= zero.eax; i++)
-		extended[i] = host(EXTENDED + i, 0);
+		extended[i] = cpuid(EXTENDED + i, 0);
 	extended[7].edx = EXT7_EDX_INVARIANT_TSC;
 	if (zero.eax >= EXTENDED + 8) {
-		u32 bits = host(EXTENDED + 8, 0).eax;
+		u32 bits = cpuid(EXTENDED + 8, 0).eax;
 
 		extended[8].eax = MIN(bits & 0xff, PHYSICAL_BITS_MAX) | 48u << 8;
 	} else {
@@ -139,8 +135,8 @@ static struct cpuid_result topology(const struct vcpu *vcpu, u32 level)
 	if (level == 0)
 		return (struct cpuid_result){0, 1, 1u << 8 | 0, vcpu->id};
 	if (level == 1)
-		return (struct cpuid_result){core_shift(vcpu), vcpu->vm->vcpu_count, 2u << 8 | 1,
-			vcpu->id};
+		return (struct cpuid_result){
+			core_shift(vcpu), vcpu->vm->vcpu_count, 2u << 8 | 1, vcpu->id};
 	return (struct cpuid_result){0, 0, level & 0xff, vcpu->id};
 }
 

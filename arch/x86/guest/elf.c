@@ -1,4 +1,5 @@
-/* The ELF reader of the PVH loader: see elf.h. Structures after the System V ABI, chapters 4 and 5. */
+/* The ELF reader of the PVH loader: see elf.h. Structures after the System V ABI, chapters 4 and 5.
+ */
 #include "arch/x86/guest/elf.h"
 
 #include <abi/errno.h>
@@ -176,8 +177,8 @@ static int add_segment(const struct program *p, u64 size, u64 ram_end, u64 taken
 	if (p->memsz == 0)
 		return 0;
 	if (out->count == ELF_SEGMENTS_MAX)
-		return out_of_range(error, "number of segments", out->count + 1UL, 1,
-			ELF_SEGMENTS_MAX);
+		return out_of_range(
+			error, "number of segments", out->count + 1UL, 1, ELF_SEGMENTS_MAX);
 	if (!inside(p->offset, p->filesz, size))
 		return out_of_range(error, "end of a segment in the file (truncated?)",
 			p->offset > ~0UL - p->filesz ? ~0UL : p->offset + p->filesz, 0, size);

@@ -1,6 +1,6 @@
 /*
- * Reads the headers of a guest's ELF image (32 or 64 bit, x86) and says what to load where. Pure: the
- * image is hostile, every offset and sum is checked before it is used.
+ * Reads the headers of a guest's ELF image (32 or 64 bit, x86) and says what to load where. Pure:
+ * the image is hostile, every offset and sum is checked before it is used.
  */
 #ifndef GUEST_ELF_H
 #define GUEST_ELF_H
@@ -23,7 +23,8 @@ struct elf_image {
 	u64 end;   /* behind the highest segment */
 };
 
-/* What is wrong: "@what is @value, valid is @low to @high", or only @what where @ranged is false. */
+/* What is wrong: "@what is @value, valid is @low to @high", or only @what where @ranged is false.
+ */
 struct elf_error {
 	const char *what;
 	bool ranged;

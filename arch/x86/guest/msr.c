@@ -1,7 +1,7 @@
 /*
- * The MSR table and the registers that need no more than a line. Reads and writes happen on the CPU of
- * the vCPU; no lock. The guest's TSC is the host's: reads pass it on, writes are ignored, and so a
- * TSC deadline of the guest is one of the host.
+ * The MSR table and the registers that need no more than a line. Reads and writes happen on the CPU
+ * of the vCPU; no lock. The guest's TSC is the host's: reads pass it on, writes are ignored, and so
+ * a TSC deadline of the guest is one of the host.
  */
 #include "arch/x86/guest/msr.h"
 
@@ -13,29 +13,21 @@
 #define MISC_ENABLE_VALUE (BIT(0) | BIT(11) | BIT(12))
 
 const struct msr_rule msr_rules[] = {
-	{MSR_TSC, MSR_TSC, MSR_EMULATE},
-	{0x17, 0x17, MSR_ZERO}, /* IA32_PLATFORM_ID */
-	{MSR_APIC_BASE, MSR_APIC_BASE, MSR_EMULATE},
-	{0x34, 0x34, MSR_ZERO}, /* SMI_COUNT */
+	{MSR_TSC, MSR_TSC, MSR_EMULATE}, {0x17, 0x17, MSR_ZERO},             /* IA32_PLATFORM_ID */
+	{MSR_APIC_BASE, MSR_APIC_BASE, MSR_EMULATE}, {0x34, 0x34, MSR_ZERO}, /* SMI_COUNT */
 	{0x3a, 0x3a, MSR_ZERO}, /* IA32_FEATURE_CONTROL: VMX is not there */
-	{MSR_BIOS_SIGN_ID, MSR_BIOS_SIGN_ID, MSR_ZERO},
-	{0xce, 0xce, MSR_ZERO},   /* PLATFORM_INFO */
+	{MSR_BIOS_SIGN_ID, MSR_BIOS_SIGN_ID, MSR_ZERO}, {0xce, 0xce, MSR_ZERO}, /* PLATFORM_INFO */
 	{0x140, 0x140, MSR_ZERO}, /* MISC_FEATURES_ENABLES */
 	{MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_PASS},
 	{MSR_MISC_ENABLE, MSR_MISC_ENABLE, MSR_EMULATE},
 	{0x1d9, 0x1d9, MSR_ZERO}, /* IA32_DEBUGCTL */
 	{MSR_PAT, MSR_PAT, MSR_PASS},
 	{0x606, 0x606, MSR_ZERO}, /* RAPL_POWER_UNIT and its energy counters */
-	{0x611, 0x611, MSR_ZERO},
-	{0x619, 0x619, MSR_ZERO},
-	{0x639, 0x639, MSR_ZERO},
-	{0x641, 0x641, MSR_ZERO},
-	{0x64d, 0x64e, MSR_ZERO},
+	{0x611, 0x611, MSR_ZERO}, {0x619, 0x619, MSR_ZERO}, {0x639, 0x639, MSR_ZERO},
+	{0x641, 0x641, MSR_ZERO}, {0x64d, 0x64e, MSR_ZERO},
 	{MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, MSR_EMULATE},
-	{MSR_X2APIC_FIRST, MSR_X2APIC_LAST, MSR_EMULATE},
-	{MSR_EFER, MSR_EFER, MSR_VENDOR},
-	{MSR_STAR, MSR_FMASK, MSR_PASS},
-	{MSR_FS_BASE, MSR_KERNEL_GS_BASE, MSR_PASS},
+	{MSR_X2APIC_FIRST, MSR_X2APIC_LAST, MSR_EMULATE}, {MSR_EFER, MSR_EFER, MSR_VENDOR},
+	{MSR_STAR, MSR_SFMASK, MSR_PASS}, {MSR_FS_BASE, MSR_KERNEL_GS_BASE, MSR_PASS},
 	{MSR_TSC_AUX, MSR_TSC_AUX, MSR_ZERO}, /* RDTSCP and RDPID are hidden */
 	{0xc0010000, 0xc0010003, MSR_ZERO},   /* AMD: PERF_CTL */
 	{0xc0010004, 0xc0010007, MSR_ZERO},   /* AMD: PERF_CTR */

@@ -32,9 +32,9 @@ enum msr_class msr_class_of(u32 msr);
 enum outcome msr_read(struct vcpu *vcpu, u32 msr, u64 *value);
 enum outcome msr_write(struct vcpu *vcpu, u32 msr, u64 value);
 
-#define MSR_BIOS_SIGN_ID   0x8bu
-#define MSR_MISC_ENABLE    0x1a0u
-#define MSR_X2APIC_FIRST   0x800u
-#define MSR_X2APIC_LAST    0x8ffu
+#define MSR_BIOS_SIGN_ID 0x8bu
+#define MSR_MISC_ENABLE  0x1a0u
+#define MSR_X2APIC_FIRST 0x800u
+#define MSR_X2APIC_LAST  0x8ffu
 
 #endif

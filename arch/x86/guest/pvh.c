@@ -1,7 +1,7 @@
 /*
- * The PVH loader: copies a guest's segments and initrd into its RAM and writes the start info. Runs on
- * the boot CPU before the VM does; holds no lock. RAM that nobody wrote reads zero, so .bss needs no
- * work. Does not build ACPI tables yet: rsdp_paddr is 0.
+ * The PVH loader: copies a guest's segments and initrd into its RAM and writes the start info. Runs
+ * on the boot CPU before the VM does; holds no lock. RAM that nobody wrote reads zero, so .bss
+ * needs no work. Does not build ACPI tables yet: rsdp_paddr is 0.
  */
 #include "arch/x86/guest/pvh.h"
 
@@ -15,9 +15,9 @@
 /* One page below 640 KiB, where PC firmware would keep its data. */
 #define START_INFO_PAGE 0x9000u
 /* 640 KiB less one, to 1 MiB: kept for an MP table and ACPI tables. */
-#define LOW_RAM_END  0x9fc00u
-#define HIGH_RAM     0x100000u
-#define MEMMAP_MAX   4
+#define LOW_RAM_END 0x9fc00u
+#define HIGH_RAM    0x100000u
+#define MEMMAP_MAX  4
 
 /* What stands in the start info page. */
 struct start_page {
@@ -41,8 +41,8 @@ static unsigned fill_memmap(const struct vm *vm, struct start_memmap *map)
 
 	map[n++] = (struct start_memmap){0, MIN(end, (u64)LOW_RAM_END), MEMMAP_RAM, 0};
 	if (end > LOW_RAM_END)
-		map[n++] = (struct start_memmap){LOW_RAM_END, MIN(end, (u64)HIGH_RAM) - LOW_RAM_END,
-			MEMMAP_RESERVED, 0};
+		map[n++] = (struct start_memmap){
+			LOW_RAM_END, MIN(end, (u64)HIGH_RAM) - LOW_RAM_END, MEMMAP_RESERVED, 0};
 	if (end > HIGH_RAM)
 		map[n++] = (struct start_memmap){HIGH_RAM, end - HIGH_RAM, MEMMAP_RAM, 0};
 	if (bytes > end)
@@ -50,8 +50,8 @@ static unsigned fill_memmap(const struct vm *vm, struct start_memmap *map)
 	return n;
 }
 
-static int load_segments(struct vm *vm, const struct boot_module *kernel,
-	const struct elf_image *image)
+static int load_segments(
+	struct vm *vm, const struct boot_module *kernel, const struct elf_image *image)
 {
 	const u8 *bytes = hpa_to_ptr(kernel->start);
 
@@ -70,8 +70,8 @@ static int load_segments(struct vm *vm, const struct boot_module *kernel,
 }
 
 /* Places the initrd as high as it goes below the device hole; *@address says where. */
-static int load_initrd(struct vm *vm, const struct boot_module *initrd, u64 kernel_end,
-	u64 *address)
+static int load_initrd(
+	struct vm *vm, const struct boot_module *initrd, u64 kernel_end, u64 *address)
 {
 	u64 end = low_ram_end(vm), floor = MAX(ROUND_UP(kernel_end, PAGE_SIZE), (u64)HIGH_RAM);
 	int err;
@@ -134,8 +134,8 @@ int pvh_load(struct vm *vm, const struct boot_module *kernel, const struct boot_
 				guest, kernel->name, error.what, error.value, error.low,
 				error.high);
 		else
-			log_error("guest \"%s\": kernel \"%s\" %s", guest, kernel->name,
-				error.what);
+			log_error(
+				"guest \"%s\": kernel \"%s\" %s", guest, kernel->name, error.what);
 		return err;
 	}
 	err = load_segments(vm, kernel, &image);

@@ -1,6 +1,6 @@
 /*
- * The PVH boot protocol's structures (Xen public header arch-x86/hvm/start_info.h, version 1): what a
- * guest finds behind EBX at its entry.
+ * The PVH boot protocol's structures (Xen public header arch-x86/hvm/start_info.h, version 1): what
+ * a guest finds behind EBX at its entry.
  */
 #ifndef GUEST_START_INFO_H
 #define GUEST_START_INFO_H

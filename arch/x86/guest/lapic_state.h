@@ -1,0 +1,54 @@
+/*
+ * The state of one LAPIC, for lapic.c, lapic_timer.c and lapic_ipi.c only.
+ *
+ * Invariant: irr and tmr change by atomic operations from any CPU; deaf, waits_for_sipi and started
+ * under the VM's lock; all else on the vCPU's own CPU.
+ */
+#ifndef GUEST_LAPIC_STATE_H
+#define GUEST_LAPIC_STATE_H
+
+#include "arch/x86/guest/lapic.h"
+
+enum lvt { LVT_TIMER, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVTS };
+
+#define LVT_VECTOR     0xffu
+#define LVT_MASKED     BIT(16)
+#define LVT_MODE_SHIFT 17
+#define LVT_MODE       (3u << LVT_MODE_SHIFT)
+
+#define SVR_ENABLED BIT(8)
+
+enum timer_mode { MODE_ONE_SHOT, MODE_PERIODIC, MODE_DEADLINE, MODE_RESERVED };
+
+struct lapic {
+	struct timer timer; /* TIMER_LAPIC */
+	struct vcpu *vcpu;
+	u64 irr[4], isr[4], tmr[4]; /* a bit for each vector */
+	u32 tpr, svr;
+	u32 esr, esr_next; /* as read, and gathered since the last write */
+	u64 icr;
+	u32 lvt[LVTS];
+	u32 timer_initial, timer_divide; /* @timer_divide as written: 0..3, 8..11 */
+	u64 deadline;                    /* TSC; of MODE_DEADLINE, 0 if not armed */
+	bool nmi;                        /* pending */
+	bool deaf;                       /* in HLT with interrupts off: only NMI and INIT wake it */
+	bool waits_for_sipi;
+	bool started; /* ran before: sched_start() was called */
+};
+
+/* All registers as after INIT (Intel SDM vol. 3, 11.4.7.3); keeps the flags of the vCPU's life. */
+void lapic_reset(struct lapic *lapic);
+void lapic_error(struct lapic *lapic, u32 bit);
+
+enum timer_mode lapic_timer_mode(const struct lapic *lapic);
+void lapic_timer_write_lvt(struct lapic *lapic, u32 value);
+void lapic_timer_write_initial(struct lapic *lapic, u32 value);
+u32 lapic_timer_current(const struct lapic *lapic);
+
+/* ICR and SELF IPI: sends what @icr says from @vcpu. False: reserved bits or modes (#GP). */
+bool lapic_send(struct vcpu *vcpu, u64 icr);
+
+#define ESR_SEND_ILLEGAL    BIT(5)
+#define ESR_RECEIVE_ILLEGAL BIT(6)
+
+#endif

@@ -1,0 +1,103 @@
+/*
+ * The life of a VM's PC, and HLT. Everything is created before the VM runs and destroyed after it
+ * stopped; LOCK_VM guards what several vCPUs share in between.
+ */
+#include "arch/x86/guest/platform.h"
+
+#include "arch/x86/guest/lapic_state.h"
+#include "arch/x86/guest/platform_state.h"
+#include "kernel/core/frame.h"
+#include "kernel/virtio/blk.h"
+#include <abi/errno.h>
+
+_Static_assert(sizeof(struct platform) <= PAGE_SIZE, "the platform is allocated as one page");
+
+int platform_create(struct vm *vm)
+{
+	int err = -SLUICE_ENOMEM;
+
+	vm->platform = hypervisor_alloc(0);
+	if (!vm->platform)
+		goto no_memory;
+	ioapic_reset(&vm->platform->ioapic);
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		err = lapic_create(vm->vcpus[i]);
+		if (err)
+			goto no_memory;
+	}
+	err = disks_create(vm);
+	if (err)
+		goto fail;
+	return 0;
+
+no_memory:
+	log_error("guest \"%s\": no memory for its interrupt controllers", vm->config->name);
+fail:
+	platform_destroy(vm);
+	return err;
+}
+
+void platform_destroy(struct vm *vm)
+{
+	disks_destroy(vm);
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		lapic_destroy(vm->vcpus[i]);
+	if (vm->platform)
+		hypervisor_free(vm->platform, 0);
+	vm->platform = NULL;
+}
+
+/* Whether nothing can ever run again: under the VM's lock. */
+static bool all_are_deaf(const struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		const struct lapic *lapic = vm->vcpus[i]->lapic;
+
+		if (lapic->nmi || !(lapic->deaf || lapic->waits_for_sipi))
+			return false;
+	}
+	return true;
+}
+
+void vcpu_halt(struct vcpu *vcpu, bool interrupts_enabled)
+{
+	struct lapic *lapic = vcpu->lapic;
+	struct vm *vm = vcpu->vm;
+	bool all;
+
+	if (READ_ONCE(lapic->nmi) || (interrupts_enabled && lapic_pending(vcpu) >= 0))
+		return;
+	if (interrupts_enabled) {
+		lapic->deaf = false;
+		vcpu_block(vcpu);
+		return;
+	}
+	spin_lock(&vm->lock);
+	lapic->deaf = true;
+	all = all_are_deaf(vm);
+	spin_unlock(&vm->lock);
+	if (all)
+		vm_stop(vm, STOP_ALL_HALTED, 0);
+	else
+		vcpu_block(vcpu);
+}
+
+void platform_dump(const struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		const struct lapic *lapic = vm->vcpus[i]->lapic;
+
+		if (!lapic)
+			continue;
+		log_error("guest \"%s\": vcpu %u: lapic svr %#x tpr %#x timer lvt %#x%s%s",
+			vm->config->name, i, lapic->svr, lapic->tpr, lapic->lvt[LVT_TIMER],
+			lapic->deaf ? ", halted for ever" : "",
+			lapic->waits_for_sipi ? ", waits for SIPI" : "");
+		for (unsigned word = 0; word < 4; word++)
+			if (lapic->irr[word] || lapic->isr[word])
+				log_error("guest \"%s\": vcpu %u: vectors %u and up: irr %#lx "
+					  "isr %#lx",
+					vm->config->name, i, word * 64, lapic->irr[word],
+					lapic->isr[word]);
+	}
+}
