@@ -1,0 +1,252 @@
+/*
+ * The run loop: enters a guest, serves its exits, and leaves when something other than its own
+ * exits needs this CPU. Interrupts are off throughout; external ones end the guest's turn as an
+ * exit.
+ */
+#include "arch/x86/guest/platform.h"
+#include "arch/x86/processor.h"
+#include "arch/x86/vmx/vmx.h"
+#include "kernel/core/log.h"
+#include "kernel/core/percpu.h"
+#include "kernel/vm/hypercall.h"
+
+#include <abi/cpuid.h>
+
+/* ---- The slice
+ * --------------------------------------------------------------------------------------- */
+
+/* The timer counts only in the guest: what exits cost is charged by the scheduler, not cut from the
+ * slice. */
+static void slice_arm(const struct vmx_vcpu *vmx)
+{
+	u64 now = arch_tsc();
+	u64 left = vmx->until > now ? (vmx->until - now) >> vmx_capabilities.timer_shift : 0;
+
+	vmwrite(GUEST_PREEMPTION_TIMER, MIN(left, 0xffffffffUL));
+}
+
+static void slice_begin(struct vmx_vcpu *vmx, u64 until)
+{
+	vmx->until = until;
+	if (vmx_capabilities.preemption_timer)
+		slice_arm(vmx);
+	else if (until != ~0UL)
+		timer_arm(&vmx->slice, until);
+}
+
+static void slice_end(struct vmx_vcpu *vmx)
+{
+	if (!vmx_capabilities.preemption_timer && vmx->until != ~0UL)
+		timer_cancel(&vmx->slice);
+}
+
+/* ---- Before an entry
+ * ----------------------------------------------------------------------------------- */
+
+static void flush(struct vcpu *vcpu)
+{
+	u64 epoch = epoch_now();
+	u64 generation = __atomic_load_n(&vcpu->vm->memory.generation, __ATOMIC_ACQUIRE);
+
+	ept_flush(vcpu->vendor);
+	vcpu->flushed_generation = generation;
+	epoch_quiescent(epoch);
+}
+
+static bool cpu_is_wanted(const struct vcpu *vcpu)
+{
+	return READ_ONCE(this_cpu()->events) || (READ_ONCE(vcpu->requests) & VCPU_REQ_YIELD);
+}
+
+/* Takes what was requested; returns whether to enter. Bits are cleared before what they stand for
+ * is looked at, so that a request made meanwhile is seen at the next turn. */
+static bool take_requests(struct vcpu *vcpu)
+{
+	if (READ_ONCE(vcpu->requests) & VCPU_REQ_START) {
+		__atomic_fetch_and(&vcpu->requests, ~(u32)VCPU_REQ_START, __ATOMIC_ACQUIRE);
+		vmx_start(vcpu);
+	}
+	if (cpu_is_wanted(vcpu))
+		return false;
+	/* Last, since the event is in the VMCS now and the entry must follow. */
+	if (READ_ONCE(vcpu->requests) & VCPU_REQ_EVENT) {
+		__atomic_fetch_and(&vcpu->requests, ~(u32)VCPU_REQ_EVENT, __ATOMIC_ACQUIRE);
+		vmx_deliver(vcpu);
+	}
+	return true;
+}
+
+static inline bool prepare_entry(struct vcpu *vcpu)
+{
+	if (unlikely(READ_ONCE(vcpu->requests) | READ_ONCE(this_cpu()->events)) &&
+		!take_requests(vcpu))
+		return false;
+	if (unlikely(vcpu->flushed_generation != READ_ONCE(vcpu->vm->memory.generation)))
+		flush(vcpu);
+	return true;
+}
+
+/* ---- Exits
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/* Who may make hypercalls: CPL 0 in 64-bit mode. */
+static inline bool guest_may_call(const struct vcpu *vcpu)
+{
+	const struct vmx_vcpu *vmx = vcpu->vendor;
+
+	return (vmread(GUEST_CS_RIGHTS) & RIGHTS_LONG) && (vmx->efer & EFER_LMA) &&
+	       !(vmread(GUEST_SS_RIGHTS) & (3 << RIGHTS_DPL_SHIFT));
+}
+
+static void unhandled(struct vcpu *vcpu, u32 reason)
+{
+	vcpu->exits[EXITED_OTHER]++;
+	if (reason & EXIT_ENTRY_FAILED)
+		vmx_entry_failed(vcpu, reason);
+	else
+		vmx_stop(vcpu, STOP_UNHANDLED_EXIT, reason, "exit that has no handler");
+}
+
+void vmx_run(struct vcpu *vcpu, u64 until)
+{
+	struct vmx_vcpu *vmx = vcpu->vendor, *entry_argument;
+	u32 reason;
+
+	vmcs_load(vcpu);
+	vmx_guest_registers_load(vcpu);
+	slice_begin(vmx, until);
+	while (prepare_entry(vcpu)) {
+		entry_argument = vcpu->vendor;
+		__asm__ volatile goto("call vmx_enter_guest\n\tjbe %l[refused]"
+				      : "+S"(entry_argument)
+				      : "D"(vcpu)
+				      : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12",
+				      "r13", "r14", "r15", "cc", "memory"
+				      : refused);
+		reason = (u32)vmread(VMCS_EXIT_REASON);
+		switch (reason) {
+		case EXIT_VMCALL:
+			vcpu->exits[EXITED_HYPERCALL]++;
+			if (hypercall(vcpu, guest_may_call(vcpu)) == DONE)
+				vmx_skip_instruction(VMCALL_LENGTH);
+			break;
+		case EXIT_EPT_VIOLATION:
+			vmx_ept_violation(vcpu);
+			break;
+		case EXIT_EXTERNAL_INTERRUPT:
+			vcpu->exits[EXITED_INTERRUPT]++;
+			arch_interrupt(EVENT_VECTOR(vmread(VMCS_EXIT_EVENT)));
+			break;
+		case EXIT_PREEMPTION_TIMER:
+			vcpu->exits[EXITED_INTERRUPT]++;
+			if (arch_tsc() >= until)
+				goto out;
+			slice_arm(vmx);
+			break;
+		case EXIT_INTERRUPT_WINDOW:
+			vcpu->exits[EXITED_WINDOW]++;
+			vmx_close_window(vmx, PRIMARY_INTERRUPT_WINDOW);
+			vcpu_request(vcpu, VCPU_REQ_EVENT);
+			break;
+		case EXIT_NMI_WINDOW:
+			vcpu->exits[EXITED_WINDOW]++;
+			vmx_close_window(vmx, PRIMARY_NMI_WINDOW);
+			vcpu_request(vcpu, VCPU_REQ_EVENT);
+			break;
+		case EXIT_HLT:
+			vcpu->exits[EXITED_HALT]++;
+			vmx_skip_instruction(HLT_LENGTH);
+			vcpu_halt(vcpu, vmread(GUEST_RFLAGS) & RFLAGS_IF);
+			break;
+		case EXIT_IO:
+			vmx_port_io(vcpu);
+			break;
+		case EXIT_RDMSR:
+			vmx_rdmsr(vcpu);
+			break;
+		case EXIT_WRMSR:
+			vmx_wrmsr(vcpu);
+			break;
+		case EXIT_CPUID:
+			vcpu->exits[EXITED_CPUID]++;
+			cpuid_emulate(vcpu);
+			vmx_skip_instruction(CPUID_LENGTH);
+			break;
+		case EXIT_CR_ACCESS:
+			vmx_cr_access(vcpu);
+			break;
+		case EXIT_EXCEPTION_OR_NMI:
+			vmx_exception_or_nmi(vcpu);
+			break;
+		case EXIT_RDPMC:
+			vcpu->exits[EXITED_OTHER]++;
+			vcpu_inject_exception(vcpu, VECTOR_GP, 0);
+			break;
+		case EXIT_WBINVD:
+		case EXIT_INVD:
+			/* All memory is coherent: nothing for a guest to write back. */
+			vcpu->exits[EXITED_OTHER]++;
+			vmx_skip_instruction(vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
+			break;
+		case EXIT_MONITOR:
+		case EXIT_MWAIT:
+		case EXIT_XSETBV:
+		case EXIT_GETSEC:
+		case EXIT_INVEPT:
+		case EXIT_INVVPID:
+		case EXIT_VMCLEAR:
+		case EXIT_VMLAUNCH:
+		case EXIT_VMPTRLD:
+		case EXIT_VMPTRST:
+		case EXIT_VMREAD:
+		case EXIT_VMRESUME:
+		case EXIT_VMWRITE:
+		case EXIT_VMXOFF:
+		case EXIT_VMXON:
+		case EXIT_VMFUNC:
+			/* Not announced by the guest's CPUID. */
+			vcpu->exits[EXITED_OTHER]++;
+			vcpu_inject_exception(vcpu, VECTOR_UD, 0);
+			break;
+		case EXIT_INIT:
+			/* For this processor, not for the guest; nobody in Sluice sends one. */
+			vcpu->exits[EXITED_OTHER]++;
+			log_warn("VMX: INIT signal on CPU %u ignored", this_cpu()->index);
+			break;
+		case EXIT_TRIPLE_FAULT:
+			vcpu->exits[EXITED_OTHER]++;
+			vmx_stop(vcpu, STOP_TRIPLE_FAULT, vmread(GUEST_RIP), "triple fault");
+			break;
+		case EXIT_TASK_SWITCH:
+			vcpu->exits[EXITED_OTHER]++;
+			vmx_stop(vcpu, STOP_UNHANDLED_EXIT, reason, "hardware task switch");
+			break;
+		case EXIT_EPT_MISCONFIGURATION:
+			vmx_ept_misconfiguration(vcpu);
+		default:
+			unhandled(vcpu, reason);
+		}
+	}
+out:
+	slice_end(vmx);
+	vmx_guest_registers_save(vcpu);
+	vmcs_unload(vmx);
+	return;
+refused:
+	vmx_entry_refused(vcpu);
+	goto out;
+}
+
+const struct virt vmx_virt = {
+	.name = "VMX",
+	.hypercall_instruction = SLUICE_INSTRUCTION_VMCALL,
+	.present = vmx_present,
+	.probe = vmx_probe,
+	.layout = ept_layout,
+	.cpu_enable = vmx_cpu_enable,
+	.cpu_disable = vmx_cpu_disable,
+	.vcpu_create = vmx_vcpu_create,
+	.vcpu_destroy = vmx_vcpu_destroy,
+	.run = vmx_run,
+};
