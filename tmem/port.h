@@ -24,11 +24,14 @@ bool tmem_port_persistent_ok(u64 persistent_pages);
 /* Copies one page; both aligned. */
 void tmem_port_copy(void *to, const void *from);
 
-/* A lock word: zero is unlocked. Rank 0 = client, 1 = arena. */
+/* A lock, prepared by tmem_port_lock_init() before its first use. Its fields are the host's. A CPU that
+ * holds a client's lock may take the arena's, and no other; two of one rank are never held together. */
+enum tmem_lock_rank { TMEM_LOCK_CLIENT, TMEM_LOCK_ARENA };
 struct tmem_lock {
 	u32 word;
 	u32 rank;
 };
+void tmem_port_lock_init(struct tmem_lock *lock, enum tmem_lock_rank rank);
 void tmem_port_lock(struct tmem_lock *lock);
 void tmem_port_unlock(struct tmem_lock *lock);
 
