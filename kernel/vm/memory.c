@@ -1,0 +1,199 @@
+/*
+ * Guest-physical memory as everything above sees it: laying out a guest's RAM, faults, host
+ * pointers, copies and pins. The gfn table answers where a frame stands; memory_populate.c fills
+ * it, memory_nested.c keeps the processor's tables in step, memory_remove.c takes frames away.
+ */
+#include "kernel/vm/memory.h"
+
+#include <abi/errno.h>
+#include <abi/platform.h>
+#include <string.h>
+
+#include "kernel/core/bug.h"
+#include "kernel/core/frame.h"
+#include "kernel/core/percpu.h"
+#include "kernel/vm/commit.h"
+#include "kernel/vm/memory_nested.h"
+#include "kernel/vm/memory_populate.h"
+#include "kernel/vm/vm.h"
+
+#define HOLE_START_GFN (PLATFORM_HOLE_START >> PAGE_SHIFT)
+#define HOLE_END_GFN   (PLATFORM_HOLE_END >> PAGE_SHIFT)
+
+static u64 table_pages(u64 gfn_count)
+{
+	return ROUND_UP(gfn_count * sizeof(u64), PAGE_SIZE) / PAGE_SIZE;
+}
+
+int memory_create(struct vm *vm, u64 bytes, const struct nested_layout *layout)
+{
+	struct memory *memory = &vm->memory;
+	u64 pages = bytes >> PAGE_SHIFT;
+	u64 count = pages;
+
+	if (pages > HOLE_START_GFN)
+		count += HOLE_END_GFN - HOLE_START_GFN;
+	if (count > BIT(NESTED_GFN_BITS))
+		return -SLUICE_ENOMEM;
+	*memory = (struct memory){
+		.layout = layout,
+		.generation = 1,
+		.gfn_count = count,
+		.ram_pages = pages,
+		.owner = vm->id,
+	};
+	spin_lock_init(&memory->lock, LOCK_MEMORY);
+	memory->gfns = hypervisor_alloc_pages(table_pages(count), vm->id);
+	if (!memory->gfns)
+		return -SLUICE_ENOMEM;
+	if (nested_create(memory)) {
+		hypervisor_free_pages(memory->gfns, table_pages(count));
+		memory->gfns = NULL;
+		return -SLUICE_ENOMEM;
+	}
+	commit_count_tables((s64)table_pages(count));
+	if (pages > HOLE_START_GFN)
+		for (u64 frame = HOLE_START_GFN; frame < HOLE_END_GFN; frame++)
+			memory->gfns[frame] = GFN_MMIO;
+	return 0;
+}
+
+void memory_destroy(struct vm *vm)
+{
+	struct memory *memory = &vm->memory;
+
+	if (!memory->gfns)
+		return;
+	for (u64 frame = 0; frame < memory->gfn_count; frame++)
+		if (unlikely(memory->gfns[frame] >> GFN_PIN_SHIFT))
+			BUG("VM %u destroyed while gfn %#lx is pinned", vm->id,
+				(unsigned long)frame);
+	memory_abandon_huge(memory);
+	memory->generation++;
+	nested_destroy(memory, epoch_advance());
+	hypervisor_free_pages(memory->gfns, table_pages(memory->gfn_count));
+	commit_count_tables(-(s64)table_pages(memory->gfn_count));
+	*memory = (struct memory){.owner = vm->id};
+}
+
+enum outcome memory_fault(struct vcpu *vcpu, gpa_t address, u32 access)
+{
+	struct vm *vm = vcpu->vm;
+	u64 frame = address.raw >> PAGE_SHIFT;
+	int error;
+
+	(void)access; /* every leaf allows every access: only an absent one faults */
+	if (unlikely(frame >= vm->memory.gfn_count))
+		return frame >= HOLE_START_GFN && frame < HOLE_END_GFN ? MMIO : BAD;
+	error = memory_populate(vm, frame, true);
+	if (likely(error == 0))
+		return DONE;
+	if (error == -SLUICE_EFAULT)
+		return MMIO;
+	vm_complain(vm, "no frame for gfn %#lx: %lu KiB free, %lu KiB populated",
+		(unsigned long)frame, (unsigned long)frames_free() * 4,
+		(unsigned long)vm->memory.populated_pages * 4);
+	return BAD;
+}
+
+/* The host address behind an entry in state GFN_RAM. */
+static inline void *entry_page(u64 entry)
+{
+	return hpa_to_ptr(hpa(entry & GFN_HPA));
+}
+
+/* Out of line, so that memory_page() needs no stack frame. */
+static __attribute__((noinline)) void *page_slow(struct vm *vm, u64 frame)
+{
+	if (frame >= vm->memory.gfn_count || memory_populate(vm, frame, false))
+		return NULL;
+	return entry_page(READ_ONCE(vm->memory.gfns[frame]));
+}
+
+void *memory_page(struct vm *vm, gfn_t frame)
+{
+	if (likely(frame.raw < vm->memory.gfn_count)) {
+		u64 entry = READ_ONCE(vm->memory.gfns[frame.raw]);
+
+		if (likely((entry & GFN_STATE) == GFN_RAM))
+			return entry_page(entry);
+	}
+	return page_slow(vm, frame.raw);
+}
+
+int memory_read(struct vm *vm, gpa_t from, void *to, u64 bytes)
+{
+	u8 *out = to;
+
+	while (bytes) {
+		u64 offset = from.raw & PAGE_MASK;
+		u64 part = MIN(bytes, PAGE_SIZE - offset);
+		const u8 *page = memory_page(vm, gpa_to_gfn(from));
+
+		if (!page)
+			return -SLUICE_EFAULT;
+		memcpy(out, page + offset, part);
+		from.raw += part;
+		out += part;
+		bytes -= part;
+	}
+	return 0;
+}
+
+int memory_write(struct vm *vm, gpa_t to, const void *from, u64 bytes)
+{
+	const u8 *in = from;
+
+	while (bytes) {
+		u64 offset = to.raw & PAGE_MASK;
+		u64 part = MIN(bytes, PAGE_SIZE - offset);
+		u8 *page = memory_page(vm, gpa_to_gfn(to));
+
+		if (!page)
+			return -SLUICE_EFAULT;
+		memcpy(page + offset, in, part);
+		to.raw += part;
+		in += part;
+		bytes -= part;
+	}
+	return 0;
+}
+
+/*
+ * A pin counts in the gfn entry, where removal looks, and in the frame's references, where the
+ * audit does. The entry comes first and goes last, so that an entry without pins means a frame
+ * without them.
+ */
+int memory_pin(struct vm *vm, gfn_t frame, mfn_t *host)
+{
+	u64 *slot, entry;
+
+	do {
+		if (!memory_page(vm, frame))
+			return -SLUICE_EFAULT;
+		slot = &vm->memory.gfns[frame.raw];
+		entry = READ_ONCE(*slot);
+		if ((entry & GFN_STATE) != GFN_RAM)
+			continue; /* removed since: populate again */
+		if (entry >> GFN_PIN_SHIFT == GFN_PINS_MAX)
+			return -SLUICE_EBUSY;
+		if (__atomic_compare_exchange_n(slot, &entry, entry + GFN_PIN_ONE, false,
+			    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			break;
+	} while (true);
+	*host = hpa_to_mfn(hpa(entry & GFN_HPA));
+	frame_get(*host);
+	return 0;
+}
+
+void memory_unpin(struct vm *vm, gfn_t frame)
+{
+	u64 entry;
+
+	ASSERT(frame.raw < vm->memory.gfn_count);
+	entry = READ_ONCE(vm->memory.gfns[frame.raw]);
+	if ((entry & GFN_STATE) != GFN_RAM || entry >> GFN_PIN_SHIFT == 0)
+		BUG("VM %u: gfn %#lx unpinned, but not pinned", vm->id, (unsigned long)frame.raw);
+	frame_put(hpa_to_mfn(hpa(entry & GFN_HPA)));
+	__atomic_fetch_sub(&vm->memory.gfns[frame.raw], GFN_PIN_ONE, __ATOMIC_ACQ_REL);
+}

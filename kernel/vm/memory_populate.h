@@ -1,0 +1,20 @@
+/*
+ * Giving frames to a guest where it touches its RAM (memory_populate.c).
+ */
+#ifndef VM_MEMORY_POPULATE_H
+#define VM_MEMORY_POPULATE_H
+
+#include "kernel/vm/vm.h"
+
+/*
+ * Makes sure that @frame, below gfn_count, is populated. 0, -EFAULT if it is no RAM, -ENOMEM if no
+ * frame is to be had. @restartable: the caller comes again, so that 0 may also mean that a part of
+ * a 1 GiB page was prepared. Takes LOCK_MEMORY; may reclaim: no lock but LOCK_VM may be held.
+ */
+int __must_check memory_populate(struct vm *vm, u64 frame, bool restartable);
+
+/* Gives back what a 1 GiB page under way holds, if no CPU scrubs a part of it. LOCK_MEMORY is held,
+ * or nothing of the VM runs any more. */
+void memory_abandon_huge(struct memory *memory);
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * Frames for guests, and the one point where tmem's ephemeral pages are taken back for them. The
+ * reserve is kept full as long as that is possible, since the hypervisor's own allocations cannot
+ * reclaim.
+ */
+#include "kernel/core/frame.h"
+#include "kernel/vm/memory.h"
+#include "kernel/vm/tmem_port.h"
+#include "kernel/vm/vm.h"
+
+/* The most pages one call takes back: its work is bounded. */
+#define RECLAIM_PAGES 32
+
+/* One frame out of tmem; what came with it goes to the allocator. */
+static mfn_t reclaim_frame(const struct vm *vm)
+{
+	void *pages[RECLAIM_PAGES];
+	unsigned count;
+	mfn_t frame;
+
+	if (!tmem_store)
+		return MFN_NONE;
+	count = tmem_reclaim(tmem_store, pages, RECLAIM_PAGES);
+	if (count == 0)
+		return MFN_NONE;
+	frame = ptr_to_mfn(pages[0]);
+	frame_change_class(frame, FRAME_TMEM, FRAME_GUEST, vm->id);
+	for (unsigned i = 1; i < count; i++)
+		frame_free(ptr_to_mfn(pages[i]), 0);
+	return frame;
+}
+
+mfn_t guest_frame_alloc(struct vm *vm, unsigned order)
+{
+	mfn_t frame;
+
+	if (frames_free() >= frames_reserve() + (1UL << order)) {
+		frame = frame_alloc(FRAME_GUEST, order, vm->id);
+		if (!mfn_is_none(frame))
+			return frame;
+	}
+	/* A block is not put together page by page: the caller takes single frames. */
+	if (order > 0)
+		return MFN_NONE;
+	frame = reclaim_frame(vm);
+	if (!mfn_is_none(frame))
+		return frame;
+	return frame_alloc(FRAME_GUEST, 0, vm->id);
+}

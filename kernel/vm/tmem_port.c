@@ -1,0 +1,79 @@
+/*
+ * What the tmem engine needs of the hypervisor (tmem/port.h): frames of class tmem, ticket locks
+ * with the kernel's ranks, page copies, random keys.
+ */
+#include "kernel/vm/tmem_port.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "arch/x86/arch.h"
+#include "kernel/core/frame.h"
+#include "kernel/core/lock.h"
+#include "kernel/core/log.h"
+#include "kernel/vm/commit.h"
+#include "tmem/port.h"
+
+_Static_assert(TMEM_PORT_BLOCK == BLOCK_ORDER, "a block is 2 MiB on both sides");
+_Static_assert(sizeof(struct tmem_lock) >= sizeof(struct spinlock) &&
+		       _Alignof(struct tmem_lock) >= _Alignof(struct spinlock),
+	"a kernel lock must fit in the engine's");
+
+static struct spinlock *spinlock_of(struct tmem_lock *lock)
+{
+	return (struct spinlock *)lock;
+}
+
+void tmem_port_lock_init(struct tmem_lock *lock, enum tmem_lock_rank rank)
+{
+	spin_lock_init(
+		spinlock_of(lock), rank == TMEM_LOCK_CLIENT ? LOCK_TMEM_CLIENT : LOCK_TMEM_ARENA);
+}
+
+void tmem_port_lock(struct tmem_lock *lock)
+{
+	spin_lock(spinlock_of(lock));
+}
+
+void tmem_port_unlock(struct tmem_lock *lock)
+{
+	spin_unlock(spinlock_of(lock));
+}
+
+void *tmem_port_alloc(unsigned order)
+{
+	mfn_t first = frame_alloc(FRAME_TMEM, order, 0);
+
+	return mfn_is_none(first) ? NULL : mfn_to_ptr(first);
+}
+
+void tmem_port_free(void *pages, unsigned order)
+{
+	frame_free(ptr_to_mfn(pages), order);
+}
+
+bool tmem_port_persistent_ok(u64 persistent_pages)
+{
+	return commit_leaves_room(persistent_pages + 1);
+}
+
+void tmem_port_copy(void *to, const void *from)
+{
+	arch_copy_page(to, from);
+}
+
+u64 tmem_port_random(void)
+{
+	return arch_random();
+}
+
+void tmem_port_complain(const char *format, ...)
+{
+	char line[160];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsniprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	log_error("audit: tmem: %s", line);
+}
