@@ -1,0 +1,33 @@
+# Hosted unit tests: the hypervisor's own sources, compiled for the host with cmocka, AddressSanitizer and
+# UndefinedBehaviorSanitizer. Every tests/unit/test_X.c is one program; tests/unit/X.mk (or any other
+# fragment there) names what it tests:
+#
+#   test_X_SRC := kernel/core/frame.c tests/unit/fake/machine.c
+#
+# tests/unit/include/ stands first on the include path: its arch/x86/arch.h is a machine in memory.
+# `make check-unit` runs all; `make build/unit/test_X` builds one.
+
+UNIT_CFLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined $(WARNINGS) \
+	-Itests/unit/include -Itests/unit -I. -Iinclude -DSLUICE_DEBUG
+UNIT_LDFLAGS := -fsanitize=address,undefined -lcmocka -lpthread -lm
+
+include $(filter-out tests/unit/build.mk,$(wildcard tests/unit/*.mk))
+
+UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+UNIT_BIN   := $(UNIT_TESTS:%=$O/unit/%)
+
+$O/unit/obj/%.c.o: %.c
+	$(call quiet,HOSTCC,$<)mkdir -p $(@D) && $(CC) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
+
+define unit_program
+$O/unit/$1: $(patsubst %.c,$O/unit/obj/%.c.o,tests/unit/$1.c $($1_SRC))
+	$$(call quiet,HOSTLD,$$@)$(CC) $$^ $(UNIT_LDFLAGS) $($1_LIBS) -o $$@
+-include $(patsubst %.c,$O/unit/obj/%.c.d,tests/unit/$1.c $($1_SRC))
+endef
+$(foreach t,$(UNIT_TESTS),$(eval $(call unit_program,$t)))
+
+.PHONY: check-unit unit
+unit: $(UNIT_BIN)
+check-unit: unit
+	@tests/unit/run.sh $O/unit $(UNIT_TESTS)

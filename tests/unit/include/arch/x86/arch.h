@@ -1,0 +1,113 @@
+/*
+ * The processor floor for hosted tests: found before the real arch/x86/arch.h. RAM is a mapping of
+ * the test's process, CPUs are plain structs and the test says which one it runs as
+ * (tests/unit/fake/machine.c). Same names and meanings as the real header.
+ */
+#ifndef ARCH_ARCH_H
+#define ARCH_ARCH_H
+
+#include "lib/types.h"
+
+#define MAX_CPUS 64
+
+#define CPU_EVENT_TIMER BIT(0)
+#define CPU_EVENT_KICK  BIT(1)
+#define CPU_EVENT_UART  BIT(2)
+#define CPU_EVENT_NMI   BIT(3)
+
+struct cpu {
+	struct cpu *self;
+	u32 index;
+	u32 apic_id;
+	u32 events;
+	u32 reserved;
+	void *core;
+	void *vendor;
+	void *arch;
+};
+
+/* The CPU that the calling thread plays. */
+extern __thread struct cpu *fake_cpu;
+static inline struct cpu *this_cpu(void)
+{
+	return fake_cpu;
+}
+
+struct cpu *arch_cpu(unsigned index);
+unsigned arch_cpu_count(void);
+void arch_kick(unsigned index);
+void arch_idle(void);
+void arch_interrupt(u8 vector);
+
+u64 arch_tsc(void);
+u64 arch_tsc_hz(void);
+void arch_timer_arm(u64 deadline);
+
+u64 arch_random(void);
+
+/* Where the host-physical address 0 is mapped. */
+extern u8 *fake_ram;
+
+static inline void *hpa_to_ptr(hpa_t a)
+{
+	return fake_ram + a.raw;
+}
+static inline hpa_t ptr_to_hpa(const void *p)
+{
+	return (hpa_t){(u64)p - (u64)fake_ram};
+}
+static inline void *mfn_to_ptr(mfn_t n)
+{
+	return hpa_to_ptr(mfn_to_hpa(n));
+}
+static inline mfn_t ptr_to_mfn(const void *p)
+{
+	return hpa_to_mfn(ptr_to_hpa(p));
+}
+
+void arch_copy_page(void *to, const void *from);
+void arch_clear_page(void *page);
+
+#define FPU_STATE_SIZE 512
+void arch_fpu_save(void *state);
+void arch_fpu_load(const void *state);
+void arch_fpu_reset(void *state);
+
+#define BOOT_RANGES_MAX  128
+#define BOOT_MODULES_MAX 64
+
+struct boot_range {
+	hpa_t start;
+	u64 bytes;
+};
+
+struct boot_module {
+	const char *name;
+	const char *arguments;
+	hpa_t start;
+	u64 bytes;
+};
+
+struct boot_info {
+	const char *command_line;
+	struct boot_range ram[BOOT_RANGES_MAX];
+	unsigned ram_count;
+	struct boot_range used[BOOT_RANGES_MAX];
+	unsigned used_count;
+	struct boot_module modules[BOOT_MODULES_MAX];
+	unsigned module_count;
+	u64 entry_tsc;
+};
+
+const struct boot_info *boot_info(void);
+void *arch_early_alloc(u64 bytes, u64 align);
+void arch_early_seal(void);
+
+unsigned uart_write(const char *bytes, unsigned count);
+void uart_want_interrupt(bool wanted);
+void uart_write_wait(const char *bytes, unsigned count);
+int uart_read(void);
+
+__attribute__((noreturn)) void arch_halt(void);
+
+#endif

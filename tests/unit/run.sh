@@ -1,0 +1,41 @@
+#!/bin/sh
+# Runs the unit test programs @2.. in directory @1, prints a line a test and the totals, and writes them
+# to results.tsv there. A program that dies without reporting is a failure of its own.
+set -u
+dir=$1
+shift
+results=$dir/results.tsv
+passed=0
+failed=0
+printf 'test\tbackend\tcpus\tresult\tseconds\n' >"$results"
+
+for program in "$@"; do
+	log=$dir/$program.log
+	start=$(date +%s.%N)
+	CMOCKA_MESSAGE_OUTPUT=STDOUT timeout -s KILL "${UNIT_TIMEOUT:-120}" "$dir/$program" >"$log" 2>&1
+	status=$?
+	seconds=$(echo "$(date +%s.%N) - $start" | bc 2>/dev/null || echo 0)
+	ok=$(sed -n 's/^\[       OK \] //p' "$log" | sort -u)
+	bad=$(sed -n 's/^\[  FAILED  \] \([a-z][A-Za-z0-9_]*\)$/\1/p' "$log" | sort -u)
+	if [ "$status" -ne 0 ] && [ -z "$bad" ]; then
+		bad="(ended with status $status)"
+	elif [ -z "$ok$bad" ]; then
+		bad="(ran no test)"
+	fi
+	[ "$status" -eq 0 ] || cat "$log"
+	IFS='
+'
+	for test in $ok; do
+		echo "pass  $program: $test"
+		printf '%s: %s\thost\t-\tpass\t%s\n' "$program" "$test" "$seconds" >>"$results"
+		passed=$((passed + 1))
+	done
+	for test in $bad; do
+		echo "FAIL  $program: $test"
+		printf '%s: %s\thost\t-\tfail\t%s\n' "$program" "$test" "$seconds" >>"$results"
+		failed=$((failed + 1))
+	done
+	unset IFS
+done
+echo "unit: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]
