@@ -1,6 +1,6 @@
 /*
- * What the processor floor offers to everything above it. The core includes this header and no other of
- * arch/x86/. All functions run with host interrupts off unless they say otherwise.
+ * What the processor floor offers to everything above it. The core includes this header and no
+ * other of arch/x86/. All functions run with host interrupts off unless they say otherwise.
  */
 #ifndef ARCH_ARCH_H
 #define ARCH_ARCH_H
@@ -23,9 +23,9 @@
  */
 struct cpu {
 	struct cpu *self;
-	u32 index;    /* 0..cpu_count-1, 0 is the boot processor */
+	u32 index; /* 0..cpu_count-1, 0 is the boot processor */
 	u32 apic_id;
-	u32 events;   /* CPU_EVENT_* not yet taken */
+	u32 events; /* CPU_EVENT_* not yet taken */
 	u32 reserved;
 	void *core;   /* struct percpu of the core */
 	void *vendor; /* state of VMX or SVM for this CPU */
@@ -43,14 +43,15 @@ static inline struct cpu *this_cpu(void)
 struct cpu *arch_cpu(unsigned index);
 unsigned arch_cpu_count(void);
 
-/* Makes CPU @index leave guest mode or its idle state soon, with CPU_EVENT_KICK set. Any context. */
+/* Makes CPU @index leave guest mode or its idle state soon, with CPU_EVENT_KICK set. Any context.
+ */
 void arch_kick(unsigned index);
 
 /* Waits for the next interrupt (sti; hlt; cli); returns at once if events are pending. */
 void arch_idle(void);
 
-/* The one place where interrupts arrive, from the IDT and from both vendors' exits: notes the event in
- * this CPU's block and acknowledges the LAPIC. */
+/* The one place where interrupts arrive, from the IDT and from both vendors' exits: notes the event
+ * in this CPU's block and acknowledges the LAPIC. */
 void arch_interrupt(u8 vector);
 
 /* ---- Time ---------------------------------------------------------------------------------- */
@@ -123,7 +124,8 @@ struct boot_module {
 
 struct boot_info {
 	const char *command_line;
-	struct boot_range ram[BOOT_RANGES_MAX]; /* all usable RAM, page-aligned, ascending, disjoint */
+	struct boot_range
+		ram[BOOT_RANGES_MAX]; /* all usable RAM, page-aligned, ascending, disjoint */
 	unsigned ram_count;
 	/* Parts of it in use: image, early page tables, modules; page-aligned, ascending, disjoint.
 	 * Final once arch_early_seal() was called. */
@@ -137,25 +139,28 @@ struct boot_info {
 /* Valid from the first line of kernel_main() on; lives forever. */
 const struct boot_info *boot_info(void);
 
-/* Zeroed memory for tables that exist before frames do; NULL if no RAM is left. Never freed; appears in
- * boot_info()->used. Refused (NULL) after arch_early_seal(). */
+/* Zeroed memory for tables that exist before frames do; NULL if no RAM is left. Never freed;
+ * appears in boot_info()->used. Refused (NULL) after arch_early_seal(). */
 void *arch_early_alloc(u64 bytes, u64 align);
 void arch_early_seal(void);
 
-/* ---- The boot order, as kernel_main() calls it --------------------------------------------------- */
+/* ---- The boot order, as kernel_main() calls it
+ * --------------------------------------------------- */
 
 /* Exceptions, UART and the boot CPU's own block. Must come first. */
 void arch_start_boot_cpu(void);
 /* ACPI tables, LAPIC (x2APIC where there is one), timer and TSC frequency. Returns 0, or a negative
  * errno after logging what is missing. */
 int __must_check arch_start_machine(void);
-/* Starts every processor that ACPI lists. Each calls cpu_main() of arch/x86/port.h on its own stack.
- * Returns the number running. A CPU that does not answer is logged and left out. */
+/* Starts every processor that ACPI lists. Each calls cpu_main() of arch/x86/port.h on its own
+ * stack. Returns the number running. A CPU that does not answer is logged and left out. */
 unsigned arch_start_other_cpus(void);
 
-/* ---- Serial port ---------------------------------------------------------------------------------- */
+/* ---- Serial port
+ * ---------------------------------------------------------------------------------- */
 
-/* Writes at most one transmit FIFO of bytes if it is empty; returns the bytes taken. Never waits. */
+/* Writes at most one transmit FIFO of bytes if it is empty; returns the bytes taken. Never waits.
+ */
 unsigned uart_write(const char *bytes, unsigned count);
 /* Asks for CPU_EVENT_UART on the boot CPU once the FIFO is empty again. */
 void uart_want_interrupt(bool wanted);
@@ -164,7 +169,14 @@ void uart_write_wait(const char *bytes, unsigned count);
 /* A received byte, or -1. */
 int uart_read(void);
 
-/* ---- The end ------------------------------------------------------------------------------------ */
+/* Whether the 16 bytes at @address lie on a stack of this CPU, so that BUG may read a frame there.
+ */
+bool arch_on_stack(u64 address);
+/* CR2: the address of the last page fault. */
+u64 arch_fault_address(void);
+
+/* ---- The end ------------------------------------------------------------------------------------
+ */
 
 /* Stops all processors but this one (for BUG and for shutdown). */
 void arch_stop_other_cpus(void);

@@ -1,6 +1,6 @@
 /*
- * Offsets for assembly, taken from the structs themselves. Not linked: the Makefile compiles this to
- * assembly and turns each marked line into a #define in build/gen/asm_offsets.h.
+ * Offsets for assembly, taken from the structs themselves. Not linked: the Makefile compiles this
+ * to assembly and turns each marked line into a #define in build/gen/asm_offsets.h.
  */
 #include "arch/x86/arch.h"
 

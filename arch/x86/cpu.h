@@ -46,8 +46,8 @@ _Static_assert(sizeof(struct tss) == 104, "TSS layout");
 struct cpu_arch {
 	u64 gdt[5] __aligned_to(16); /* null, code, data, TSS (two entries) */
 	struct tss tss;
-	u64 stack_top;          /* 16-byte aligned: the initial stack pointer */
-	u64 ist_low[IST_COUNT]; /* lowest address of each IST stack */
+	u64 stack_low, stack_top; /* top: 16-byte aligned, the initial stack pointer */
+	u64 ist_low[IST_COUNT];   /* lowest address of each IST stack */
 	u64 ist_high[IST_COUNT];
 	u64 tls[6]; /* FS base: the stack protector's canary is at %fs:0x28 */
 };

@@ -18,8 +18,8 @@ __attribute__((noreturn)) void kernel_main(void);
 /* kernel/dispatch.c: another CPU, its struct cpu in place. */
 __attribute__((noreturn)) void cpu_main(void);
 
-/* kernel/core/bug.c: an exception in the hypervisor that nothing expected. @nested says that it struck
- * on the common IST stack already in use, so that no symbol walk is safe. */
+/* kernel/core/bug.c: an exception in the hypervisor that nothing expected. @nested says that it
+ * struck on the common IST stack already in use, so that no symbol walk is safe. */
 __attribute__((noreturn)) void bug_exception(const struct trap_frame *frame, bool nested);
 
 /* kernel/core/log.c: a line for the log, without newline. */

@@ -41,5 +41,7 @@ void log_drain(void);
 bool log_is_empty(void);
 /* Writes everything out, waiting: shutdown and BUG only. */
 void log_flush(void);
+/* The same without the lock: only when no other CPU runs any more (BUG). */
+void log_flush_unlocked(void);
 
 #endif

@@ -1,0 +1,92 @@
+/*
+ * External interrupts: the PIC is masked for good, every IOAPIC input too, apart from COM1's, which
+ * goes to the boot processor. Without an IOAPIC the log drains only when the dispatch loop looks at
+ * the port.
+ */
+#include "arch/x86/acpi.h"
+#include "arch/x86/apic.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/log.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/processor.h"
+
+#define PIC_MASTER_DATA    0x21
+#define PIC_SLAVE_DATA     0xa1
+#define PIC_MASTER_COMMAND 0x20
+#define PIC_SLAVE_COMMAND  0xa0
+#define ICW1_INIT_ICW4     0x11
+#define ICW4_8086          0x01
+/* Where spurious PIC interrupts would arrive: not on exceptions. */
+#define PIC_VECTOR 0x20
+
+/* 82093AA: an index and a data register. */
+#define IOAPIC_SELECT      0
+#define IOAPIC_WINDOW      4 /* in 32-bit words */
+#define IOAPIC_VERSION     1
+#define IOAPIC_REDIRECTION 0x10
+
+#define REDIRECTION_LOW    BIT(13)
+#define REDIRECTION_LEVEL  BIT(15)
+#define REDIRECTION_MASKED BIT(16)
+
+static void pic_mask(void)
+{
+	outb(PIC_MASTER_COMMAND, ICW1_INIT_ICW4);
+	outb(PIC_SLAVE_COMMAND, ICW1_INIT_ICW4);
+	outb(PIC_MASTER_DATA, PIC_VECTOR);
+	outb(PIC_SLAVE_DATA, PIC_VECTOR + 8);
+	outb(PIC_MASTER_DATA, 4);
+	outb(PIC_SLAVE_DATA, 2);
+	outb(PIC_MASTER_DATA, ICW4_8086);
+	outb(PIC_SLAVE_DATA, ICW4_8086);
+	outb(PIC_MASTER_DATA, 0xff);
+	outb(PIC_SLAVE_DATA, 0xff);
+}
+
+static u32 ioapic_read(volatile u32 *ioapic, u32 reg)
+{
+	ioapic[IOAPIC_SELECT] = reg;
+	return ioapic[IOAPIC_WINDOW];
+}
+
+static void ioapic_write(volatile u32 *ioapic, u32 reg, u32 value)
+{
+	ioapic[IOAPIC_SELECT] = reg;
+	ioapic[IOAPIC_WINDOW] = value;
+}
+
+static void route(volatile u32 *ioapic, u32 input, u32 entry, u32 destination)
+{
+	ioapic_write(ioapic, IOAPIC_REDIRECTION + 2 * input, REDIRECTION_MASKED);
+	ioapic_write(ioapic, IOAPIC_REDIRECTION + 2 * input + 1, destination << 24);
+	ioapic_write(ioapic, IOAPIC_REDIRECTION + 2 * input, entry);
+}
+
+void ioapic_start(void)
+{
+	const struct acpi_info *acpi = acpi_info();
+	bool routed = false;
+
+	pic_mask();
+	for (unsigned i = 0; i < acpi->ioapic_count; i++) {
+		volatile u32 *ioapic = paging_map_device(acpi->ioapics[i].address, 0x20);
+		u32 inputs, com1 = acpi->com1_gsi - acpi->ioapics[i].first_gsi;
+
+		if (ioapic == NULL)
+			continue;
+		inputs = (ioapic_read(ioapic, IOAPIC_VERSION) >> 16 & 0xff) + 1;
+		for (u32 input = 0; input < inputs; input++)
+			route(ioapic, input, REDIRECTION_MASKED, 0);
+		/* An 8-bit destination: without interrupt remapping it reaches no larger id. */
+		if (com1 < inputs && apic_id() < 0xff) {
+			route(ioapic, com1,
+				HOST_VECTOR_UART | (acpi->com1_active_low ? REDIRECTION_LOW : 0) |
+					(acpi->com1_level ? REDIRECTION_LEVEL : 0),
+				apic_id());
+			routed = true;
+		}
+	}
+	if (!routed)
+		log_warn("no IOAPIC input for COM1 (interrupt %u): the log drains by polling",
+			acpi->com1_gsi);
+}

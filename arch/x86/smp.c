@@ -1,0 +1,123 @@
+/*
+ * Starting the other processors: INIT, SIPI, SIPI (Intel SDM vol. 3, 9.4.4), one after the other
+ * through the same trampoline page. The boot processor is index 0; the others follow in ACPI's
+ * order, without gaps for those that do not answer.
+ */
+#include <string.h>
+
+#include <abi/errno.h>
+
+#include "arch/x86/acpi.h"
+#include "arch/x86/apic.h"
+#include "arch/x86/clock.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/early.h"
+#include "arch/x86/log.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/port.h"
+#include "arch/x86/processor.h"
+#include "arch/x86/start.h"
+
+#define INIT_WAIT_US   10000
+#define SIPI_WAIT_US   200
+#define ANSWER_WAIT_US 100000
+#define ANSWER_STEP_US 50
+
+extern const char trampoline_start[], trampoline_end[];
+extern const u64 trampoline_cr3[], trampoline_stack[], trampoline_argument[], trampoline_entry[];
+
+static u32 online = 1; /* processors that reached C, the boot processor included */
+
+/* The first C on another processor, on its own stack. */
+__attribute__((noreturn)) static void other_cpu(u64 index)
+{
+	cpu_load((unsigned)index);
+	apic_enable();
+	clock_enable();
+	__atomic_fetch_add(&online, 1, __ATOMIC_RELEASE);
+	cpu_main();
+}
+
+int smp_prepare(void)
+{
+	const struct acpi_info *acpi = acpi_info();
+
+	arch_cpu(0)->apic_id = apic_id();
+	if (acpi->cpus_ignored > 0)
+		log_warn("%u processors beyond the first %u are not used", acpi->cpus_ignored,
+			MAX_CPUS);
+	if (!paging_trampoline_prepare(early_trampoline_page()))
+		return -SLUICE_ENOMEM;
+	for (unsigned i = 1; i < acpi->cpu_count; i++)
+		if (!cpu_create(i))
+			return -SLUICE_ENOMEM;
+	return 0;
+}
+
+/* The writable view of a field of the trampoline's copy. */
+static u64 *parameter(const u64 *field)
+{
+	hpa_t page = early_trampoline_page();
+
+	return (u64 *)((char *)hpa_to_ptr(page) + ((const char *)field - trampoline_start));
+}
+
+static bool wait_for(u32 expected, u64 us)
+{
+	for (u64 waited = 0; waited < us; waited += ANSWER_STEP_US) {
+		if (__atomic_load_n(&online, __ATOMIC_ACQUIRE) == expected)
+			return true;
+		clock_wait_us(ANSWER_STEP_US);
+	}
+	return false;
+}
+
+/* Starts the processor with @id as number @index; whether it answered. */
+static bool start_cpu(u32 id, unsigned index)
+{
+	u32 startup = ICR_STARTUP | ICR_ASSERT | (u32)(early_trampoline_page().raw >> PAGE_SHIFT);
+
+	arch_cpu(index)->apic_id = id;
+	*parameter(trampoline_cr3) = paging_root();
+	*parameter(trampoline_stack) = cpu_stack_top(index);
+	*parameter(trampoline_argument) = index;
+	*parameter(trampoline_entry) = (u64)other_cpu;
+
+	apic_send(id, ICR_INIT | ICR_ASSERT);
+	clock_wait_us(INIT_WAIT_US);
+	apic_send(id, startup);
+	if (wait_for(index + 1, SIPI_WAIT_US))
+		return true;
+	apic_send(id, startup);
+	if (wait_for(index + 1, ANSWER_WAIT_US))
+		return true;
+	/* It must not wake up later with the next one's parameters. */
+	apic_send(id, ICR_INIT | ICR_ASSERT);
+	return __atomic_load_n(&online, __ATOMIC_ACQUIRE) == index + 1;
+}
+
+unsigned arch_start_other_cpus(void)
+{
+	const struct acpi_info *acpi = acpi_info();
+	unsigned count = 1;
+
+	if (acpi->cpu_count <= 1)
+		return count;
+	memcpy(hpa_to_ptr(early_trampoline_page()), trampoline_start,
+		(u64)(trampoline_end - trampoline_start));
+	paging_trampoline_show();
+	for (unsigned i = 0; i < acpi->cpu_count; i++) {
+		u32 id = acpi->apic_ids[i];
+
+		if (id == arch_cpu(0)->apic_id)
+			continue;
+		if (!apic_is_x2() && id > 0xfe)
+			log_warn("processor with APIC id %u needs x2APIC: left out", id);
+		else if (start_cpu(id, count))
+			cpu_set_count(++count);
+		else
+			log_warn("processor with APIC id %u does not answer: left out", id);
+	}
+	paging_trampoline_hide();
+	return count;
+}

@@ -1,0 +1,123 @@
+/*
+ * The IDT and what happens on an exception in the hypervisor: an expected #GP of an MSR access
+ * continues at its fixup, an NMI is noted, everything else is a bug.
+ */
+#include "arch/x86/cpu.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/port.h"
+#include "arch/x86/processor.h"
+#include "arch/x86/start.h"
+
+#define VECTOR_DB 1
+#define VECTOR_DF 8
+#define VECTOR_GP 13
+#define VECTOR_MC 18
+
+#define EXCEPTIONS     32
+#define EXCEPTION_STUB 16 /* bytes, as in traps.S */
+#define INTERRUPT_STUB 8
+
+#define GATE_INTERRUPT 0x8e00U /* present, DPL 0, 64-bit interrupt gate */
+
+struct gate {
+	u16 offset_low, selector;
+	u16 ist_type; /* IST in bits 2:0, type and P in the high byte */
+	u16 offset_middle;
+	u32 offset_high, reserved;
+};
+_Static_assert(sizeof(struct gate) == 16, "IDT gate");
+
+struct fixup {
+	u64 fault, resume;
+};
+
+extern const char exception_stubs[], interrupt_stubs[];
+extern const struct fixup __fixups_start[], __fixups_end[];
+
+static struct gate idt[256] __aligned_to(16);
+
+u64 idt_base(void)
+{
+	return (u64)idt;
+}
+
+static unsigned ist_of(unsigned vector)
+{
+	switch (vector) {
+	case HOST_VECTOR_NMI:
+		return IST_NMI;
+	case VECTOR_MC:
+		return IST_MC;
+	case VECTOR_DF:
+		return IST_DF;
+	case VECTOR_DB:
+		return IST_DB;
+	default:
+		return IST_COMMON;
+	}
+}
+
+void idt_start(void)
+{
+	for (unsigned vector = 0; vector < ARRAY_SIZE(idt); vector++) {
+		u64 stub = vector < EXCEPTIONS
+				   ? (u64)exception_stubs + vector * EXCEPTION_STUB
+				   : (u64)interrupt_stubs + (vector - EXCEPTIONS) * INTERRUPT_STUB;
+
+		idt[vector] = (struct gate){
+			.offset_low = (u16)stub,
+			.selector = SELECTOR_CODE,
+			.ist_type = (u16)(GATE_INTERRUPT | ist_of(vector)),
+			.offset_middle = (u16)(stub >> 16),
+			.offset_high = (u32)(stub >> 32),
+		};
+	}
+}
+
+void idt_load(void)
+{
+	struct __packed_struct {
+		u16 limit;
+		u64 base;
+	} pointer = {IDT_LIMIT, idt_base()};
+
+	__asm__ volatile("lidt %0" : : "m"(pointer));
+}
+
+u64 arch_fault_address(void)
+{
+	return read_cr2();
+}
+
+static u64 find_fixup(u64 rip)
+{
+	for (const struct fixup *fixup = __fixups_start; fixup < __fixups_end; fixup++)
+		if (fixup->fault == rip)
+			return fixup->resume;
+	return 0;
+}
+
+/* The interrupted code was itself on the common IST stack: its own frame is gone already. */
+static bool was_on_common_stack(const struct trap_frame *frame)
+{
+	const struct cpu_arch *arch = this_cpu_arch();
+
+	return frame->rsp > arch->ist_low[IST_COMMON - 1] &&
+	       frame->rsp <= arch->ist_high[IST_COMMON - 1];
+}
+
+void trap_exception(struct trap_frame *frame);
+void trap_exception(struct trap_frame *frame)
+{
+	u64 resume;
+
+	if (frame->vector == HOST_VECTOR_NMI) {
+		arch_interrupt(HOST_VECTOR_NMI);
+		return;
+	}
+	if (frame->vector == VECTOR_GP && (resume = find_fixup(frame->rip)) != 0) {
+		frame->rip = resume;
+		return;
+	}
+	bug_exception(frame, was_on_common_stack(frame));
+}
