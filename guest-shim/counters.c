@@ -1,0 +1,6 @@
+/*
+ * The one instance of the counters.
+ */
+#include "guest-shim/counters.h"
+
+struct counters counters;

@@ -1,0 +1,87 @@
+/*
+ * GDT, task segment and IDT of the one processor that a guest of this shim uses. The page-fault
+ * gate has no IST: its handler may sleep on a disk, so it runs on the stack that faulted, which is
+ * never paged out.
+ */
+#include "guest-shim/trap.h"
+
+#define CODE_SELECTOR 0x08
+#define TASK_SELECTOR 0x18
+
+#define GATE_PRESENT_INTERRUPT 0x8e
+#define TSS_PRESENT_AVAILABLE  0x89ull
+
+struct task_segment {
+	u32 reserved0;
+	u64 rsp[3];
+	u64 reserved1;
+	u64 ist[7];
+	u64 reserved2;
+	u16 reserved3;
+	u16 io_map;
+} __packed_struct;
+_Static_assert(sizeof(struct task_segment) == 104, "Intel SDM vol. 3, figure 8-11");
+
+struct gate {
+	u16 offset_low;
+	u16 selector;
+	u8 ist;
+	u8 type;
+	u16 offset_middle;
+	u32 offset_high;
+	u32 reserved;
+};
+_Static_assert(sizeof(struct gate) == 16, "Intel SDM vol. 3, figure 6-8");
+
+struct table_pointer {
+	u16 limit;
+	u64 base;
+} __packed_struct;
+
+extern const char trap_stubs[]; /* 16 bytes each */
+
+static u64 gdt[5] = {
+	0, 0x00af9b000000ffffull, /* 64-bit code, accessed */
+	0x00cf93000000ffffull,    /* data, accessed */
+};
+static struct task_segment task;
+static struct gate idt[VECTORS];
+static u8 exception_stacks[3][PAGE_SIZE] __aligned_to(16);
+
+static void idt_fill(void)
+{
+	for (unsigned vector = 0; vector < VECTORS; vector++) {
+		u64 stub = (u64)trap_stubs + vector * 16;
+
+		idt[vector] = (struct gate){
+			.offset_low = (u16)stub,
+			.selector = CODE_SELECTOR,
+			.type = GATE_PRESENT_INTERRUPT,
+			.offset_middle = (u16)(stub >> 16),
+			.offset_high = (u32)(stub >> 32),
+		};
+	}
+	idt[VECTOR_NMI].ist = IST_NMI;
+	idt[VECTOR_MACHINE_CHECK].ist = IST_MACHINE_CHECK;
+	idt[VECTOR_DOUBLE_FAULT].ist = IST_DOUBLE_FAULT;
+}
+
+void descriptors_init(void)
+{
+	struct table_pointer gdt_pointer = {sizeof(gdt) - 1, (u64)gdt};
+	struct table_pointer idt_pointer = {sizeof(idt) - 1, (u64)idt};
+	u64 base = (u64)&task;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(exception_stacks); i++)
+		task.ist[i] = (u64)exception_stacks[i] + PAGE_SIZE;
+	task.io_map = sizeof(task);
+	gdt[TASK_SELECTOR / 8] = (sizeof(task) - 1) | (base & 0xffffff) << 16 |
+				 TSS_PRESENT_AVAILABLE << 40 | (base >> 24 & 0xff) << 56;
+	gdt[TASK_SELECTOR / 8 + 1] = base >> 32;
+	idt_fill();
+
+	/* The selectors of start.S mean the same in this table, so the segments need no reload. */
+	__asm__ volatile("lgdt %0" : : "m"(gdt_pointer));
+	__asm__ volatile("ltr %w0" : : "r"(TASK_SELECTOR));
+	__asm__ volatile("lidt %0" : : "m"(idt_pointer));
+}

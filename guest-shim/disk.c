@@ -1,0 +1,279 @@
+/*
+ * See disk.h. One virtqueue a disk; request n owns the descriptors 3n (header), 3n+1 (data), 3n+2
+ * (status), so that nothing is allocated. Interrupt handlers change only request states and the
+ * used index.
+ */
+#include "guest-shim/disk.h"
+
+#include <abi/platform.h>
+#include <errno.h>
+#include <string.h>
+
+#include "guest-shim/apic.h"
+#include "guest-shim/counters.h"
+#include "guest-shim/cpu.h"
+#include "guest-shim/panic.h"
+#include "guest-shim/trap.h"
+#include "guest-shim/virtio_mmio.h"
+
+#define DISKS_MAX  4
+#define QUEUE_SIZE 64 /* the power of two that holds 3 * DISK_REQUESTS descriptors */
+_Static_assert(3 * DISK_REQUESTS <= QUEUE_SIZE, "every request has its descriptors");
+
+enum request_state { REQUEST_FREE, REQUEST_RUNNING, REQUEST_DONE };
+
+struct request {
+	struct virtio_blk_header header;
+	u8 status; /* written by the device */
+	u8 state;  /* enum request_state */
+};
+
+/* What the device reads and writes. */
+struct queue {
+	struct virtq_desc desc[QUEUE_SIZE];
+	struct {
+		u16 flags;
+		u16 index;
+		u16 ring[QUEUE_SIZE];
+	} available;
+	struct {
+		u16 flags;
+		u16 index;
+		struct virtq_used_element ring[QUEUE_SIZE];
+	} used __aligned_to(4);
+	struct request requests[DISK_REQUESTS];
+};
+
+struct disk {
+	struct queue *queue;
+	u64 base;
+	unsigned slot;
+	u16 used_seen;
+	bool read_only;
+	u64 sectors;
+	char name[VIRTIO_BLK_ID_BYTES + 1];
+};
+
+static struct disk disks[DISKS_MAX];
+static struct queue queues[DISKS_MAX] __aligned_to(PAGE_SIZE);
+static unsigned disk_count;
+
+/* ---- Requests ----------------------------------------------------------------------------------
+ */
+
+static unsigned submit(struct disk *disk, u32 type, u64 sector, u64 address, u32 bytes)
+{
+	struct queue *queue = disk->queue;
+	struct request *request;
+	unsigned tag = 0;
+
+	while (tag < DISK_REQUESTS && queue->requests[tag].state != REQUEST_FREE)
+		tag++;
+	if (tag == DISK_REQUESTS)
+		panic("disk %s: %u requests are unfinished", disk->name, DISK_REQUESTS);
+	request = &queue->requests[tag];
+	request->header = (struct virtio_blk_header){.type = type, .sector = sector};
+	request->status = 0xff;
+	request->state = REQUEST_RUNNING;
+	queue->desc[3 * tag + 1].address = address;
+	queue->desc[3 * tag + 1].length = bytes;
+	queue->desc[3 * tag + 1].flags = VIRTIO_DESC_NEXT |
+					 (type == VIRTIO_BLK_OUT ? 0 : VIRTIO_DESC_WRITE);
+	queue->available.ring[queue->available.index % QUEUE_SIZE] = (u16)(3 * tag);
+	__atomic_store_n(
+		&queue->available.index, (u16)(queue->available.index + 1), __ATOMIC_RELEASE);
+	mmio_write32(disk->base + VIRTIO_QUEUE_NOTIFY, 0);
+	return tag;
+}
+
+unsigned disk_submit(struct disk *disk, bool write, u64 sector, u64 address, u32 sectors)
+{
+	return submit(disk, write ? VIRTIO_BLK_OUT : VIRTIO_BLK_IN, sector, address,
+		sectors * SECTOR_SIZE);
+}
+
+bool disk_is_done(const struct disk *disk, unsigned tag)
+{
+	return READ_ONCE(disk->queue->requests[tag].state) == REQUEST_DONE;
+}
+
+int disk_finish(struct disk *disk, unsigned tag)
+{
+	struct request *request = &disk->queue->requests[tag];
+	u64 flags = interrupts_save();
+
+	while (!disk_is_done(disk, tag)) {
+		counters.disk_waits++;
+		wait_for_interrupt();
+	}
+	interrupts_restore(flags);
+	request->state = REQUEST_FREE;
+	return request->status == VIRTIO_BLK_S_OK ? 0 : -EIO;
+}
+
+static bool any_is_done(const struct disk *disk)
+{
+	unsigned running = 0;
+
+	for (unsigned tag = 0; tag < DISK_REQUESTS; tag++) {
+		if (disk_is_done(disk, tag))
+			return true;
+		running += READ_ONCE(disk->queue->requests[tag].state) == REQUEST_RUNNING;
+	}
+	if (!running)
+		panic("disk %s: nothing to wait for", disk->name);
+	return false;
+}
+
+void disk_wait_any(const struct disk *disk)
+{
+	u64 flags = interrupts_save();
+
+	while (!any_is_done(disk)) {
+		counters.disk_waits++;
+		wait_for_interrupt();
+	}
+	interrupts_restore(flags);
+}
+
+static void completions_take(struct disk *disk)
+{
+	struct queue *queue = disk->queue;
+
+	while (disk->used_seen != __atomic_load_n(&queue->used.index, __ATOMIC_ACQUIRE)) {
+		u32 id = queue->used.ring[disk->used_seen % QUEUE_SIZE].id;
+
+		if (id % 3 || id / 3 >= DISK_REQUESTS ||
+			queue->requests[id / 3].state != REQUEST_RUNNING)
+			panic("disk %s: completes descriptor %u, which is not under way",
+				disk->name, (unsigned)id);
+		queue->requests[id / 3].state = REQUEST_DONE;
+		disk->used_seen++;
+	}
+}
+
+void disk_interrupt(unsigned slot)
+{
+	for (unsigned i = 0; i < disk_count; i++) {
+		struct disk *disk = &disks[i];
+
+		if (disk->slot != slot)
+			continue;
+		/* Acknowledged before the ring is read: what completes later interrupts again. */
+		mmio_write32(disk->base + VIRTIO_INTERRUPT_ACK,
+			mmio_read32(disk->base + VIRTIO_INTERRUPT_STATUS));
+		completions_take(disk);
+	}
+}
+
+/* ---- Finding and starting the devices -----------------------------------------------------------
+ */
+
+static void queue_init(struct disk *disk)
+{
+	struct queue *queue = disk->queue;
+
+	for (unsigned tag = 0; tag < DISK_REQUESTS; tag++) {
+		struct request *request = &queue->requests[tag];
+
+		queue->desc[3 * tag] = (struct virtq_desc){.address = (u64)&request->header,
+			.length = sizeof(request->header),
+			.flags = VIRTIO_DESC_NEXT,
+			.next = (u16)(3 * tag + 1)};
+		queue->desc[3 * tag + 1].next = (u16)(3 * tag + 2);
+		queue->desc[3 * tag + 2] = (struct virtq_desc){
+			.address = (u64)&request->status, .length = 1, .flags = VIRTIO_DESC_WRITE};
+	}
+}
+
+static void address_write(u64 base, u32 reg, const void *address)
+{
+	mmio_write32(base + reg, (u32)(u64)address);
+	mmio_write32(base + reg + 4, (u32)((u64)address >> 32));
+}
+
+static void device_start(struct disk *disk)
+{
+	u64 base = disk->base;
+	u32 features;
+
+	mmio_write32(base + VIRTIO_STATUS, 0);
+	mmio_write32(base + VIRTIO_STATUS, VIRTIO_STATUS_ACKNOWLEDGE);
+	mmio_write32(base + VIRTIO_STATUS, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
+	mmio_write32(base + VIRTIO_DEVICE_FEATURES_SEL, 0);
+	features = mmio_read32(base + VIRTIO_DEVICE_FEATURES) & BIT(VIRTIO_BLK_F_RO);
+	mmio_write32(base + VIRTIO_DRIVER_FEATURES_SEL, 0);
+	mmio_write32(base + VIRTIO_DRIVER_FEATURES, features);
+	mmio_write32(base + VIRTIO_DRIVER_FEATURES_SEL, 1);
+	mmio_write32(base + VIRTIO_DRIVER_FEATURES, BIT(VIRTIO_F_VERSION_1 - 32));
+	mmio_write32(base + VIRTIO_STATUS,
+		VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK);
+	if (!(mmio_read32(base + VIRTIO_STATUS) & VIRTIO_STATUS_FEATURES_OK))
+		panic("disk in slot %u refuses the features of virtio 1", disk->slot);
+	disk->read_only = features & BIT(VIRTIO_BLK_F_RO);
+
+	mmio_write32(base + VIRTIO_QUEUE_SEL, 0);
+	if (mmio_read32(base + VIRTIO_QUEUE_NUM_MAX) < QUEUE_SIZE)
+		panic("disk in slot %u has a queue of %u, less than %u", disk->slot,
+			(unsigned)mmio_read32(base + VIRTIO_QUEUE_NUM_MAX), QUEUE_SIZE);
+	mmio_write32(base + VIRTIO_QUEUE_NUM, QUEUE_SIZE);
+	address_write(base, VIRTIO_QUEUE_DESC, disk->queue->desc);
+	address_write(base, VIRTIO_QUEUE_DRIVER, &disk->queue->available);
+	address_write(base, VIRTIO_QUEUE_DEVICE, &disk->queue->used);
+	mmio_write32(base + VIRTIO_QUEUE_READY, 1);
+	mmio_write32(base + VIRTIO_STATUS, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER |
+						   VIRTIO_STATUS_FEATURES_OK |
+						   VIRTIO_STATUS_DRIVER_OK);
+	disk->sectors = mmio_read32(base + VIRTIO_CONFIG) |
+			(u64)mmio_read32(base + VIRTIO_CONFIG + 4) << 32;
+}
+
+static void disk_add(u64 base, unsigned slot, u32 gsi)
+{
+	struct disk *disk;
+
+	if (disk_count == DISKS_MAX)
+		panic("more than %u disks", DISKS_MAX);
+	disk = &disks[disk_count];
+	*disk = (struct disk){.queue = &queues[disk_count], .base = base, .slot = slot};
+	disk_count++;
+	queue_init(disk);
+	device_start(disk);
+	ioapic_route(gsi, (u8)(VECTOR_DISK + slot));
+	if (disk_finish(disk,
+		    submit(disk, VIRTIO_BLK_GET_ID, 0, (u64)disk->name, VIRTIO_BLK_ID_BYTES)) != 0)
+		panic("disk in slot %u does not tell its name", slot);
+}
+
+void disk_init(u64 base, u64 stride, u32 gsi)
+{
+	for (unsigned slot = 0; slot < PLATFORM_VIRTIO_SLOTS; slot++) {
+		u64 window = base + slot * stride;
+
+		if (gsi + slot >= PLATFORM_IOAPIC_PINS ||
+			mmio_read32(window + VIRTIO_MAGIC) != VIRTIO_MAGIC_VALUE ||
+			mmio_read32(window + VIRTIO_VERSION) != 2 ||
+			mmio_read32(window + VIRTIO_DEVICE_ID) != VIRTIO_ID_BLOCK)
+			continue;
+		disk_add(window, slot, gsi + slot);
+	}
+}
+
+struct disk *disk_find(const char *name)
+{
+	for (unsigned i = 0; i < disk_count; i++) {
+		if (!strcmp(disks[i].name, name))
+			return &disks[i];
+	}
+	return NULL;
+}
+
+u64 disk_sectors(const struct disk *disk)
+{
+	return disk->sectors;
+}
+
+bool disk_is_read_only(const struct disk *disk)
+{
+	return disk->read_only;
+}

@@ -1,0 +1,59 @@
+/*
+ * The guest's physical frames: a descriptor each, the list of free ones, and the replacement state
+ * of those that can leave. One pool serves page cache and anonymous memory alike.
+ */
+#ifndef SHIM_FRAMES_H
+#define SHIM_FRAMES_H
+
+#include "guest-shim/replace.h"
+#include "guest-shim/slots.h"
+#include "guest-shim/start_info.h"
+#include "lib/types.h"
+
+#define FRAME_NONE UINT32_MAX
+
+enum frame_kind {
+	FRAME_RESERVED, /* not RAM, the image, or the shim's own for good */
+	FRAME_FREE,
+	FRAME_FILE,    /* page cache: @key is the page of the image */
+	FRAME_ANON,    /* anonymous: @key is the page of the region */
+	FRAME_WRITING, /* anonymous, unmapped, its write to swap under way */
+};
+
+struct frame {
+	u32 key;
+	u32 slot; /* anonymous: the swap slot that holds a copy, or SLOT_NONE; free: the next free
+		     frame */
+	u8 kind;
+};
+
+extern struct frame *frames; /* by frame number */
+extern struct replace replace;
+
+/* Takes over all RAM beside the image. Panics if there is not enough. */
+void frames_init(const struct start_info *info, u32 swappiness);
+
+/* FRAME_NONE when there is no free one; its kind is FRAME_RESERVED until the caller says otherwise.
+ */
+u32 frames_take(void);
+
+/* @frame must be in no list of the replacement policy. */
+void frames_give(u32 frame);
+
+u32 frames_free(void);
+
+/* All frames of the pool, free or not, and how many of them can never leave. */
+u32 frames_total(void);
+u32 frames_fixed(void);
+
+static inline void *frame_pointer(u32 frame)
+{
+	return (void *)((u64)frame << PAGE_SHIFT);
+}
+
+static inline u64 frame_address(u32 frame)
+{
+	return (u64)frame << PAGE_SHIFT;
+}
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * See paging.h. Tables are never freed: a region that was used once will be used again.
+ */
+#include "guest-shim/paging.h"
+
+#include "guest-shim/cpu.h"
+#include "guest-shim/panic.h"
+
+#define LEVELS        4
+#define TABLE_ENTRIES 512
+#define IMAGE_TABLES  2 /* 4 MiB are mapped page by page; guest.ld checks that they suffice */
+
+#define CPUID_EXTENDED 0x80000001u
+#define CPUID_EDX_NX   BIT(20)
+
+extern u64 boot_pml4[], boot_page_directory[];
+extern const char image_start[], text_end[], rodata_end[];
+
+static u64 image_tables[IMAGE_TABLES][TABLE_ENTRIES] __aligned_to(PAGE_SIZE);
+
+static u64 rights_of(u64 address)
+{
+	if (address == 0)
+		return 0;
+	if (address >= (u64)image_start && address < (u64)text_end)
+		return PTE_PRESENT;
+	if (address >= (u64)text_end && address < (u64)rodata_end)
+		return PTE_PRESENT | PTE_NX;
+	return PTE_PRESENT | PTE_WRITE | PTE_NX;
+}
+
+void paging_init(void)
+{
+	if (!(cpuid(CPUID_EXTENDED).edx & CPUID_EDX_NX))
+		panic("the processor has no NX");
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
+	for (unsigned i = 0; i < IMAGE_TABLES * TABLE_ENTRIES; i++) {
+		u64 address = (u64)i << PAGE_SHIFT;
+		u64 rights = rights_of(address);
+
+		image_tables[i / TABLE_ENTRIES][i % TABLE_ENTRIES] = rights ? address | rights : 0;
+	}
+	for (unsigned i = 0; i < 4 * TABLE_ENTRIES; i++)
+		boot_page_directory[i] |= PTE_NX;
+	for (unsigned i = 0; i < IMAGE_TABLES; i++)
+		boot_page_directory[i] = (u64)image_tables[i] | PTE_PRESENT | PTE_WRITE;
+	write_cr3(read_cr3());
+}
+
+/* Walks from the root to the entry for @address on level @stop (1 = page), or to the first absent
+ * one. */
+static u64 *walk(u64 address, unsigned *level)
+{
+	u64 *table = boot_pml4;
+
+	for (*level = LEVELS;; (*level)--) {
+		u64 *entry =
+			&table[address >> (PAGE_SHIFT + 9 * (*level - 1)) & (TABLE_ENTRIES - 1)];
+
+		if (*level == 1 || !(*entry & PTE_PRESENT))
+			return entry;
+		table = (u64 *)(*entry & PTE_FRAME);
+	}
+}
+
+u64 *paging_entry(u64 address)
+{
+	unsigned level;
+	u64 *entry = walk(address, &level);
+
+	return level == 1 ? entry : NULL;
+}
+
+void paging_add_table(u64 address, u32 frame)
+{
+	unsigned level;
+	u64 *entry = walk(address, &level);
+
+	if (level == 1)
+		panic("no table is missing for %llx", (unsigned long long)address);
+	page_zero((void *)((u64)frame << PAGE_SHIFT));
+	*entry = (u64)frame << PAGE_SHIFT | PTE_PRESENT | PTE_WRITE;
+}

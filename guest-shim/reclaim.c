@@ -1,0 +1,112 @@
+/*
+ * See reclaim.h. Keeps a few frames free so that swap writes run beside the application instead of
+ * being waited for; each call does bounded work unless memory is nearly exhausted.
+ */
+#include "guest-shim/reclaim.h"
+
+#include "guest-shim/counters.h"
+#include "guest-shim/cpu.h"
+#include "guest-shim/file_index.h"
+#include "guest-shim/frames.h"
+#include "guest-shim/paging.h"
+#include "guest-shim/panic.h"
+#include "guest-shim/swap.h"
+#include "guest-shim/tmem_client.h"
+
+#define LOW_MIN   8u
+#define LOW_MAX   64u
+#define BATCH_MAX 32u
+
+static u32 low;
+static bool active;
+
+void reclaim_init(void)
+{
+	low = MIN(MAX(frames_total() / 128, LOW_MIN), LOW_MAX);
+	replace.anon_evictable = swap_is_usable();
+}
+
+/* Port of the replacement policy. */
+bool replace_test_young(u32 frame)
+{
+	u64 address = ANON_BASE + ((u64)frames[frame].key << PAGE_SHIFT);
+	u64 *entry = paging_entry(address);
+
+	if (!(*entry & PTE_ACCESSED))
+		return false;
+	/* The processor sets bits in entries, so this is one locked instruction. */
+	__atomic_and_fetch(entry, ~PTE_ACCESSED, __ATOMIC_RELAXED);
+	invlpg(address);
+	return true;
+}
+
+static void file_out(u32 frame)
+{
+	u32 page = frames[frame].key;
+
+	counters.cache_evictions++;
+	if (precache_is_on()) {
+		if (precache_put(page, frame))
+			counters.precache_puts++;
+		else
+			counters.precache_refused++;
+	}
+	file_index_set_stamp(page, replace_stamp(&replace));
+	frames_give(frame);
+}
+
+/* False if nothing could leave, or not the page that was chosen. */
+static bool evict_one(void)
+{
+	u32 frame = replace_victim(&replace);
+
+	if (frame == REPLACE_NONE)
+		return false;
+	if (frames[frame].kind == FRAME_FILE) {
+		file_out(frame);
+		return true;
+	}
+	switch (swap_out(frame)) {
+	case SWAP_FREED:
+		frames_give(frame);
+		break;
+	case SWAP_WRITING:
+		break;
+	case SWAP_REFUSED:
+		replace_keep(&replace, frame, REPLACE_ANON);
+		return false;
+	}
+	counters.anon_evictions++;
+	return true;
+}
+
+static void refill(void)
+{
+	for (unsigned n = 0; n < BATCH_MAX; n++) {
+		if (frames_free() + swap_writing() >= 2 * low || swap_writing() == SWAP_WRITES_MAX)
+			break;
+		evict_one();
+	}
+}
+
+u32 memory_frame(void)
+{
+	u32 refused = 0;
+	u32 frame;
+
+	if (active)
+		panic("memory management touched memory that is not there");
+	active = true;
+	swap_reap();
+	if (frames_free() < low)
+		refill();
+	while ((frame = frames_take()) == FRAME_NONE) {
+		if (swap_writing())
+			swap_wait();
+		else if (!evict_one() && ++refused > frames_total())
+			panic("out of memory: of %u pages %u are fixed, and swap is full",
+				(unsigned)frames_total(), (unsigned)frames_fixed());
+	}
+	active = false;
+	return frame;
+}

@@ -1,0 +1,37 @@
+/*
+ * What each vector means. A handler runs on the stack that was interrupted, with interrupts off;
+ * only the page-fault handler may sleep, and then lets interrupts in.
+ */
+#include "guest-shim/trap.h"
+
+#include <abi/platform.h>
+
+#include "guest-shim/anon.h"
+#include "guest-shim/apic.h"
+#include "guest-shim/cpu.h"
+#include "guest-shim/disk.h"
+#include "guest-shim/panic.h"
+
+/* A fault with interrupts off comes from the shim itself, which must not touch what may be paged
+ * out then. */
+static bool fault_is_handled(const struct registers *registers)
+{
+	return registers->rflags & RFLAGS_IF && anon_fault(read_cr2(), registers->error);
+}
+
+void trap(struct registers *registers)
+{
+	u64 vector = registers->vector;
+
+	if (vector == VECTOR_PAGE_FAULT) {
+		if (!fault_is_handled(registers))
+			panic_registers(registers);
+	} else if (vector == VECTOR_TIMER) {
+		apic_eoi();
+	} else if (vector >= VECTOR_DISK && vector < VECTOR_DISK + PLATFORM_VIRTIO_SLOTS) {
+		disk_interrupt((unsigned)(vector - VECTOR_DISK));
+		apic_eoi();
+	} else if (vector != VECTOR_SPURIOUS) {
+		panic_registers(registers);
+	}
+}

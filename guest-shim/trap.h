@@ -1,0 +1,37 @@
+/*
+ * Exceptions and interrupts: the frame that entry.S leaves, and the vectors.
+ */
+#ifndef SHIM_TRAP_H
+#define SHIM_TRAP_H
+
+#include "lib/types.h"
+
+/* What entry.S pushes, from the lowest address up; the processor pushed the last five. */
+struct registers {
+	u64 r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax;
+	u64 vector, error;
+	u64 rip, cs, rflags, rsp, ss;
+};
+_Static_assert(
+	sizeof(struct registers) == 22 * 8, "entry.S pushes 17 words after the processor's 5");
+
+enum {
+	VECTOR_NMI = 2,
+	VECTOR_DOUBLE_FAULT = 8,
+	VECTOR_PAGE_FAULT = 14,
+	VECTOR_MACHINE_CHECK = 18,
+	VECTOR_TIMER = 32,
+	VECTOR_DISK = 40, /* and one up for each virtio slot */
+	VECTOR_SPURIOUS = 63,
+	VECTORS = 64,
+};
+
+/* Stacks of the exceptions that cannot trust the running one (numbers of the task segment). */
+enum { IST_NMI = 1, IST_MACHINE_CHECK = 2, IST_DOUBLE_FAULT = 3 };
+
+/* Loads GDT, task segment and IDT. Interrupts stay off. */
+void descriptors_init(void);
+
+void trap(struct registers *registers);
+
+#endif
