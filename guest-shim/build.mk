@@ -3,7 +3,6 @@
 # in guest-shim/apps/apps.mk, or in the build.mk of a test guest that adds its own.
 
 include guest-shim/apps/apps.mk
-GUEST_shim := $(sort $(wildcard tests/guests/shim/*.c))
 
 NEWLIB_GUEST = $(eval NEWLIB_GUEST := $(shell tools/newlib.sh guest))$(NEWLIB_GUEST)
 GCC_INCLUDE  := $(shell $(CC) -print-file-name=include)
