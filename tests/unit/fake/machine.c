@@ -155,23 +155,26 @@ const struct boot_info *boot_info(void)
 	return &info;
 }
 
-/* From the top of the highest range with room below what is used there. */
+/* From the top of the highest range, below what is used at its end. */
 void *arch_early_alloc(u64 bytes, u64 align)
 {
 	if (sealed)
 		return NULL;
 	bytes = ROUND_UP(bytes, PAGE_SIZE);
 	for (unsigned r = info.ram_count; r-- > 0;) {
-		u64 start = info.ram[r].start.raw;
-		u64 top = start + info.ram[r].bytes;
+		u64 bottom = info.ram[r].start.raw;
+		u64 top = bottom + info.ram[r].bytes;
 
 		for (unsigned u = info.used_count; u-- > 0;) {
 			u64 used = info.used[u].start.raw;
+			u64 end = used + info.used[u].bytes;
 
-			if (used >= start && used < top && used + info.used[u].bytes == top)
+			if (end == top)
 				top = used;
+			else if (end < top)
+				bottom = MAX(bottom, end);
 		}
-		if (top - start < bytes + align)
+		if (top < bottom + bytes || (top - bytes) / align * align < bottom)
 			continue;
 		top = (top - bytes) / align * align;
 		fake_machine_use(top, bytes);
