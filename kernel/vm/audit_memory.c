@@ -1,0 +1,132 @@
+/*
+ * The audit of one VM: its nested tables, entry by entry, against its gfn table, both ways. Nothing
+ * is followed before the frame it names was found to be what it should be.
+ */
+#include "kernel/vm/audit_internal.h"
+#include "kernel/vm/memory_nested.h"
+
+/* One walk: what it met, to be compared with the memory's own counters. */
+struct walk {
+	const struct memory *memory;
+	u64 populated, tables, large, huge;
+};
+
+/* A leaf's translation of one frame, @host, against the gfn table. */
+static void check_page(struct walk *walk, u64 frame, mfn_t host)
+{
+	const struct memory *memory = walk->memory;
+	u64 entry;
+
+	if (unlikely(frame >= memory->gfn_count)) {
+		audit_report("guest %u: gfn %#lx is mapped beyond its RAM", memory->owner,
+			(unsigned long)frame);
+		return;
+	}
+	entry = memory->gfns[frame];
+	if (unlikely((entry & GFN_STATE) != GFN_RAM || (entry & GFN_HPA) != mfn_to_hpa(host).raw))
+		audit_report("guest %u: gfn %#lx is mapped to frame %#lx, but its entry is %#lx",
+			memory->owner, (unsigned long)frame, (unsigned long)host.raw,
+			(unsigned long)entry);
+	audit_met(host, FRAME_GUEST, memory->owner, 1 + (u32)(entry >> GFN_PIN_SHIFT));
+	walk->populated++;
+}
+
+static void check_leaf(struct walk *walk, u64 base, u64 entry, unsigned level)
+{
+	const struct nested_layout *layout = walk->memory->layout;
+	u64 hints = layout->accessed | layout->dirty;
+	u64 expected = layout->leaf | (level > 1 ? layout->large : 0);
+	mfn_t host = hpa_to_mfn(hpa(entry & NESTED_HPA));
+
+	if (unlikely((entry & ~NESTED_HPA & ~hints) != (expected & ~hints) ||
+		     host.raw % nested_span(level) != 0))
+		audit_report("guest %u: gfn %#lx has a malformed leaf %#lx at level %u",
+			walk->memory->owner, (unsigned long)base, (unsigned long)entry, level);
+	for (u64 i = 0; i < nested_span(level); i++)
+		check_page(walk, base + i, mfn(host.raw + i));
+	walk->large += level == 2;
+	walk->huge += level == 3;
+}
+
+/* Nothing is mapped from @base on: then no gfn entry may say otherwise. */
+static void check_absent(const struct walk *walk, u64 base, u64 entry, unsigned level)
+{
+	const struct memory *memory = walk->memory;
+	u64 end = MIN(base + nested_span(level), memory->gfn_count);
+
+	if (unlikely(entry != memory->layout->empty))
+		audit_report("guest %u: gfn %#lx has a malformed empty entry %#lx", memory->owner,
+			(unsigned long)base, (unsigned long)entry);
+	for (u64 frame = base; frame < end; frame++) {
+		u64 state = memory->gfns[frame];
+
+		if (unlikely(state != GFN_UNPOPULATED && state != GFN_MMIO))
+			audit_report("guest %u: gfn %#lx is not mapped, but its entry is %#lx",
+				memory->owner, (unsigned long)frame, (unsigned long)state);
+	}
+}
+
+/* False if the table met before, or no table of this VM at all. */
+static bool check_table(struct walk *walk, mfn_t table)
+{
+	if (!audit_met(table, FRAME_HYPERVISOR, walk->memory->owner, 1))
+		return false;
+	walk->tables++;
+	return frame_of(table)->next == 1; /* twice: the sweep reports it */
+}
+
+/* Recursion is bounded by the four levels. */
+static void walk_table(struct walk *walk, mfn_t at, u64 base, unsigned level)
+{
+	const struct nested_layout *layout = walk->memory->layout;
+	const u64 *table = mfn_to_ptr(at);
+	u64 hints = layout->accessed | layout->dirty;
+
+	for (unsigned i = 0; i < NESTED_ENTRIES; i++, base += nested_span(level)) {
+		u64 entry = table[i];
+		mfn_t next = hpa_to_mfn(hpa(entry & NESTED_HPA));
+
+		if (!(entry & layout->present)) {
+			check_absent(walk, base, entry, level);
+		} else if (nested_is_leaf(layout, entry, level)) {
+			check_leaf(walk, base, entry, level);
+		} else {
+			if (unlikely((entry & ~NESTED_HPA & ~hints) != (layout->table & ~hints)))
+				audit_report("guest %u: gfn %#lx has a malformed entry %#lx at "
+					     "level %u",
+					walk->memory->owner, (unsigned long)base,
+					(unsigned long)entry, level);
+			if (check_table(walk, next))
+				walk_table(walk, next, base, level - 1);
+		}
+	}
+}
+
+static void compare(const struct memory *memory, const char *what, u64 found, u64 counter)
+{
+	if (found != counter)
+		audit_report("guest %u: %lu %s, but the counter says %lu", memory->owner,
+			(unsigned long)found, what, (unsigned long)counter);
+}
+
+void audit_memory(const struct vm *vm)
+{
+	const struct memory *memory = &vm->memory;
+	struct walk walk = {.memory = memory};
+	u64 table_bytes = ROUND_UP(memory->gfn_count * sizeof(u64), PAGE_SIZE);
+
+	if (!memory->gfns)
+		return;
+	for (u64 offset = 0; offset < table_bytes; offset += PAGE_SIZE)
+		audit_met(ptr_to_mfn((u8 *)memory->gfns + offset), FRAME_HYPERVISOR, memory->owner,
+			1);
+	if (memory->huge.active)
+		for (u64 i = 0; i < HUGE_PAGES; i++)
+			audit_met(mfn(memory->huge.frame.raw + i), FRAME_GUEST, memory->owner, 1);
+	if (check_table(&walk, hpa_to_mfn(memory->root)))
+		walk_table(&walk, hpa_to_mfn(memory->root), 0, NESTED_LEVELS);
+	compare(memory, "pages populated", walk.populated, memory->populated_pages);
+	compare(memory, "nested tables", walk.tables, memory->table_pages);
+	compare(memory, "2 MiB pages", walk.large, memory->large_pages);
+	compare(memory, "1 GiB pages", walk.huge, memory->huge_pages);
+}
