@@ -1,0 +1,145 @@
+/*
+ * virtio-blk at work (virtio 1.2, 5.2): what runs when the queue was notified or the oldest request
+ * is due. blk_flight.c has the requests, device.c decides which CPU runs this.
+ */
+#include "kernel/virtio/blk.h"
+
+#include "kernel/virtio/blk_state.h"
+#include <string.h>
+
+#define BLK_F_SIZE_MAX BIT(1)
+#define BLK_F_SEG_MAX  BIT(2)
+#define BLK_F_BLK_SIZE BIT(6)
+#define BLK_F_FLUSH    BIT(9)
+
+/* The front of struct virtio_blk_config (virtio 1.2, 5.2.4). */
+struct blk_config_space {
+	u64 capacity; /* sectors */
+	u32 size_max;
+	u32 seg_max;
+	u32 geometry;
+	u32 blk_size;
+	u8 rest[36]; /* belongs to features that are not offered */
+} __packed_struct;
+_Static_assert(sizeof(struct blk_config_space) == 60, "virtio 1.2, 5.2.4");
+
+static struct virtio_blk *blk_of(struct virtio_device *device)
+{
+	return container_of(device, struct virtio_blk, device);
+}
+
+static void config_read(struct virtio_device *device, u32 offset, void *to, unsigned size)
+{
+	struct blk_config_space config = {
+		.capacity = blk_of(device)->disk.sectors,
+		.size_max = BLK_SIZE_MAX,
+		.seg_max = BLK_SEG_MAX,
+		.blk_size = SECTOR_SIZE,
+	};
+
+	memcpy(to, (u8 *)&config + offset, size);
+}
+
+enum submitted { SUBMITTED_ALL, SUBMITTED_SOME, QUEUE_BROKEN };
+
+/* Takes what the queue offers into flight, at most one queue of it. */
+static enum submitted submit(struct virtio_blk *blk, u64 now)
+{
+	struct virtqueue *queue = &blk->device.queue;
+
+	for (unsigned n = 0; n < queue->size; n++) {
+		struct virtq_error error;
+
+		switch (virtqueue_peek(queue, &blk->chain, &error)) {
+		case VIRTQ_EMPTY:
+			return SUBMITTED_ALL;
+		case VIRTQ_BROKEN:
+			vm_complain(blk->device.vm, "disk \"%s\": %s is %lu, valid is 0 to %lu",
+				blk->config->name, error.what, error.value, error.limit);
+			return QUEUE_BROKEN;
+		case VIRTQ_CHAIN:
+			break;
+		}
+		switch (blk_admit(blk, now)) {
+		case BLK_BROKEN:
+			return QUEUE_BROKEN;
+		case BLK_LATER:
+			return SUBMITTED_SOME;
+		case BLK_ADMITTED:
+			virtqueue_take(queue);
+			break;
+		}
+	}
+	return SUBMITTED_SOME;
+}
+
+/* Finishes what is due, at most one queue of it. */
+static bool finish_due(struct virtio_blk *blk, u64 now)
+{
+	struct blk_request *request;
+	bool any = false;
+
+	for (unsigned n = 0; n < BLK_REQUESTS; n++) {
+		request = blk_oldest(blk);
+		if (!request || request->done_at > now)
+			break;
+		blk_finish(blk);
+		any = true;
+	}
+	return any;
+}
+
+static void arm(struct virtio_blk *blk, u64 deadline)
+{
+	/* Armed already, on this CPU or another: it comes first, and looks again. */
+	if (!READ_ONCE(blk->timer.armed))
+		timer_arm(&blk->timer, deadline);
+}
+
+static void run(struct virtio_device *device)
+{
+	struct virtio_blk *blk = blk_of(device);
+	struct blk_request *oldest;
+	u64 now = arch_tsc();
+	bool finished = finish_due(blk, now);
+	enum submitted submitted = submit(blk, now);
+
+	if (submitted == QUEUE_BROKEN) {
+		virtio_break(device);
+		return;
+	}
+	/* A disk without service time is done at once. */
+	finished |= finish_due(blk, now);
+	if (finished && virtqueue_wants_interrupt(&device->queue))
+		virtio_interrupt(device, VIRTIO_INTERRUPT_QUEUE);
+	oldest = blk_oldest(blk);
+	if (oldest)
+		arm(blk, oldest->done_at);
+	else if (submitted == SUBMITTED_SOME)
+		arm(blk, now);
+}
+
+static void forget(struct virtio_device *device)
+{
+	blk_forget(blk_of(device));
+}
+
+static void defer(struct virtio_device *device)
+{
+	arm(blk_of(device), arch_tsc());
+}
+
+const struct virtio_ops blk_ops = {
+	.id = VIRTIO_ID_BLOCK,
+	.features = BLK_F_SIZE_MAX | BLK_F_SEG_MAX | BLK_F_BLK_SIZE | BLK_F_FLUSH,
+	.config_read = config_read,
+	.config_bytes = sizeof(struct blk_config_space),
+	.run = run,
+	.forget = forget,
+	.defer = defer,
+};
+
+void virtio_blk_complete(struct timer *timer)
+{
+	virtio_work(&container_of(timer, struct virtio_blk, timer)->device, DEVICE_NOTIFY);
+}
