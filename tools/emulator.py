@@ -1,0 +1,252 @@
+"""Boots images in emulators, always with an end.
+
+run() starts QEMU or Bochs on an ISO, follows the serial log line by line, and returns it when the machine
+powers off, when a given line comes, or raises when neither happens in time. Only processes started here are
+ended, and all of them are, whatever happens.
+"""
+
+import os
+import re
+import selectors
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+BOCHS_MODELS = ("corei7_icelake_u", "corei7_ivy_bridge_3770k")
+BOCHS_BIOS = "/usr/share/bochs/BIOS-bochs-latest"
+BOCHS_VGA = "/usr/share/vgabios/vgabios.bin"
+
+# The machine stops for good after this line, without powering off.
+HALTED = re.compile(r"(^|\] )halted\b|\bsystem halted\b", re.IGNORECASE)
+
+
+class EmulatorError(Exception):
+    """The emulator could not do its work; the message says what to do about it."""
+
+
+class EmulatorMissing(EmulatorError):
+    """The program is not installed."""
+
+
+class EmulatorTimeout(EmulatorError):
+    """The machine was still running when its time was over. log holds the lines so far."""
+
+    def __init__(self, message, log):
+        super().__init__(message)
+        self.log = log
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What to emulate. backend is qemu, kvm or bochs; cpu the emulator's name of a model."""
+
+    backend: str = "qemu"
+    cpu: str = ""
+    cpus: int = 1
+    memory: int = 256  # MiB
+    extra: tuple = ()  # more arguments (QEMU) or bochsrc lines (Bochs)
+
+    def __str__(self):
+        name = f"{self.backend}:{self.cpu}" if self.cpu else self.backend
+        return f"{name}, {self.cpus} CPU{'s' if self.cpus > 1 else ''}, {self.memory} MiB"
+
+
+@dataclass
+class Run:
+    """What a finished machine left behind."""
+
+    log: list = field(default_factory=list)  # lines of the serial port
+    seconds: float = 0.0
+    powered_off: bool = False  # False: it was ended at the line that was waited for
+
+
+def kvm_is_useful():
+    """True where /dev/kvm is ours to use and the host's KVM nests."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return False
+    for vendor in ("kvm_intel", "kvm_amd"):
+        try:
+            nested = Path(f"/sys/module/{vendor}/parameters/nested").read_text().strip()
+        except OSError:
+            continue
+        if nested in ("Y", "1"):
+            return True
+    return False
+
+
+def choose_backend(wanted=""):
+    """The backend to use when the user says none: KVM where nested virtualization works, else QEMU."""
+    if wanted not in ("", "qemu", "kvm", "bochs"):
+        raise EmulatorError(f"unknown backend '{wanted}': qemu, kvm or bochs")
+    if wanted == "kvm" and not kvm_is_useful():
+        raise EmulatorError(
+            "BACKEND=kvm needs /dev/kvm, readable and writable, and nested virtualization "
+            "(/sys/module/kvm_intel or kvm_amd/parameters/nested)"
+        )
+    return wanted or ("kvm" if kvm_is_useful() else "qemu")
+
+
+def _program(name, package):
+    path = shutil.which(name)
+    if not path:
+        raise EmulatorMissing(f"{name} is not installed (Debian package {package})")
+    return path
+
+
+def _qemu_command(machine, iso):
+    if machine.backend == "kvm":
+        accelerator, cpu = "kvm", machine.cpu or "host"
+    else:
+        accelerator, cpu = "tcg", machine.cpu or "max"
+    return [
+        _program("qemu-system-x86_64", "qemu-system-x86"),
+        *("-M", "pc", "-m", str(machine.memory), "-smp", str(machine.cpus)),
+        *("-accel", accelerator, "-cpu", cpu),
+        *("-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot"),
+        *("-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
+        *machine.extra,
+        *("-cdrom", str(iso)),
+    ]
+
+
+def _bochs_command(machine, iso, folder):
+    program = _program("bochs-bin", "bochs")
+    for path, package in ((BOCHS_BIOS, "bochsbios"), (BOCHS_VGA, "vgabios")):
+        if not os.path.exists(path):
+            raise EmulatorMissing(f"{path} is missing (Debian package {package})")
+    serial = folder / "serial"
+    os.mkfifo(serial)
+    config = [
+        "config_interface: textconfig",
+        "display_library: rfb, options=timeout=0",
+        f"romimage: file={BOCHS_BIOS}, options=fastboot",
+        f"vgaromimage: file={BOCHS_VGA}",
+        f"cpu: model={machine.cpu or BOCHS_MODELS[0]}, count={machine.cpus}, ips=50000000, "
+        "reset_on_triple_fault=0, ignore_bad_msrs=0",
+        f"memory: guest={machine.memory}, host={min(machine.memory, 2048)}",
+        f"ata0-master: type=cdrom, path={os.path.abspath(iso)}, status=inserted",
+        "boot: cdrom",
+        # A fixed time of day: the same image runs the same instructions every time.
+        "clock: sync=none, time0=946684800",
+        f"com1: enabled=1, mode=file, dev={serial}",
+        f"log: {folder / 'bochs.log'}",
+        "panic: action=fatal",
+        "error: action=ignore",
+        "info: action=ignore",
+        "debug: action=ignore",
+        *machine.extra,
+    ]
+    (folder / "bochsrc").write_text("\n".join(config) + "\n")
+    # The debugger is built in; it wants to be told to go on.
+    (folder / "debugger").write_text("c\n")
+    return [program, "-q", "-unlock", "-f", str(folder / "bochsrc"), "-rc", str(folder / "debugger")]
+
+
+class _Lines:
+    """Cuts a stream of bytes into lines, whatever pieces it comes in."""
+
+    def __init__(self):
+        self.partial = b""
+
+    def feed(self, data):
+        *lines, self.partial = (self.partial + data).split(b"\n")
+        return [line.decode("utf-8", "replace").rstrip("\r") for line in lines]
+
+    def rest(self):
+        line, self.partial = self.partial, b""
+        return [line.decode("utf-8", "replace")] if line else []
+
+
+def last_lines(log, count=12):
+    return "\n".join("  | " + line for line in log[-count:]) or "  (no line was written)"
+
+
+def run(iso, machine=Machine(), timeout=60, until=HALTED, on_line=None):
+    """Boots @iso and returns a Run when the machine is off, or a line matches @until (a compiled pattern or
+    None). @timeout is in seconds of wall time. @on_line is called with each line as it comes."""
+    if not os.path.exists(iso):
+        raise EmulatorError(f"{iso}: there is no such image")
+    with tempfile.TemporaryDirectory(prefix="sluice-run-") as name:
+        folder = Path(name)
+        if machine.backend == "bochs":
+            command = _bochs_command(machine, iso, folder)
+            # Opened without blocking, before the emulator opens the other end.
+            serial = os.open(folder / "serial", os.O_RDONLY | os.O_NONBLOCK)
+            output = open(folder / "output", "wb")
+        else:
+            command = _qemu_command(machine, iso)
+            serial, write_end = os.pipe()
+            os.set_blocking(serial, False)
+            output = os.fdopen(write_end, "wb")
+        try:
+            with open(folder / "errors", "wb") as errors:
+                process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, cwd=folder
+                )
+        except BaseException:
+            os.close(serial)
+            raise
+        finally:
+            output.close()
+        try:
+            return _follow(process, serial, machine, iso, timeout, until, on_line, folder)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.wait()
+            os.close(serial)
+
+
+def _follow(process, serial, machine, iso, timeout, until, on_line, folder):
+    started = time.monotonic()
+    result = Run()
+    lines = _Lines()
+    selector = selectors.DefaultSelector()
+    selector.register(serial, selectors.EVENT_READ)
+
+    def take(new):
+        for line in new:
+            result.log.append(line)
+            if on_line:
+                on_line(line)
+            if until and until.search(line):
+                return True
+        return False
+
+    seen = False
+    while not seen:
+        result.seconds = time.monotonic() - started
+        if result.seconds > timeout:
+            raise EmulatorTimeout(
+                f"{Path(iso).name} on {machine} did not end in {timeout} s; its last lines:\n"
+                + last_lines(result.log + lines.rest()),
+                result.log,
+            )
+        ended = process.poll() is not None
+        selector.select(0.2)
+        try:
+            data = os.read(serial, 65536)
+        except BlockingIOError:
+            continue
+        if data:
+            seen = take(lines.feed(data))
+        elif ended:
+            break
+        else:
+            time.sleep(0.02)  # a FIFO that nobody has opened yet reads as ended
+    seen = seen or take(lines.rest())
+    result.seconds = time.monotonic() - started
+    result.powered_off = not seen
+    # QEMU ends with 0 on power-off, and with an odd status through isa-debug-exit; Bochs always with 1.
+    status = process.poll()
+    if status is not None and not result.log:
+        details = (folder / "errors").read_text(errors="replace").strip()
+        raise EmulatorError(
+            f"{machine} ended with status {status} before a line came on the serial port"
+            + (f":\n{details}" if details else "")
+        )
+    return result
