@@ -3,6 +3,8 @@
 # in guest-shim/apps/apps.mk, or in the build.mk of a test guest that adds its own.
 
 include guest-shim/apps/apps.mk
+# The shim's own test.
+GUEST_shim := $(sort $(wildcard tests/guests/shim/*.c))
 
 NEWLIB_GUEST = $(eval NEWLIB_GUEST := $(shell tools/newlib.sh guest))$(NEWLIB_GUEST)
 GCC_INCLUDE  := $(shell $(CC) -print-file-name=include)
@@ -43,6 +45,10 @@ $(foreach guest,$(GUESTS),$(eval $(call guest_rule,$(guest))))
 
 -include $(SHIM_OBJ:.o=.d) $(OBJ_GUEST:.o=.d)
 
+# The data disk of the shim's test.
+$O/guests/shim.tar: tests/guests/shim/pack.py
+	$(call quiet,PACK,$@)mkdir -p $(@D) && $< $@
+
 .PHONY: guests
-guests: $(GUESTS:%=$O/guests/%.elf)
+guests: $(GUESTS:%=$O/guests/%.elf) $O/guests/shim.tar
 all: guests

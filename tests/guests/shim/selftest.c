@@ -1,0 +1,87 @@
+/*
+ * The shim's self-test guest. Arguments:
+ *
+ *   pages=N rounds=N   how much anonymous memory, and how many random steps through it and the
+ * files expect=tmem        most pages that leave must be taken by tmem expect=disk        none may
+ * be
+ *
+ * Ends with 0 if every check held.
+ */
+#include "selftest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest-shim/shim.h"
+
+#define FAILURES_PRINTED 20
+
+static unsigned failures;
+static uint64_t random_state = 0x2545f4914f6cdd1d;
+
+void check_failed(const char *file, int line, const char *condition)
+{
+	if (failures++ < FAILURES_PRINTED)
+		printf("FAILED %s:%d: %s\n", file, line, condition);
+}
+
+uint64_t random_next(void)
+{
+	random_state ^= random_state >> 12;
+	random_state ^= random_state << 25;
+	random_state ^= random_state >> 27;
+	return random_state * 0x2545f4914f6cdd1d;
+}
+
+uint64_t pattern_word(uint64_t seed, uint64_t index)
+{
+	uint64_t x = seed * 0x9e3779b97f4a7c15 + index + 1;
+
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+	x = (x ^ x >> 27) * 0x94d049bb133111eb;
+	return x ^ x >> 31;
+}
+
+/* That what was to be tested did happen. */
+static void check_paths_taken(const char *expect)
+{
+	struct shim_statistics s;
+
+	shim_statistics(&s);
+	CHECK(s.cache_misses > s.first_reads);
+	CHECK(s.disk_reads + s.precache_hits == s.cache_misses);
+	CHECK(s.swap_writes + s.preswap_puts > 0);
+	if (!strcmp(expect, "tmem")) {
+		CHECK(s.precache_hits > 0);
+		CHECK(s.preswap_hits > 0);
+		CHECK(s.preswap_puts > s.swap_writes);
+	}
+	if (!strcmp(expect, "disk")) {
+		CHECK(s.precache_puts == 0);
+		CHECK(s.preswap_puts == 0);
+		CHECK(s.swap_reads > 0);
+		CHECK(s.disk_reads > s.first_reads);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	unsigned pages = 6000, rounds = 20000;
+	const char *expect = "any";
+
+	for (int i = 1; i < argc; i++) {
+		if (!strncmp(argv[i], "pages=", 6))
+			pages = (unsigned)strtoul(argv[i] + 6, NULL, 10);
+		else if (!strncmp(argv[i], "rounds=", 7))
+			rounds = (unsigned)strtoul(argv[i] + 7, NULL, 10);
+		else if (!strncmp(argv[i], "expect=", 7))
+			expect = argv[i] + 7;
+	}
+	check_files();
+	check_library();
+	check_pressure(pages, rounds);
+	check_paths_taken(expect);
+	printf("selftest: %u failures\n", failures);
+	return failures != 0;
+}
