@@ -1,0 +1,57 @@
+/*
+ * The acts of the hostile guest. Each either survives, knows what it must have been answered, and
+ * says 0 or the number of the first answer that was wrong; or it never returns, and the hypervisor
+ * stops the guest for the reason that its test expects (tests/boot/test_hostile.py).
+ */
+#ifndef HOSTILE_ACTS_H
+#define HOSTILE_ACTS_H
+
+#include "../common/guest.h"
+
+#define PAGE   4096u
+#define MIB(n) ((uint64_t)(n) << 20)
+#define GIB(n) ((uint64_t)(n) << 30)
+
+/* Survive. */
+uint64_t act_honest(void);
+uint64_t act_ring3(void);
+uint64_t act_compatibility(void);
+uint64_t act_bad_numbers(void);
+uint64_t act_bad_pools(void);
+uint64_t act_bad_frames(void);
+uint64_t act_bad_batches(void);
+uint64_t act_bad_console(void);
+uint64_t act_xsetbv(void);
+uint64_t act_wbinvd(void);
+uint64_t act_hidden(void);
+uint64_t act_bad_registers(void);
+uint64_t act_prefixes(void);
+uint64_t act_cut_short(void);
+
+/* Stopped. */
+uint64_t act_triple_fault(void);
+uint64_t act_wild_read(void);
+uint64_t act_wild_write(void);
+uint64_t act_wild_fetch(void);
+uint64_t act_beyond_ram(void);
+uint64_t act_wild_descriptors(void);
+uint64_t act_device_stack(void);
+uint64_t act_device_tables(void);
+uint64_t act_device_arithmetic(void);
+uint64_t act_halted(void);
+uint64_t act_endless(void);
+uint64_t act_endless_masked(void);
+uint64_t act_debug_loop(void);
+uint64_t act_alignment_loop(void);
+
+/* The address after the highest RAM, by start_info. */
+uint64_t ram_end(void);
+
+/* Ends an act with the line of the first check that failed. */
+#define CHECK(condition)                                                                           \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			return __LINE__;                                                           \
+	} while (0)
+
+#endif

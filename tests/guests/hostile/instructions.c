@@ -1,0 +1,207 @@
+/*
+ * Instructions and register values that the guest's CPUID does not offer, or that must do nothing.
+ * Each raises what a processor without the feature raises.
+ */
+#include "acts.h"
+#include "machine.h"
+
+#define MSR_EFER        0xc0000080u
+#define MSR_VM_HSAVE_PA 0xc0010117u
+#define MSR_X2APIC_ICR  0x830u
+#define MSR_X2APIC_TPR  0x808u
+#define EFER_SVME       (1ul << 12)
+#define EFER_LMA        (1ul << 10)
+#define EFER_LME        (1ul << 8)
+
+#define INSTRUCTION(name, ...)                                                                     \
+	static void name(void)                                                                     \
+	{                                                                                          \
+		__asm__ volatile(__VA_ARGS__);                                                     \
+	}
+
+INSTRUCTION(xsetbv, "xsetbv" : : "a"(3), "c"(0), "d"(0))
+INSTRUCTION(xgetbv, "xgetbv" : : "c"(0) : "eax", "edx")
+INSTRUCTION(monitor, "monitor" : : "a"(0x1000), "c"(0), "d"(0))
+INSTRUCTION(mwait, "mwait" : : "a"(0), "c"(0))
+INSTRUCTION(rdtscp, "rdtscp" : : : "eax", "ecx", "edx")
+INSTRUCTION(vmrun, "vmrun %%rax" : : "a"(0x1000))
+INSTRUCTION(vmload, "vmload %%rax" : : "a"(0x1000))
+INSTRUCTION(vmsave, "vmsave %%rax" : : "a"(0x1000))
+INSTRUCTION(stgi, "stgi")
+INSTRUCTION(clgi, "clgi")
+INSTRUCTION(skinit, "skinit %%eax" : : "a"(0x10000))
+INSTRUCTION(invlpga, "invlpga %%rax, %%ecx" : : "a"(0x1000), "c"(1))
+INSTRUCTION(vmxon, "vmxon %0" : : "m"(fault_vector))
+INSTRUCTION(vmlaunch, "vmlaunch")
+INSTRUCTION(vmread, "vmread %%rax, %%rcx" : : "a"(0) : "rcx")
+INSTRUCTION(rsm, "rsm")
+INSTRUCTION(vmcall, "vmcall" : : "a"(HYPERCALL_SHUTDOWN), "D"(1))
+INSTRUCTION(vmmcall, "vmmcall" : : "a"(HYPERCALL_SHUTDOWN), "D"(1))
+INSTRUCTION(rdpmc, "rdpmc" : : "c"(0) : "eax", "edx")
+INSTRUCTION(insb, "insb" : : "d"(0x3f8), "D"(&fault_error) : "memory")
+INSTRUCTION(rep_outsb, "rep outsb" : : "d"(0x3f8), "S"(&fault_error), "c"(4))
+
+uint64_t act_xsetbv(void)
+{
+	CHECK(fault_of(xsetbv) == VECTOR_UD);
+	CHECK(fault_of(xgetbv) == VECTOR_UD);
+	return 0;
+}
+
+uint64_t act_wbinvd(void)
+{
+	for (unsigned i = 0; i < 1000; i++)
+		__asm__ volatile("wbinvd; invd" : : : "memory");
+	return 0;
+}
+
+uint64_t act_hidden(void)
+{
+	CHECK(fault_of(monitor) == VECTOR_UD);
+	CHECK(fault_of(mwait) == VECTOR_UD);
+	CHECK(fault_of(rdtscp) == VECTOR_UD);
+	CHECK(fault_of(vmrun) == VECTOR_UD);
+	CHECK(fault_of(vmload) == VECTOR_UD);
+	CHECK(fault_of(vmsave) == VECTOR_UD);
+	CHECK(fault_of(stgi) == VECTOR_UD);
+	CHECK(fault_of(clgi) == VECTOR_UD);
+	CHECK(fault_of(skinit) == VECTOR_UD);
+	CHECK(fault_of(invlpga) == VECTOR_UD);
+	CHECK(fault_of(vmxon) == VECTOR_UD);
+	CHECK(fault_of(vmlaunch) == VECTOR_UD);
+	CHECK(fault_of(vmread) == VECTOR_UD);
+	CHECK(fault_of(rsm) == VECTOR_UD);
+	CHECK(fault_of(guest_uses_vmmcall() ? vmcall : vmmcall) == VECTOR_UD);
+	CHECK(fault_of(rdpmc) == VECTOR_GP && fault_error == 0);
+	/* String I/O is not emulated. */
+	CHECK(fault_of(insb) == VECTOR_GP);
+	CHECK(fault_of(rep_outsb) == VECTOR_GP);
+	return 0;
+}
+
+/* ---- Register values ------------------------------------------------------------------------- */
+
+static uint64_t argument;
+static uint32_t argument_msr;
+
+INSTRUCTION(set_cr4, "mov %0, %%cr4" : : "r"(argument))
+INSTRUCTION(set_cr8, "mov %0, %%cr8" : : "r"(argument))
+INSTRUCTION(set_msr, "wrmsr" : : "c"(argument_msr), "a"((uint32_t)argument), "d"(argument >> 32))
+INSTRUCTION(get_msr, "rdmsr" : : "c"(argument_msr) : "eax", "edx")
+
+static int fault_of_cr4(uint64_t value)
+{
+	argument = value;
+	return fault_of(set_cr4);
+}
+
+static int fault_of_wrmsr(uint32_t msr, uint64_t value)
+{
+	argument_msr = msr;
+	argument = value;
+	return fault_of(set_msr);
+}
+
+static int fault_of_rdmsr(uint32_t msr)
+{
+	argument_msr = msr;
+	return fault_of(get_msr);
+}
+
+static uint64_t rdmsr(uint32_t msr)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+	return (uint64_t)high << 32 | low;
+}
+
+uint64_t act_bad_registers(void)
+{
+	/* VMXE, SMXE, LA57, OSXSAVE, PKE and bits that nobody has. MCE is hidden too. */
+	static const uint8_t hidden_cr4[] = {6, 12, 13, 14, 15, 18, 22, 23, 24, 31, 32, 63};
+	uint64_t cr4, efer = rdmsr(MSR_EFER);
+
+	__asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
+	CHECK(cr4 & 1 << 5);
+	for (unsigned i = 0; i < sizeof(hidden_cr4); i++) {
+		CHECK(!(cr4 >> hidden_cr4[i] & 1));
+		CHECK(fault_of_cr4(cr4 | 1ul << hidden_cr4[i]) == VECTOR_GP);
+	}
+	CHECK(fault_of_cr4(cr4 & ~(1ul << 5)) == VECTOR_GP); /* PAE in long mode */
+	CHECK(fault_of_cr4(cr4 | 1 << 7) == NO_FAULT);       /* PGE */
+	CHECK(fault_of_cr4(cr4) == NO_FAULT);
+
+	for (argument = 16; argument; argument <<= 1)
+		CHECK(fault_of(set_cr8) == VECTOR_GP);
+
+	CHECK(!(efer & EFER_SVME) && (efer & EFER_LMA));
+	CHECK(fault_of_wrmsr(MSR_EFER, efer | EFER_SVME) == VECTOR_GP);
+	CHECK(fault_of_wrmsr(MSR_EFER, efer & ~EFER_LME) == VECTOR_GP);
+	CHECK(fault_of_wrmsr(MSR_EFER, efer | 1ul << 63) == VECTOR_GP);
+	CHECK(fault_of_wrmsr(MSR_EFER, efer | 1) == NO_FAULT); /* SCE */
+	CHECK(fault_of_wrmsr(MSR_EFER, efer) == NO_FAULT);
+	CHECK(rdmsr(MSR_EFER) == efer);
+
+	CHECK(fault_of_wrmsr(MSR_VM_HSAVE_PA, 0x1000) == VECTOR_GP);
+	CHECK(fault_of_rdmsr(MSR_VM_HSAVE_PA) == VECTOR_GP);
+	CHECK(fault_of_rdmsr(0x480) == VECTOR_GP); /* IA32_VMX_BASIC */
+	CHECK(fault_of_rdmsr(0x40000000) == VECTOR_GP);
+	CHECK(fault_of_wrmsr(0xffffffff, 0) == VECTOR_GP);
+	CHECK(fault_of_wrmsr(MSR_X2APIC_TPR, 0x100) == VECTOR_GP);
+	CHECK(fault_of_wrmsr(0x802, 1) == VECTOR_GP); /* the APIC id is read-only */
+	/* A fixed interrupt, by physical id, to a processor that is not there. */
+	CHECK(fault_of_wrmsr(MSR_X2APIC_ICR, 0x77ul << 32 | 0x40) == NO_FAULT);
+	return 0;
+}
+
+/* ---- Prefixes -------------------------------------------------------------------------------- */
+
+/*
+ * Instructions that exit, with prefixes that do not change them. What counts is where the guest
+ * goes on: RBX is loaded right behind each. Segment overrides and REX are ignored by all of these.
+ */
+#define RUNS_ON(...)                                                                               \
+	({                                                                                         \
+		uint64_t mark = 0;                                                                 \
+		__asm__ volatile(__VA_ARGS__ "; mov $0x5a5a, %%rsi"                                \
+				 : "=S"(mark)                                                      \
+				 : "a"(0), "c"(0xc0000080)                                         \
+				 : "rbx", "rdx", "r8", "memory");                                  \
+		mark == 0x5a5a;                                                                    \
+	})
+
+uint64_t act_prefixes(void)
+{
+	uint64_t tpr;
+
+	CHECK(RUNS_ON("cpuid"));
+	CHECK(RUNS_ON(".byte 0x2e, 0x0f, 0xa2"));             /* CS: CPUID */
+	CHECK(RUNS_ON(".byte 0x48, 0x0f, 0xa2"));             /* REX.W CPUID */
+	CHECK(RUNS_ON(".byte 0x3e, 0x2e, 0x4f, 0x0f, 0xa2")); /* DS: CS: REX CPUID */
+	CHECK(RUNS_ON(".byte 0x2e, 0x0f, 0x32"));             /* CS: RDMSR */
+	CHECK(RUNS_ON(".byte 0x64, 0x48, 0x0f, 0x09"));       /* FS: REX.W WBINVD */
+
+	/* Every general register, and redundant prefixes. */
+	__asm__ volatile("mov %0, %%cr8" : : "r"(5ul));
+	__asm__ volatile("mov %%cr8, %0" : "=r"(tpr));
+	CHECK(tpr == 5 && rdmsr(MSR_X2APIC_TPR) == 0x50);
+	__asm__ volatile("mov $6, %%r13; mov %%r13, %%cr8; mov %%cr8, %%rbp; mov %%rbp, %0"
+			 : "=r"(tpr)
+			 :
+			 : "r13", "rbp");
+	CHECK(tpr == 6);
+	/* CS: REX.WR MOV CR8, RAX, then DS: REX.R MOV RCX, CR8 */
+	__asm__ volatile(".byte 0x2e, 0x4c, 0x0f, 0x22, 0xc0; .byte 0x3e, 0x44, 0x0f, 0x20, 0xc1"
+			 : "=c"(tpr)
+			 : "a"(7ul));
+	CHECK(tpr == 7);
+	__asm__ volatile("mov %%rsp, %%rbx; mov $3, %%esp; mov %%rsp, %%cr8; mov %%cr8, %%rsp;"
+			 "mov %%rsp, %0; mov %%rbx, %%rsp"
+			 : "=&r"(tpr)
+			 :
+			 : "rbx", "memory");
+	CHECK(tpr == 3);
+	__asm__ volatile("mov %0, %%cr8" : : "r"(0ul));
+	return 0;
+}
