@@ -6,8 +6,8 @@
 
 #include "arch/x86/guest/alu.h"
 #include "arch/x86/guest/decode.h"
+#include "arch/x86/guest/fetch.h"
 #include "arch/x86/guest/ioapic.h"
-#include "arch/x86/guest/walk.h"
 #include "arch/x86/processor.h"
 #include "kernel/virtio/device.h"
 #include <abi/platform.h>
@@ -40,50 +40,18 @@ static void device_write(struct vm *vm, u64 address, unsigned bytes, u64 value)
 		ioapic_write(vm, (u32)(address - PLATFORM_IOAPIC_BASE), (u32)value);
 }
 
-static bool read_table(void *argument, u64 address, void *to, unsigned bytes)
-{
-	struct vm *vm = argument;
-
-	return memory_read(vm, gpa(address), to, bytes) == 0;
-}
-
-static enum code_size code_size(const struct vcpu_context *context)
-{
-	if ((context->efer & EFER_LMA) && context->cs_long)
-		return CODE_64;
-	return context->cs_default_32 ? CODE_32 : CODE_16;
-}
-
-/* Reads up to @count instruction bytes at @linear, at most to the end of the page. */
-static unsigned fetch_page(struct vcpu *vcpu, u64 linear, u8 *to, unsigned count)
-{
-	const struct vcpu_context *context = &vcpu->context;
-	struct walk_mode mode = {context->cr0, context->cr3, context->cr4, context->efer};
-	unsigned bytes = (unsigned)MIN((u64)count, PAGE_SIZE - (linear & PAGE_MASK));
-	u64 address;
-
-	if (!guest_walk(&mode, linear, read_table, vcpu->vm, &address) ||
-		memory_read(vcpu->vm, gpa(address), to, bytes))
-		return 0;
-	return bytes;
-}
-
 /* The second page is looked at only if the instruction needs it. */
 static enum decoded fetch_and_decode(struct vcpu *vcpu, struct instruction *instruction)
 {
-	enum code_size size = code_size(&vcpu->context);
-	u64 linear = vcpu->context.rip + vcpu->context.cs_base;
+	enum code_size size = guest_code_size(&vcpu->context);
 	u8 bytes[INSTRUCTION_MAX];
 	unsigned count;
 	enum decoded result;
 
-	if (size != CODE_64)
-		linear = (u32)linear;
-	count = fetch_page(vcpu, linear, bytes, sizeof(bytes));
+	count = guest_fetch(vcpu, 0, bytes, sizeof(bytes));
 	result = decode(bytes, count, size, instruction);
 	if (result == DECODE_TRUNCATED && count > 0) {
-		count += fetch_page(
-			vcpu, linear + count, bytes + count, (unsigned)sizeof(bytes) - count);
+		count += guest_fetch(vcpu, count, bytes + count, (unsigned)sizeof(bytes) - count);
 		result = decode(bytes, count, size, instruction);
 	}
 	return result;
@@ -203,7 +171,7 @@ enum outcome mmio_emulate(struct vcpu *vcpu, gpa_t address)
 	}
 	execute(vcpu, &instruction, address.raw);
 	context->rip += instruction.length;
-	if (code_size(context) != CODE_64)
+	if (guest_code_size(context) != CODE_64)
 		context->rip = (u32)context->rip;
 	context->rflags &= ~RFLAGS_RF;
 	return DONE;

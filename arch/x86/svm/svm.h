@@ -98,8 +98,9 @@ void svm_nmi_returns(struct vcpu *vcpu);
 /* svm_instruction.c */
 /* Moves RIP behind the instruction that exited; @length without prefixes. */
 void svm_skip_instruction(struct vcpu *vcpu, unsigned length);
-/* The general register of a MOV to or from a control register that exited. */
-enum reg svm_cr_operand(struct vcpu *vcpu);
+/* The general register of a MOV to or from a control register that exited. False if the instruction
+ * is gone: it must run again. */
+bool __must_check svm_cr_operand(struct vcpu *vcpu, enum reg *reg);
 
 /* svm_registers.c */
 void svm_read_cr(struct vcpu *vcpu, unsigned number);

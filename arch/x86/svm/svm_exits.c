@@ -28,9 +28,10 @@ static void emulate_mmio(struct vcpu *vcpu, gpa_t address)
 	struct vmcb *vmcb = vmcb_of(vcpu);
 
 	vcpu->exits[EXITED_MMIO]++;
-	/* The access was a stack push or a table read of an event's delivery: no MOV stands at RIP.
-	 */
-	if (vmcb->exit_event & EVENT_VALID) {
+	/* A frame pushed or a descriptor read by an event's delivery, or a page table: no MOV
+	 * stands at RIP for these. */
+	if ((vmcb->exit_event & EVENT_VALID) || (vmcb->exit_info_1 & NPF_TABLE_WALK)) {
+		vmcb_dump(vcpu);
 		vm_stop(vcpu->vm, STOP_BAD_ACCESS, address.raw);
 		return;
 	}
@@ -38,7 +39,8 @@ static void emulate_mmio(struct vcpu *vcpu, gpa_t address)
 	switch (mmio_emulate(vcpu, address)) {
 	case DONE:
 		vmcb->rip = vcpu->context.rip;
-		vmcb->rsp = vcpu->regs[RSP];
+		vmcb->rsp = vcpu->context.rsp;
+		vmcb->rflags = vcpu->context.rflags;
 		vmcb->interrupt_shadow = 0;
 		break;
 	case BAD:

@@ -82,8 +82,10 @@ static void write_register(struct vcpu *vcpu, enum reg reg, u64 value)
 
 void svm_read_cr(struct vcpu *vcpu, unsigned number)
 {
-	enum reg reg = svm_cr_operand(vcpu);
+	enum reg reg;
 
+	if (!svm_cr_operand(vcpu, &reg))
+		return;
 	if (number == 8)
 		write_register(vcpu, reg, lapic_get_tpr(vcpu));
 	else
@@ -113,8 +115,12 @@ static bool guest_cr8_write(struct vcpu *vcpu, u64 value)
 
 void svm_write_cr(struct vcpu *vcpu, unsigned number)
 {
-	u64 value = read_register(vcpu, svm_cr_operand(vcpu));
+	enum reg reg;
+	u64 value;
 
+	if (!svm_cr_operand(vcpu, &reg))
+		return;
+	value = read_register(vcpu, reg);
 	if (!svm_in_long_mode(vmcb_of(vcpu)))
 		value = (u32)value;
 	if (number == 8 ? guest_cr8_write(vcpu, value) : guest_cr4_write(vcpu, value))

@@ -173,8 +173,9 @@ _Static_assert(offsetof(struct vmcb, pat) == 0x668, "APM vol. 2, table B-2");
 #define IO_PORT_SHIFT 16
 
 /* EXITINFO1 of NPF: the bits of a page fault's error code. */
-#define NPF_WRITE BIT(1)
-#define NPF_FETCH BIT(4)
+#define NPF_WRITE      BIT(1)
+#define NPF_FETCH      BIT(4)
+#define NPF_TABLE_WALK BIT(33) /* of the guest's own page tables */
 
 /* EXITINFO1 of a MOV to or from CRn, with decode assists: bits 3:0 general register. */
 #define CR_INFO_VALID BIT(63)

@@ -60,12 +60,13 @@ uint64_t act_device_tables(void)
 	return CAME_BACK;
 }
 
-/* Devices understand MOV. */
+/* Devices understand MOV and plain arithmetic. */
 uint64_t act_device_arithmetic(void)
 {
 	volatile uint32_t *ioapic = (volatile uint32_t *)map_physical(IOAPIC);
+	uint32_t one = 1;
 
-	__asm__ volatile("lock addl $1, %0" : "+m"(*ioapic));
+	__asm__ volatile("lock xaddl %0, %1" : "+r"(one), "+m"(*ioapic));
 	return CAME_BACK;
 }
 

@@ -1,0 +1,16 @@
+/*
+ * The bytes of the instruction at which a vCPU stopped, as vcpu->context names it.
+ */
+#ifndef GUEST_FETCH_H
+#define GUEST_FETCH_H
+
+#include "arch/x86/guest/decode.h"
+#include "kernel/vm/vcpu.h"
+
+enum code_size guest_code_size(const struct vcpu_context *context);
+
+/* Reads up to @count bytes from byte @offset of the instruction on, at most to the end of that
+ * page. Returns the bytes read; 0 if they are not mapped, or not RAM. */
+unsigned guest_fetch(struct vcpu *vcpu, unsigned offset, u8 *to, unsigned count);
+
+#endif
