@@ -56,7 +56,9 @@ bool apic_is_x2(void);
 /* Sends an IPI; @command is the ICR's low half. Any context, NMI too. */
 void apic_send(u32 destination, u32 command);
 
-/* ioapic.c: masks the PIC and every IOAPIC input, then routes COM1 to the boot processor. */
+/* ioapic.c: masks the PIC for good; before apic_start(). */
+void pic_mask(void);
+/* Masks every IOAPIC input, then routes COM1 to the boot processor. */
 void ioapic_start(void);
 
 #endif

@@ -10,14 +10,8 @@
 #include "arch/x86/paging.h"
 #include "arch/x86/processor.h"
 
-#define PIC_MASTER_DATA    0x21
-#define PIC_SLAVE_DATA     0xa1
-#define PIC_MASTER_COMMAND 0x20
-#define PIC_SLAVE_COMMAND  0xa0
-#define ICW1_INIT_ICW4     0x11
-#define ICW4_8086          0x01
-/* Where spurious PIC interrupts would arrive: not on exceptions. */
-#define PIC_VECTOR 0x20
+#define PIC_MASTER_DATA 0x21
+#define PIC_SLAVE_DATA  0xa1
 
 /* 82093AA: an index and a data register. */
 #define IOAPIC_SELECT      0
@@ -29,16 +23,12 @@
 #define REDIRECTION_LEVEL  BIT(15)
 #define REDIRECTION_MASKED BIT(16)
 
-static void pic_mask(void)
+/*
+ * While the LAPIC still listens to it, so that an interrupt it had raised is taken back. The other
+ * way round, QEMU's processor later finds an interrupt without a vector and raises #GP.
+ */
+void pic_mask(void)
 {
-	outb(PIC_MASTER_COMMAND, ICW1_INIT_ICW4);
-	outb(PIC_SLAVE_COMMAND, ICW1_INIT_ICW4);
-	outb(PIC_MASTER_DATA, PIC_VECTOR);
-	outb(PIC_SLAVE_DATA, PIC_VECTOR + 8);
-	outb(PIC_MASTER_DATA, 4);
-	outb(PIC_SLAVE_DATA, 2);
-	outb(PIC_MASTER_DATA, ICW4_8086);
-	outb(PIC_SLAVE_DATA, ICW4_8086);
 	outb(PIC_MASTER_DATA, 0xff);
 	outb(PIC_SLAVE_DATA, 0xff);
 }
@@ -67,7 +57,6 @@ void ioapic_start(void)
 	const struct acpi_info *acpi = acpi_info();
 	bool routed = false;
 
-	pic_mask();
 	for (unsigned i = 0; i < acpi->ioapic_count; i++) {
 		volatile u32 *ioapic = paging_map_device(acpi->ioapics[i].address, 0x20);
 		u32 inputs, com1 = acpi->com1_gsi - acpi->ioapics[i].first_gsi;

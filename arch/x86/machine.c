@@ -14,8 +14,10 @@ int arch_start_machine(void)
 {
 	int status = acpi_start();
 
-	if (status == 0)
-		status = apic_start();
+	if (status != 0)
+		return status;
+	pic_mask();
+	status = apic_start();
 	if (status != 0)
 		return status;
 	ioapic_start();
