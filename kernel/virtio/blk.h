@@ -16,7 +16,8 @@ void disks_destroy(struct vm *vm);
 /* For TIMER_DISK: the oldest request of a disk is done. Dispatch loop only, no lock held. */
 void virtio_blk_complete(struct timer *timer);
 
-/* Statistics of disk @index; false if there is none. *@name lives as long as the manifest. */
+/* Statistics of disk @index; false if there is none. *@name lives as long as the manifest;
+ * @name may be NULL. */
 bool disk_stats(
 	const struct vm *vm, unsigned index, const char **name, struct vm_disk_stats *stats);
 

@@ -146,7 +146,8 @@ bool disk_stats(const struct vm *vm, unsigned index, const char **name, struct v
 
 	if (!blk)
 		return false;
-	*name = blk->config->name;
+	if (name)
+		*name = blk->config->name;
 	*stats = blk->stats;
 	return true;
 }

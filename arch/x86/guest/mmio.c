@@ -64,7 +64,7 @@ static u64 mask_of(unsigned bytes)
 
 static u64 read_register(const struct vcpu *vcpu, const struct instruction *i)
 {
-	u64 value = i->reg == RSP ? vcpu->context.rsp : vcpu->regs[i->reg];
+	u64 value = vcpu->regs[i->reg];
 
 	return (i->high_byte ? value >> 8 : value) & mask_of(i->register_bytes);
 }
@@ -73,7 +73,7 @@ static u64 read_register(const struct vcpu *vcpu, const struct instruction *i)
  */
 static void write_register(struct vcpu *vcpu, const struct instruction *i, u64 value)
 {
-	u64 *reg = i->reg == RSP ? &vcpu->context.rsp : &vcpu->regs[i->reg];
+	u64 *reg = &vcpu->regs[i->reg];
 	u64 mask = mask_of(i->register_bytes);
 
 	if (i->high_byte)

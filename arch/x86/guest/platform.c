@@ -65,11 +65,15 @@ void vcpu_halt(struct vcpu *vcpu, bool interrupts_enabled)
 	struct vm *vm = vcpu->vm;
 	bool all;
 
-	if (READ_ONCE(lapic->nmi) || (interrupts_enabled && lapic_pending(vcpu) >= 0))
+	/* Wakes of this turn were for interrupts that were delivered since. First forget them, then
+	 * look: a wake that comes after this line counts. */
+	(void)__atomic_exchange_n(&vcpu->wake_pending, false, __ATOMIC_SEQ_CST);
+	if (READ_ONCE(lapic->nmi) || (READ_ONCE(vcpu->requests) & VCPU_REQ_START))
 		return;
 	if (interrupts_enabled) {
 		lapic->deaf = false;
-		vcpu_block(vcpu);
+		if (lapic_pending(vcpu) < 0)
+			vcpu_block(vcpu);
 		return;
 	}
 	spin_lock(&vm->lock);

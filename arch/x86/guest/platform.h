@@ -32,8 +32,8 @@ void port_io(struct vcpu *vcpu, u16 port, unsigned size, bool is_write, u32 *val
 
 /*
  * Emulates the MOV at vcpu->context that touched @address, which is not RAM. The caller fills
- * vcpu->context and keeps all of vcpu->regs current (RSP may be left in context.rsp). DONE:
- * registers are written, and context.rip and context.rflags hold what the vendor must load.
+ * vcpu->context and keeps all of vcpu->regs current, RSP too. DONE: registers are written, and
+ * context.rip and context.rflags hold what the vendor must load.
  * RESTART: nothing was done, an exception is queued or the fetch must be tried again; enter again
  * with RIP unchanged. BAD: no device lives there, or the instruction is no MOV: the guest is to be
  * stopped (a message was logged).

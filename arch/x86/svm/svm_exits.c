@@ -39,8 +39,8 @@ static void emulate_mmio(struct vcpu *vcpu, gpa_t address)
 	switch (mmio_emulate(vcpu, address)) {
 	case DONE:
 		vmcb->rip = vcpu->context.rip;
-		vmcb->rsp = vcpu->context.rsp;
-		vmcb->rflags = vcpu->context.rflags;
+		vmcb->rflags = vcpu->context.rflags; /* of arithmetic on a register */
+		vmcb->rsp = vcpu->regs[RSP];
 		vmcb->interrupt_shadow = 0;
 		break;
 	case BAD:
