@@ -42,7 +42,8 @@ struct queue {
 		struct virtq_used_element ring[QUEUE_SIZE];
 	} used __aligned_to(4);
 	struct request requests[DISK_REQUESTS];
-};
+} __aligned_to(PAGE_SIZE);
+_Static_assert(sizeof(struct queue) == PAGE_SIZE, "no part crosses a frame's border");
 
 struct disk {
 	struct queue *queue;
@@ -55,7 +56,7 @@ struct disk {
 };
 
 static struct disk disks[DISKS_MAX];
-static struct queue queues[DISKS_MAX] __aligned_to(PAGE_SIZE);
+static struct queue queues[DISKS_MAX];
 static unsigned disk_count;
 
 /* ---- Requests ----------------------------------------------------------------------------------
