@@ -99,6 +99,11 @@ int svm_probe(void)
 	if (error)
 		return error;
 
+	if (svm_permissions_create()) {
+		log_error("SVM: no memory for the permission maps (24 KiB)");
+		return -SLUICE_ENOMEM;
+	}
+
 	npt.huge = extended.edx & EXTENDED_EDX_PAGE_1G;
 	svm_features = (struct svm_features){
 		.asid_count = svm.ebx,
