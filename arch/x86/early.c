@@ -25,12 +25,16 @@
 #define CPUID_1_FXSR BIT(24)
 #define CPUID_1_SSE2 BIT(26)
 
-/* Conventional memory that no BIOS, boot loader or EBDA uses: below the usual EBDA, above the
- * interrupt vectors, the BIOS data area and the boot sector. */
-#define TRAMPOLINE_PAGE 0x8000UL
+/* Firmware scribbles below 1 MiB, so that memory is nobody's, apart from modules that the boot
+ * loader put there and one page for the other processors' first instructions: above the interrupt
+ * vectors, the BIOS data area and the boot sector, below the video memory. */
+#define LOW_MEMORY_END MIB(1)
+#define TRAMPOLINE_LOW 0x8000UL
+#define TRAMPOLINE_END 0xa0000UL
 
 static struct boot_info info;
 static struct multiboot_result loader = {.info = &info};
+static hpa_t trampoline_page;
 static bool sealed;
 
 const struct boot_info *boot_info(void)
@@ -46,7 +50,7 @@ const void *early_rsdp(unsigned *bytes)
 
 hpa_t early_trampoline_page(void)
 {
-	return hpa(TRAMPOLINE_PAGE);
+	return trampoline_page;
 }
 
 static struct ranges ram_ranges(void)
@@ -120,7 +124,7 @@ static void check_processor(void)
 }
 
 /* Reserves the image and the modules before anything is allocated. */
-static void reserve_used(void)
+static int reserve_used(void)
 {
 	struct ranges used = used_ranges();
 	int status = ranges_add(
@@ -132,8 +136,24 @@ static void reserve_used(void)
 
 		status |= ranges_add(used, module->start.raw & ~PAGE_MASK, end);
 	}
-	if (status != 0)
-		fail("the modules lie in more than 128 places");
+	return status;
+}
+
+/* Takes low memory out of the RAM, after choosing the trampoline's page in it. Modules stay. */
+static int withhold_low_memory(void)
+{
+	u64 page = ranges_find(ram_ranges(), used_ranges(), TRAMPOLINE_LOW, PAGE_SIZE, PAGE_SIZE);
+	int status = ranges_remove(ram_ranges(), 0, LOW_MEMORY_END);
+
+	trampoline_page = hpa(page < TRAMPOLINE_END ? page : 0);
+	for (unsigned i = 0; i < info.used_count; i++) {
+		u64 start = info.used[i].start.raw;
+
+		if (start < LOW_MEMORY_END)
+			status |= ranges_add(ram_ranges(), start,
+				MIN(start + info.used[i].bytes, LOW_MEMORY_END));
+	}
+	return status;
 }
 
 /* From boot.S, on the first tables: @mbi is the multiboot information's physical address. */
@@ -148,7 +168,8 @@ __attribute__((noreturn)) void arch_entry(u32 mbi, u64 entry_tsc)
 	wrong = multiboot_parse(data, multiboot_bytes(data), &loader);
 	if (wrong != NULL)
 		fail(wrong);
-	reserve_used();
+	if (reserve_used() != 0 || withhold_low_memory() != 0)
+		fail("memory map and modules lie in more than 128 places");
 	if (!paging_start() || !cpu_create(0))
 		fail("there is not enough memory for page tables and stacks");
 	switch_stack(cpu_stack_top(0), kernel_main);

@@ -8,7 +8,8 @@
 
 /* ACPI's root pointer as the boot loader copied it; NULL if it handed over none. */
 const void *early_rsdp(unsigned *bytes);
-/* A page below 1 MiB that is RAM and not in use, for the other processors' start. */
+/* A page below 1 MiB that is RAM and not in use, for the other processors' start; 0 if there is
+ * none. */
 hpa_t early_trampoline_page(void);
 
 #endif

@@ -128,7 +128,6 @@ u32 multiboot_bytes(const void *data)
 const char *multiboot_parse(const void *data, u64 bytes, struct multiboot_result *result)
 {
 	struct boot_info *info = result->info;
-	struct ranges ram = {info->ram, &info->ram_count, BOOT_RANGES_MAX};
 	u64 at = sizeof(struct header);
 
 	strings_used = 0;
@@ -167,7 +166,5 @@ const char *multiboot_parse(const void *data, u64 bytes, struct multiboot_result
 	}
 	if (info->ram_count == 0)
 		return "the boot loader gave no memory map";
-	if (ranges_remove(ram, 0, LOW_MEMORY_END) != 0 || info->ram_count == 0)
-		return "there is no usable memory above 1 MiB";
 	return NULL;
 }

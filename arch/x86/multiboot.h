@@ -14,10 +14,6 @@ struct multiboot_result {
 	unsigned rsdp_bytes; /* 0: none; the newest one that was handed over */
 };
 
-/* All memory below this stays out of boot_info()->ram: firmware scribbles there, and processors
- * start there. */
-#define LOW_MEMORY_END MIB(1)
-
 /*
  * Reads the structure at @data, which the loader says is @bytes long. Returns NULL, or what is
  * wrong with it as a sentence without full stop.

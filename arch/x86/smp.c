@@ -46,6 +46,10 @@ int smp_prepare(void)
 	if (acpi->cpus_ignored > 0)
 		log_warn("%u processors beyond the first %u are not used", acpi->cpus_ignored,
 			MAX_CPUS);
+	if (acpi->cpu_count > 1 && early_trampoline_page().raw == 0) {
+		log_warn("no free page below 640 KiB: only the boot processor is used");
+		return 0;
+	}
 	if (!paging_trampoline_prepare(early_trampoline_page()))
 		return -SLUICE_ENOMEM;
 	for (unsigned i = 1; i < acpi->cpu_count; i++)
@@ -101,7 +105,7 @@ unsigned arch_start_other_cpus(void)
 	const struct acpi_info *acpi = acpi_info();
 	unsigned count = 1;
 
-	if (acpi->cpu_count <= 1)
+	if (acpi->cpu_count <= 1 || early_trampoline_page().raw == 0)
 		return count;
 	memcpy(hpa_to_ptr(early_trampoline_page()), trampoline_start,
 		(u64)(trampoline_end - trampoline_start));
