@@ -21,7 +21,7 @@ BOCHS_BIOS = "/usr/share/bochs/BIOS-bochs-latest"
 BOCHS_VGA = "/usr/share/vgabios/vgabios.bin"
 
 # The machine stops for good after this line, without powering off.
-HALTED = re.compile(r"(^|\] )halted\b|\bsystem halted\b", re.IGNORECASE)
+HALTED = re.compile(r"(: |^bug: )halted$")
 
 
 class EmulatorError(Exception):

@@ -1,0 +1,3 @@
+# The boot manifest's parser.
+
+test_manifest_SRC := $(wildcard manifest/*.c)
