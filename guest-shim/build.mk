@@ -49,6 +49,17 @@ $(foreach guest,$(GUESTS),$(eval $(call guest_rule,$(guest))))
 $O/guests/shim.tar: tests/guests/shim/pack.py
 	$(call quiet,PACK,$@)mkdir -p $(@D) && $< $@
 
-.PHONY: guests
+# The same applications on the host (hosted/shim_hosted.c): build/hosted/NAME. They find their files in $SHIM_DATA.
+HOSTED := $(filter-out shim,$(GUESTS))
+
+define hosted_rule
+$O/hosted/$1: $(GUEST_$1) guest-shim/hosted/shim_hosted.c guest-shim/shim.h
+	$$(call quiet,HOSTCC,$$@)mkdir -p $$(@D) && $(CC) -std=gnu11 -O2 -g $(WARNINGS) -D_GNU_SOURCE -I. -Iinclude \
+		$$(filter %.c,$$^) -o $$@ -lm
+endef
+$(foreach guest,$(HOSTED),$(eval $(call hosted_rule,$(guest))))
+
+.PHONY: guests hosted
+hosted: $(HOSTED:%=$O/hosted/%)
 guests: $(GUESTS:%=$O/guests/%.elf) $O/guests/shim.tar
 all: guests

@@ -112,3 +112,19 @@ void check_file_somewhere(void)
 				  number_of(file.name), offset));
 	CHECK(close(fd) == 0);
 }
+
+void check_file_copy(void *page)
+{
+	struct shim_file file;
+	uint64_t offset;
+	ssize_t got;
+	int fd;
+
+	CHECK(shim_file_at((unsigned)(random_next() % FILES), &file) == 0);
+	fd = open(file.name, O_RDONLY);
+	offset = random_next() % (file.size + 1);
+	CHECK(lseek(fd, (off_t)offset, SEEK_SET) == (off_t)offset);
+	got = read(fd, page, PAGE_BYTES);
+	CHECK(got >= 0 && content_is_right(page, (uint64_t)got, number_of(file.name), offset));
+	CHECK(close(fd) == 0);
+}

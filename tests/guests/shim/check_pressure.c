@@ -54,6 +54,23 @@ static unsigned page_choose(unsigned pages)
 	return (unsigned)(random_next() % 5 ? random_next() % (pages / 5) : random_next() % pages);
 }
 
+/* While hardly a file page is left in memory, copies from files fault on the receiving side: what
+ * is being copied must not be what leaves. */
+static void check_copies(unsigned pages)
+{
+	for (unsigned round = 0; round < 4; round++) {
+		for (unsigned page = 0; page < pages; page++)
+			CHECK(memory[page][round] ==
+				(versions[page] ? pattern_word(seed_of(page), round) : 0));
+		for (unsigned copy = 0; copy < 20; copy++) {
+			unsigned page = copy * (pages / 20);
+
+			check_file_copy(memory[page]);
+			page_write(page);
+		}
+	}
+}
+
 void check_pressure(unsigned pages, unsigned rounds)
 {
 	memory = shim_alloc_anonymous((size_t)pages * PAGE_BYTES);
@@ -77,6 +94,7 @@ void check_pressure(unsigned pages, unsigned rounds)
 		if (random_next() % 256 == 0)
 			check_vector_registers(pages);
 	}
+	check_copies(pages);
 	for (unsigned page = 0; page < pages; page++)
 		CHECK(page_is_right(page));
 	check_files();

@@ -31,6 +31,9 @@ void check_files(void);
 /* One random place of one random file. */
 void check_file_somewhere(void);
 
+/* One random page of a random file, read to @page. */
+void check_file_copy(void *page);
+
 /* Heap, stack, time, floating point. */
 void check_library(void);
 
