@@ -85,6 +85,15 @@ static int populate_page(struct vm *vm, u64 frame, unsigned order)
 	return error;
 }
 
+/* Whether nothing, not even a table, stands where the 1 GiB page at @base goes. */
+static bool huge_fits(const struct memory *memory, u64 base)
+{
+	unsigned level;
+	const u64 *entry = nested_lookup(memory, base, &level);
+
+	return level >= 3 && !(*entry & memory->layout->present);
+}
+
 /* Claims the next part of the 1 GiB page at @base for scrubbing; starts the page if there is none.
  * False if another is under way or there is no frame. *part is HUGE_PAGES if all parts are taken.
  */
@@ -101,7 +110,7 @@ static bool huge_claim(struct vm *vm, u64 base, u64 *part)
 			return false;
 	}
 	spin_lock(&memory->lock);
-	if (!huge->active && !mfn_is_none(host)) {
+	if (!huge->active && !mfn_is_none(host) && huge_fits(memory, base)) {
 		*huge = (struct huge_page){.active = true, .base = base, .frame = host};
 		host = MFN_NONE;
 	}
@@ -118,16 +127,14 @@ static bool huge_claim(struct vm *vm, u64 base, u64 *part)
 static void huge_finish(struct memory *memory)
 {
 	struct huge_page *huge = &memory->huge;
-	unsigned level;
 
 	spin_lock(&memory->lock);
 	huge->done++;
-	nested_lookup(memory, huge->base, &level);
-	if (level < 3)
-		memory_abandon_huge(memory);
-	else if (huge->done == BLOCK_PAGES &&
-		 enter_frames(memory, huge->base, huge->frame, HUGE_ORDER) == 0)
+	if (huge->done == BLOCK_PAGES &&
+		enter_frames(memory, huge->base, huge->frame, HUGE_ORDER) == 0)
 		huge->active = false;
+	else if (huge->done == BLOCK_PAGES || !huge_fits(memory, huge->base))
+		memory_abandon_huge(memory);
 	spin_unlock(&memory->lock);
 }
 

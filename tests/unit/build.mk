@@ -9,7 +9,8 @@
 
 UNIT_CFLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined $(WARNINGS) \
-	-Itests/unit/include -Itests/unit -I. -Iinclude -DSLUICE_DEBUG
+	-Itests/unit/include -Itests/unit -I. -Iinclude -DSLUICE_DEBUG \
+	-Dvsniprintf=vsnprintf -Dsniprintf=snprintf
 UNIT_LDFLAGS := -fsanitize=address,undefined -lcmocka -lpthread -lm
 
 include $(filter-out tests/unit/build.mk,$(wildcard tests/unit/*.mk))

@@ -1,0 +1,167 @@
+/*
+ * Guests for hosted tests (fake/vm.h).
+ */
+#include "fake/vm.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fake/machine.h"
+#include "kernel/core/frame.h"
+#include "kernel/core/percpu.h"
+#include "kernel/vm/memory.h"
+#include "kernel/vm/tmem_port.h"
+
+/* Intel SDM vol. 3, 29.3.2: read, write, execute; memory type write-back; bit 7 large; bit 63
+ * suppress #VE; accessed bit 8, dirty bit 9. */
+const struct nested_layout fake_ept = {
+	.name = "EPT",
+	.table = 0x7,
+	.leaf = 0x7 | 6 << 3,
+	.large = BIT(7),
+	.empty = BIT(63),
+	.present = 0x7,
+	.accessed = BIT(8),
+	.dirty = BIT(9),
+	.huge = true,
+};
+
+/* AMD APM vol. 2, 15.25.5: nested tables are ordinary page tables, walked as user accesses. */
+const struct nested_layout fake_npt = {
+	.name = "NPT",
+	.table = 0x7,
+	.leaf = 0x7,
+	.large = BIT(7),
+	.empty = 0,
+	.present = 0x1,
+	.accessed = BIT(5),
+	.dirty = BIT(6),
+	.huge = true,
+};
+
+static struct vm *vms[VMS_MAX];
+static struct guest_config configs[VMS_MAX];
+
+struct vm *vm_at(unsigned slot)
+{
+	return slot < VMS_MAX ? vms[slot] : NULL;
+}
+
+struct vm *fake_vm(unsigned slot)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+
+	vm->id = (u16)(slot + 1);
+	vm->config = &configs[slot];
+	vms[slot] = vm;
+	return vm;
+}
+
+void fake_vms_reset(void)
+{
+	for (unsigned slot = 0; slot < VMS_MAX; slot++) {
+		free(vms[slot]);
+		vms[slot] = NULL;
+	}
+}
+
+void fake_limbo_empty(void)
+{
+	while (limbo_frames() > 0) {
+		for (unsigned i = 0; i < arch_cpu_count(); i++) {
+			fake_run_as(i);
+			epoch_quiescent(epoch_now());
+		}
+		limbo_drain();
+	}
+	fake_run_as(0);
+}
+
+void fake_core_start(u64 bytes, unsigned cpus)
+{
+	for (unsigned slot = 0; slot < VMS_MAX; slot++)
+		if (vms[slot])
+			memory_destroy(vms[slot]);
+	fake_limbo_empty();
+	fake_vms_reset();
+	fake_store_reset(false);
+	fake_machine_start(bytes, cpus);
+	if (frames_init())
+		abort();
+	for (unsigned i = 0; i < cpus; i++)
+		if (percpu_init(i))
+			abort();
+	fake_log_reset();
+}
+
+bool rate_limit_ok(struct rate_limit *limit)
+{
+	limit->total++;
+	return true;
+}
+
+u64 fake_translate(const struct memory *memory, u64 address, unsigned *level)
+{
+	const struct nested_layout *layout = memory->layout;
+	u64 table = memory->root.raw;
+
+	for (unsigned at = 4;; at--) {
+		unsigned shift = 12 + 9 * (at - 1);
+		u64 entry = ((u64 *)(fake_ram + table))[address >> shift & 511];
+
+		*level = at;
+		if (!(entry & layout->present))
+			return ~0UL;
+		if (at == 1 || (at < 4 && (entry & layout->large)))
+			return (entry & 0x000ffffffffff000 & ~(BIT(shift) - 1)) |
+			       (address & (BIT(shift) - 1));
+		table = entry & 0x000ffffffffff000;
+	}
+}
+
+/* ---- The store ------------------------------------------------------------------------------- */
+
+struct tmem {
+	void *pages[65536];
+	unsigned count;
+};
+
+static struct tmem store;
+struct tmem *tmem_store;
+u64 fake_store_persistent;
+
+void fake_store_reset(bool present)
+{
+	store.count = 0;
+	tmem_store = present ? &store : NULL;
+	fake_store_persistent = 0;
+}
+
+void fake_store_add(void *page)
+{
+	if (store.count == ARRAY_SIZE(store.pages))
+		abort();
+	store.pages[store.count++] = page;
+}
+
+unsigned tmem_reclaim(struct tmem *tmem, void **pages, unsigned max)
+{
+	unsigned count = 0;
+
+	while (count < max && tmem->count > 0)
+		pages[count++] = tmem->pages[--tmem->count];
+	return count;
+}
+
+u64 tmem_persistent_pages(const struct tmem *tmem)
+{
+	(void)tmem;
+	return fake_store_persistent;
+}
+
+int tmem_audit(struct tmem *tmem, void (*visit)(void *page, void *argument), void *argument)
+{
+	for (unsigned i = 0; i < tmem->count; i++)
+		visit(tmem->pages[i], argument);
+	return 0;
+}

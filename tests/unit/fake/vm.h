@@ -1,0 +1,32 @@
+/*
+ * Guests for hosted tests of kernel/vm/: VMs with memory and nothing else, the two vendors' nested
+ * layouts, and a tmem store that is a bag of frames.
+ */
+#ifndef FAKE_VM_H
+#define FAKE_VM_H
+
+#include "kernel/vm/vm.h"
+
+/* Copies of what the vendors define, so that a test names the bits it expects. */
+extern const struct nested_layout fake_ept, fake_npt;
+
+/* A VM in slot @slot, its memory not yet created. Slots are emptied by fake_vms_reset(). */
+struct vm *fake_vm(unsigned slot);
+void fake_vms_reset(void);
+
+/* Lets every CPU pass until limbo is empty. */
+void fake_limbo_empty(void);
+
+/* Gives back what earlier VMs held, then frames and per-CPU state of a fresh machine:
+ * fake_machine_start(), frames_init(), percpu_init(). */
+void fake_core_start(u64 bytes, unsigned cpus);
+
+/* A walk as the processor does it: the host address behind @address and the leaf's level, or ~0. */
+u64 fake_translate(const struct memory *memory, u64 address, unsigned *level);
+
+/* The fake store: holds pages that tmem_reclaim() hands out, newest first. */
+void fake_store_add(void *page);
+void fake_store_reset(bool present);
+extern u64 fake_store_persistent;
+
+#endif
