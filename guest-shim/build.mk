@@ -14,7 +14,7 @@ GCC_INCLUDE  := $(shell $(CC) -print-file-name=include)
 CFLAGS_GUEST = -std=gnu11 -O2 -g -mno-red-zone -fno-pic -fno-pie -fno-stack-protector -fcf-protection=none \
 	-fno-asynchronous-unwind-tables -fno-omit-frame-pointer -fno-common -ffunction-sections -fdata-sections \
 	-U__linux__ -U__linux -Ulinux -U__gnu_linux__ -U__unix__ -U__unix -Uunix \
-	-D_GNU_SOURCE -D_POSIX_TIMERS=1 -D_POSIX_MONOTONIC_CLOCK=200112L \
+	-D_POSIX_TIMERS=1 -D_POSIX_MONOTONIC_CLOCK=200112L \
 	$(WARNINGS) -I. -Iinclude -nostdinc -isystem $(NEWLIB_GUEST)/include -isystem $(GCC_INCLUDE)
 # The shim itself runs in fault handlers, where the application's vector registers must stay as they are.
 CFLAGS_SHIM = $(CFLAGS_GUEST) -mgeneral-regs-only -fno-tree-loop-distribute-patterns
@@ -54,7 +54,7 @@ HOSTED := $(filter-out shim,$(GUESTS))
 
 define hosted_rule
 $O/hosted/$1: $(GUEST_$1) guest-shim/hosted/shim_hosted.c guest-shim/shim.h
-	$$(call quiet,HOSTCC,$$@)mkdir -p $$(@D) && $(CC) -std=gnu11 -O2 -g $(WARNINGS) -D_GNU_SOURCE -I. -Iinclude \
+	$$(call quiet,HOSTCC,$$@)mkdir -p $$(@D) && $(CC) -std=gnu11 -O2 -g $(WARNINGS) -I. -Iinclude \
 		$$(filter %.c,$$^) -o $$@ -lm
 endef
 $(foreach guest,$(HOSTED),$(eval $(call hosted_rule,$(guest))))
