@@ -9,7 +9,7 @@ struct cursor {
 	unsigned count, at;
 	bool truncated;
 	enum code_size size;
-	bool operand_prefix, address_prefix, lock;
+	bool operand_prefix, address_prefix, repeat_prefix, lock;
 	u8 rex; /* 0 if none */
 };
 
@@ -73,8 +73,10 @@ static u8 prefixes(struct cursor *c)
 		case 0x3e:
 		case 0x64:
 		case 0x65:
-		case 0xf2: /* REP, or a lock elision hint: nothing to these instructions */
+			break;
+		case 0xf2: /* REP, or a lock elision hint: nothing to most of these instructions */
 		case 0xf3:
+			c->repeat_prefix = true;
 			break;
 		default:
 			return byte;
@@ -183,12 +185,14 @@ static bool decode_two_bytes(struct cursor *c, struct instruction *out)
 	case 0xbf:
 		out->sign_extend = opcode >= 0xbe;
 		return with_register(c, out, opcode & 1 ? 2 : 1, bytes);
-	case 0xc3: /* MOVNTI m, r */
+	case 0xc3: /* MOVNTI m, r: 4 or 8 bytes, and no prefix that changes operands */
 		out->kind = INSTRUCTION_STORE;
-		return bytes != 2 && with_register(c, out, bytes, bytes);
-	case 0x38: /* MOVBE */
+		bytes = bytes == 8 ? 8 : 4;
+		return !c->operand_prefix && !c->repeat_prefix &&
+		       with_register(c, out, bytes, bytes);
+	case 0x38: /* MOVBE; with F2 it is CRC32 */
 		opcode = next(c);
-		if (opcode != 0xf0 && opcode != 0xf1)
+		if ((opcode != 0xf0 && opcode != 0xf1) || c->repeat_prefix)
 			return false;
 		out->kind = opcode == 0xf0 ? INSTRUCTION_LOAD : INSTRUCTION_STORE;
 		out->swap = true;
@@ -235,6 +239,8 @@ static bool decode_one_byte(struct cursor *c, u8 opcode, struct instruction *out
 		out->sign_extend = true;
 		return c->size == CODE_64 &&
 		       with_register(c, out, MIN(operand_bytes(c), 4), operand_bytes(c));
+	case 0x82: /* the same as 80, where it still exists */
+		return c->size != CODE_64 && decode_alu_immediate(c, 0x80, out);
 	case 0x80:
 	case 0x81:
 	case 0x83:

@@ -1,0 +1,9 @@
+# The PC that a guest sees, and its disks.
+
+DECODER_FORMS := $O/unit/gen/decoder_forms.h
+$(DECODER_FORMS): tests/unit/decoder_forms.py
+	$(call quiet,GEN,$@)mkdir -p $(@D) && $(PYTHON) $< $@
+$O/unit/obj/tests/unit/test_decoder.c.o: $(DECODER_FORMS)
+$O/unit/obj/tests/unit/test_decoder.c.o: UNIT_CFLAGS += -I$O/unit/gen
+
+test_decoder_SRC := arch/x86/guest/decode.c arch/x86/guest/alu.c arch/x86/guest/walk.c
