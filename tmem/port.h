@@ -10,22 +10,24 @@
 #define TMEM_PORT_BLOCK 9 /* order of a 2 MiB block */
 
 /*
- * 2^order page-aligned pages (order 0 or TMEM_PORT_BLOCK; a block is 2 MiB aligned) for pages and for
- * metadata, contents undefined; NULL when memory that tmem may use is exhausted (never reclaims). Each page of a
- * block may be given back on its own with order 0. Called with the arena lock held.
+ * 2^order page-aligned pages (order 0 or TMEM_PORT_BLOCK; a block is 2 MiB aligned) for pages and
+ * for metadata, contents undefined; NULL when memory that tmem may use is exhausted (never
+ * reclaims). Each page of a block may be given back on its own with order 0. Called with the arena
+ * lock held.
  */
 void *tmem_port_alloc(unsigned order);
 void tmem_port_free(void *pages, unsigned order);
 
-/* Whether one more persistent page keeps every guest's entitlement (DESIGN: sum of minima + persistent
- * pages + reserve fits in RAM), given that @persistent_pages are held now. */
+/* Whether one more persistent page keeps every guest's entitlement (DESIGN: sum of minima +
+ * persistent pages + reserve fits in RAM), given that @persistent_pages are held now. */
 bool tmem_port_persistent_ok(u64 persistent_pages);
 
 /* Copies one page; both aligned. */
 void tmem_port_copy(void *to, const void *from);
 
-/* A lock, prepared by tmem_port_lock_init() before its first use. Its fields are the host's. A CPU that
- * holds a client's lock may take the arena's, and no other; two of one rank are never held together. */
+/* A lock, prepared by tmem_port_lock_init() before its first use. Its fields are the host's. A CPU
+ * that holds a client's lock may take the arena's, and no other; two of one rank are never held
+ * together. */
 enum tmem_lock_rank { TMEM_LOCK_CLIENT, TMEM_LOCK_ARENA };
 struct tmem_lock {
 	u32 word;

@@ -1,10 +1,11 @@
 /*
- * The tmem engine: a store of 4 KiB pages that guests put, get and flush by handle (docs/tmem.md). Pure
- * logic: memory, copying, time and locks come through tmem/port.h, so the same files compile hosted.
+ * The tmem engine: a store of 4 KiB pages that guests put, get and flush by handle (docs/tmem.md).
+ * Pure logic: memory, copying, time and locks come through tmem/port.h, so the same files compile
+ * hosted.
  *
  * All functions may be called from any CPU at once; locking is the engine's own. @page pointers are
- * borrowed for the call, 4 KiB, page-aligned, and may change under the engine's hands (another vCPU of
- * the guest writes); NULL stands for a guest frame that could not be reached.
+ * borrowed for the call, 4 KiB, page-aligned, and may change under the engine's hands (another vCPU
+ * of the guest writes); NULL stands for a guest frame that could not be reached.
  */
 #ifndef TMEM_TMEM_H
 #define TMEM_TMEM_H
@@ -32,10 +33,10 @@ struct tmem_handle {
 
 struct tmem_client_stats {
 	u64 puts, puts_stored, puts_replaced;
-	u64 puts_refused;      /* -ENOSPC or -ENOMEM */
+	u64 puts_refused; /* -ENOSPC or -ENOMEM */
 	u64 gets, hits;
 	u64 flushes, flushed_pages;
-	u64 evictions;         /* ephemeral pages dropped by the store */
+	u64 evictions; /* ephemeral pages dropped by the store */
 	u64 ephemeral_puts, ephemeral_gets, ephemeral_hits;
 	u64 persistent_puts, persistent_gets, persistent_hits; /* puts that were stored */
 	u64 ephemeral_pages, persistent_pages;                 /* now */
@@ -43,7 +44,7 @@ struct tmem_client_stats {
 };
 
 struct tmem_stats {
-	u64 frames;          /* frames held, data pages */
+	u64 frames; /* frames held, data pages */
 	u64 metadata_bytes;
 	u64 ephemeral_pages, persistent_pages;
 };
@@ -54,19 +55,19 @@ struct tmem *tmem_create(const struct tmem_config *config);
 void tmem_destroy(struct tmem *tmem);
 
 struct tmem_client *tmem_client_create(struct tmem *tmem, const struct tmem_client_config *config);
-/* Frees up to 64 pages a call; -EAGAIN while there is more, 0 when the client is gone. No other call for
- * this client may be under way or follow. */
+/* Frees up to 64 pages a call; -EAGAIN while there is more, 0 when the client is gone. No other
+ * call for this client may be under way or follow. */
 int __must_check tmem_client_destroy(struct tmem_client *client);
 
-/* A pool id 0..15, or -EINVAL (reserved flags, shared without authorization), -ENOSPC (all ids taken),
- * -ENOMEM. */
+/* A pool id 0..15, or -EINVAL (reserved flags, shared without authorization), -ENOSPC (all ids
+ * taken), -ENOMEM. */
 int tmem_pool_create(struct tmem_client *client, u64 flags, u64 uuid_lo, u64 uuid_hi);
-/* Marks the pool as being destroyed, frees up to 64 pages a call; -EAGAIN while there is more, 0 at the
- * end, -EBADF for an id that names no pool. */
+/* Marks the pool as being destroyed, frees up to 64 pages a call; -EAGAIN while there is more, 0 at
+ * the end, -EBADF for an id that names no pool. */
 int tmem_pool_destroy(struct tmem_client *client, s64 pool);
 
-/* 0 stored; -EBADF, -EFAULT (@page NULL; an old copy is gone), -ENOSPC, -ENOMEM. A put that fails leaves
- * no old copy behind. */
+/* 0 stored; -EBADF, -EFAULT (@page NULL; an old copy is gone), -ENOSPC, -ENOMEM. A put that fails
+ * leaves no old copy behind. */
 int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const void *page);
 /* 0 and the page; -ENOENT miss; -EBADF; -EFAULT (@page NULL; nothing changed). */
 int tmem_get(struct tmem_client *client, const struct tmem_handle *handle, void *page);
@@ -76,9 +77,9 @@ int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle
 int tmem_flush_object(struct tmem_client *client, const struct tmem_handle *handle);
 
 /*
- * Takes up to @max ephemeral pages away, all from one block, and hands their frames over to the caller
- * (still of class tmem, contents another guest's: scrub). Returns how many @pages were filled in.
- * No lock may be held by the caller.
+ * Takes up to @max ephemeral pages away, all from one block, and hands their frames over to the
+ * caller (still of class tmem, contents another guest's: scrub). Returns how many @pages were
+ * filled in. No lock may be held by the caller.
  */
 unsigned tmem_reclaim(struct tmem *tmem, void **pages, unsigned max);
 
@@ -88,9 +89,10 @@ u64 tmem_persistent_pages(const struct tmem *tmem);
 void tmem_client_stats(const struct tmem_client *client, struct tmem_client_stats *stats);
 void tmem_stats(const struct tmem *tmem, struct tmem_stats *stats);
 
-/* Audit: calls @visit for every 4 KiB frame that the store holds (data, free slots of its blocks and
- * metadata), then checks the index against the descriptors. 0, or -EINVAL with a message through the
- * port. The world is stopped. */
-int __must_check tmem_audit(struct tmem *tmem, void (*visit)(void *page, void *argument), void *argument);
+/* Audit: calls @visit for every 4 KiB frame that the store holds (data, free slots of its blocks
+ * and metadata), then checks the index against the descriptors. 0, or -EINVAL with a message
+ * through the port. The world is stopped. */
+int __must_check tmem_audit(
+	struct tmem *tmem, void (*visit)(void *page, void *argument), void *argument);
 
 #endif

@@ -1,0 +1,484 @@
+/*
+ * Blocks, slots and metadata pages (tmem/arena.h).
+ */
+#include "tmem/arena.h"
+
+#include <string.h>
+
+#include <abi/errno.h>
+
+/* Blocks kept for the next puts although they are empty. */
+#define EMPTY_BLOCKS_MAX 1U
+
+/* A block number without a block, in the directory: the next such number, marked. */
+#define UNUSED_MARK 1UL
+
+static void lock(struct tmem *tmem)
+{
+	tmem_port_lock(&tmem->arena.lock);
+}
+
+static void unlock(struct tmem *tmem)
+{
+	tmem_port_unlock(&tmem->arena.lock);
+}
+
+/* ---- Metadata pages
+ * ------------------------------------------------------------------------------------ */
+
+static void *metadata_alloc_locked(struct tmem *tmem)
+{
+	struct arena *arena = &tmem->arena;
+	void *page = arena->pages;
+
+	if (page)
+		arena->pages = *(void **)page;
+	else
+		page = tmem_port_alloc(0);
+	if (!page)
+		return NULL;
+	arena->metadata_pages++;
+	memset(page, 0, PAGE_SIZE);
+	return page;
+}
+
+static void metadata_free_locked(struct arena *arena, void *page)
+{
+	arena->metadata_pages--;
+	tmem_port_free(page, 0);
+}
+
+void *metadata_alloc(struct tmem *tmem)
+{
+	void *page;
+
+	lock(tmem);
+	page = metadata_alloc_locked(tmem);
+	unlock(tmem);
+	return page;
+}
+
+void metadata_free(struct tmem *tmem, void *page)
+{
+	lock(tmem);
+	metadata_free_locked(&tmem->arena, page);
+	unlock(tmem);
+}
+
+/* ---- Block records
+ * ---------------------------------------------------------------------------------------- */
+
+static struct block **block_place(struct arena *arena, u32 number)
+{
+	struct block **leaf = directory_leaf(&arena->blocks, number / DIRECTORY_FANOUT);
+
+	return &leaf[number % DIRECTORY_FANOUT];
+}
+
+/* The pages of the directory of blocks stay until the store goes. */
+static int reach_number(struct tmem *tmem, u32 number)
+{
+	struct directory *blocks = &tmem->arena.blocks;
+	u32 leaf = number / DIRECTORY_FANOUT;
+	void **place;
+
+	if (number >= SLOT_BLOCKS || directory_reach(tmem, blocks, leaf, metadata_alloc_locked))
+		return -SLUICE_ENOMEM;
+	place = directory_place(blocks, leaf);
+	if (!*place)
+		*place = metadata_alloc_locked(tmem);
+	return *place ? 0 : -SLUICE_ENOMEM;
+}
+
+/* An empty record with a number, all slots absent; NULL without memory. */
+static struct block *block_create(struct tmem *tmem, enum tmem_class class)
+{
+	struct arena *arena = &tmem->arena;
+	u32 number = arena->unused ? arena->unused - 1 : arena->block_numbers;
+	struct block **place;
+	struct block *block;
+
+	if (reach_number(tmem, number))
+		return NULL;
+	block = metadata_alloc_locked(tmem);
+	if (!block)
+		return NULL;
+	place = block_place(arena, number);
+	if (arena->unused)
+		arena->unused = (u32)((uintptr_t)*place >> 1);
+	else
+		arena->block_numbers++;
+	*place = block;
+
+	block->number = number;
+	block->class = (u8) class;
+	memset(block->absent, 0xff, sizeof(block->absent));
+	for (u32 i = 0; i < BLOCK_PAGES; i++)
+		block->owners[i] = OWNER_ABSENT;
+	return block;
+}
+
+static void list_block(struct arena *arena, struct block *block)
+{
+	struct block **head = &arena->room[block->class];
+
+	block->prev = NULL;
+	block->next = *head;
+	if (*head)
+		(*head)->prev = block;
+	*head = block;
+	block->listed = true;
+}
+
+static void unlist_block(struct arena *arena, struct block *block)
+{
+	if (!block->listed)
+		return;
+	if (block->next)
+		block->next->prev = block->prev;
+	if (block->prev)
+		block->prev->next = block->next;
+	else
+		arena->room[block->class] = block->next;
+	block->listed = false;
+}
+
+/* Gives the record back; no slot is present. */
+static void block_destroy(struct arena *arena, struct block *block)
+{
+	struct block **place = block_place(arena, block->number);
+
+	unlist_block(arena, block);
+	for (unsigned class = 0; class < TMEM_CLASSES; class ++)
+		if (arena->scattered[class] == block)
+			arena->scattered[class] = NULL;
+	*place = (void *)((uintptr_t)arena->unused << 1 | UNUSED_MARK);
+	arena->unused = block->number + 1;
+	if (block->frames)
+		metadata_free_locked(arena, block->frames);
+	metadata_free_locked(arena, block);
+}
+
+struct block *arena_block(const struct tmem *tmem, u32 number)
+{
+	struct block *block;
+
+	if (number >= tmem->arena.block_numbers)
+		return NULL;
+	block = block_at(tmem, number);
+	return (uintptr_t)block & UNUSED_MARK ? NULL : block;
+}
+
+/* ---- Slots
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static void mark_free(struct block *block, u32 place)
+{
+	block->free[place / 64] |= BIT(place % 64);
+	block->free_count++;
+	WRITE_ONCE(block->owners[place], OWNER_FREE);
+}
+
+static void unmark_free(struct block *block, u32 place)
+{
+	block->free[place / 64] &= ~BIT(place % 64);
+	block->free_count--;
+}
+
+static void mark_absent(struct arena *arena, struct block *block, u32 place)
+{
+	block->absent[place / 64] |= BIT(place % 64);
+	block->present--;
+	WRITE_ONCE(block->owners[place], OWNER_ABSENT);
+	if (block->frames)
+		block->frames[place] = NULL;
+	arena->frames--;
+}
+
+/* The lowest set bit of a bitmap of 512; the caller knows that there is one. */
+static u32 lowest(const u64 bits[BLOCK_PAGES / 64])
+{
+	u32 word = 0;
+
+	while (!bits[word])
+		word++;
+	return word * 64 + (u32)__builtin_ctzl(bits[word]);
+}
+
+static bool block_is_unused(const struct block *block)
+{
+	return block->free_count == block->present;
+}
+
+/* Gives all frames of a block without pages to the port, and its record back. */
+static void block_release(struct arena *arena, struct block *block)
+{
+	if (block->base && block->present == BLOCK_PAGES) {
+		tmem_port_free(block->base, TMEM_PORT_BLOCK);
+		arena->frames -= BLOCK_PAGES;
+	} else {
+		while (block->free_count) {
+			u32 place = lowest(block->free);
+			void *frame = block_frame(block, place);
+
+			unmark_free(block, place);
+			mark_absent(arena, block, place);
+			tmem_port_free(frame, 0);
+		}
+	}
+	block_destroy(arena, block);
+}
+
+static bool new_block(struct tmem *tmem, enum tmem_class class)
+{
+	struct arena *arena = &tmem->arena;
+	struct block *block;
+	void *base;
+
+	if (arena->frames + BLOCK_PAGES > arena->max_frames)
+		return false;
+	base = tmem_port_alloc(TMEM_PORT_BLOCK);
+	if (!base)
+		return false;
+	block = block_create(tmem, class);
+	if (!block) {
+		tmem_port_free(base, TMEM_PORT_BLOCK);
+		return false;
+	}
+	block->base = base;
+	block->present = BLOCK_PAGES;
+	memset(block->absent, 0, sizeof(block->absent));
+	for (u32 place = 0; place < BLOCK_PAGES; place++)
+		mark_free(block, place);
+	arena->frames += BLOCK_PAGES;
+	arena->empty_blocks++;
+	list_block(arena, block);
+	return true;
+}
+
+/* A frame of its own in a scattered block, free; false without memory. */
+static bool new_single(struct tmem *tmem, enum tmem_class class)
+{
+	struct arena *arena = &tmem->arena;
+	struct block *block = arena->scattered[class];
+	void *frame;
+	u32 place;
+
+	if (arena->frames >= arena->max_frames)
+		return false;
+	frame = tmem_port_alloc(0);
+	if (!frame)
+		return false;
+	if (!block || block->present == BLOCK_PAGES || block->claimed) {
+		void **frames = metadata_alloc_locked(tmem);
+
+		block = frames ? block_create(tmem, class) : NULL;
+		if (!block) {
+			if (frames)
+				metadata_free_locked(arena, frames);
+			tmem_port_free(frame, 0);
+			return false;
+		}
+		block->frames = frames;
+		arena->scattered[class] = block;
+	}
+	place = lowest(block->absent);
+	block->frames[place] = frame;
+	block->absent[place / 64] &= ~BIT(place % 64);
+	block->present++;
+	arena->frames++;
+	mark_free(block, place);
+	if (!block->listed)
+		list_block(arena, block);
+	return true;
+}
+
+/* Up to @count slots out of one block with room. */
+static unsigned take_from(
+	struct arena *arena, struct block *block, u32 client, u32 *slots, unsigned count)
+{
+	unsigned taken = 0;
+
+	if (block_is_unused(block) && block->present == BLOCK_PAGES && block->base)
+		arena->empty_blocks--;
+	while (taken < count && block->free_count) {
+		u32 place = lowest(block->free);
+
+		unmark_free(block, place);
+		WRITE_ONCE(block->owners[place], owner_of_page(client, 0));
+		slots[taken++] = block->number * BLOCK_PAGES + place;
+	}
+	if (!block->free_count)
+		unlist_block(arena, block);
+	return taken;
+}
+
+unsigned arena_take(
+	struct tmem *tmem, enum tmem_class class, u32 client, u32 *slots, unsigned count)
+{
+	struct arena *arena = &tmem->arena;
+	enum tmem_class other = class == EPHEMERAL ? PERSISTENT : EPHEMERAL;
+	unsigned taken = 0;
+
+	lock(tmem);
+	if (!arena->room[class] && !new_block(tmem, class))
+		new_single(tmem, class);
+	while (taken < count && arena->room[class])
+		taken += take_from(arena, arena->room[class], client, slots + taken, count - taken);
+	if (!taken && arena->room[other])
+		taken = take_from(arena, arena->room[other], client, slots, 1);
+	unlock(tmem);
+
+	/* The caller takes the last one first: in ascending order of address. */
+	for (unsigned i = 0; i < taken / 2; i++) {
+		u32 slot = slots[i];
+
+		slots[i] = slots[taken - 1 - i];
+		slots[taken - 1 - i] = slot;
+	}
+	return taken;
+}
+
+/* A slot becomes free; single frames go back to the port at once, and blocks when they are empty.
+ */
+static void give(struct arena *arena, struct block *block, u32 place)
+{
+	if (!block->base) {
+		void *frame = block->frames[place];
+
+		mark_absent(arena, block, place);
+		tmem_port_free(frame, 0);
+		if (!block->present && !block->claimed)
+			block_destroy(arena, block);
+		return;
+	}
+	mark_free(block, place);
+	if (block->claimed)
+		return;
+	if (block_is_unused(block)) {
+		if (block->present < BLOCK_PAGES || arena->empty_blocks >= EMPTY_BLOCKS_MAX) {
+			block_release(arena, block);
+			return;
+		}
+		arena->empty_blocks++;
+	}
+	if (!block->listed)
+		list_block(arena, block);
+}
+
+void arena_give(struct tmem *tmem, const u32 *slots, unsigned count)
+{
+	lock(tmem);
+	for (unsigned i = 0; i < count; i++)
+		give(&tmem->arena, block_of(tmem, slots[i]), slots[i] % BLOCK_PAGES);
+	unlock(tmem);
+}
+
+static void *detach(struct tmem *tmem, u32 slot)
+{
+	struct block *block = block_of(tmem, slot);
+	void *frame = block_frame(block, slot);
+
+	mark_absent(&tmem->arena, block, slot % BLOCK_PAGES);
+	if (block->claimed)
+		return frame;
+	if (!block->present)
+		block_destroy(&tmem->arena, block);
+	else if (block_is_unused(block))
+		block_release(&tmem->arena, block);
+	return frame;
+}
+
+void *arena_detach(struct tmem *tmem, u32 slot)
+{
+	void *frame;
+
+	lock(tmem);
+	frame = detach(tmem, slot);
+	unlock(tmem);
+	return frame;
+}
+
+void arena_turn_into_metadata(struct tmem *tmem, u32 slot)
+{
+	void **page;
+
+	lock(tmem);
+	page = detach(tmem, slot);
+	*page = tmem->arena.pages;
+	tmem->arena.pages = page;
+	unlock(tmem);
+}
+
+void *arena_detach_free(struct tmem *tmem, struct block *block)
+{
+	u32 place;
+	void *frame;
+
+	if (!block->free_count)
+		return NULL;
+	place = lowest(block->free);
+	frame = block_frame(block, place);
+	unmark_free(block, place);
+	mark_absent(&tmem->arena, block, place);
+	return frame;
+}
+
+void arena_claim(struct tmem *tmem, struct block *block)
+{
+	if (block_is_unused(block) && block->present == BLOCK_PAGES && block->base)
+		tmem->arena.empty_blocks--;
+	unlist_block(&tmem->arena, block);
+	block->claimed = true;
+}
+
+void arena_unclaim(struct tmem *tmem, struct block *block)
+{
+	struct arena *arena = &tmem->arena;
+
+	block->claimed = false;
+	if (!block->present)
+		block_destroy(arena, block);
+	else if (block_is_unused(block))
+		block_release(arena, block);
+	else if (block->free_count && !block->listed)
+		list_block(arena, block);
+}
+
+/* ---- Life
+ * -------------------------------------------------------------------------------------------------
+ */
+
+void arena_init(struct tmem *tmem, u64 max_frames)
+{
+	struct arena *arena = &tmem->arena;
+
+	tmem_port_lock_init(&arena->lock, TMEM_LOCK_ARENA);
+	arena->max_frames = max_frames ? max_frames : ~0UL;
+	arena->metadata_pages = 1; /* the one that holds struct tmem */
+	directory_init(&arena->blocks);
+}
+
+void arena_destroy(struct tmem *tmem)
+{
+	struct arena *arena = &tmem->arena;
+
+	lock(tmem);
+	for (u32 number = 0; number < arena->block_numbers; number++) {
+		struct block *block = arena_block(tmem, number);
+
+		if (block)
+			block_release(arena, block);
+	}
+	for (u32 leaf = 0; leaf * DIRECTORY_FANOUT < arena->block_numbers; leaf++)
+		metadata_free_locked(arena, directory_leaf(&arena->blocks, leaf));
+	while (arena->pages) {
+		void *page = arena->pages;
+
+		arena->pages = *(void **)page;
+		tmem_port_free(page, 0);
+	}
+	unlock(tmem);
+	directory_free(tmem, &arena->blocks);
+}

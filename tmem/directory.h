@@ -1,0 +1,49 @@
+/*
+ * A directory: a growing array of metadata pages ("leaves"), found by number with two loads. The
+ * first leaf and the first 512 need no page of pointers above them, so that a small array costs one
+ * page. A directory must not be moved in memory: @root may point into it. Guarded by its owner's
+ * lock.
+ */
+#ifndef TMEM_DIRECTORY_H
+#define TMEM_DIRECTORY_H
+
+#include "lib/types.h"
+
+struct tmem;
+
+#define DIRECTORY_FANOUT 512U
+/* One less than would fit, so that the highest ids are free for special meanings. */
+#define DIRECTORY_MAX (DIRECTORY_FANOUT * DIRECTORY_FANOUT - 1)
+
+struct directory {
+	void ***root;  /* &middle until there are more than 512 leaves */
+	void **middle; /* &leaf until there is more than one leaf */
+	void *leaf;
+	u32 reach; /* leaves below this number have a place */
+};
+
+void directory_init(struct directory *directory);
+
+/* Makes a place (NULL at first) for leaf @number, with zeroed pages from @alloc; -ENOMEM when there
+ * is no page, or no such number. */
+int __must_check directory_reach(struct tmem *tmem, struct directory *directory, u32 number,
+	void *(*alloc)(struct tmem *tmem));
+
+/* Gives the pages of pointers back; the leaves are their owner's. */
+void directory_free(struct tmem *tmem, struct directory *directory);
+
+/* Calls @visit for each page of pointers. */
+void directory_visit(const struct directory *directory, void (*visit)(void *page, void *argument),
+	void *argument);
+
+static inline void **directory_place(const struct directory *directory, u32 number)
+{
+	return &directory->root[number / DIRECTORY_FANOUT][number % DIRECTORY_FANOUT];
+}
+
+static inline void *directory_leaf(const struct directory *directory, u32 number)
+{
+	return directory->root[number / DIRECTORY_FANOUT][number % DIRECTORY_FANOUT];
+}
+
+#endif

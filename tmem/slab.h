@@ -1,0 +1,70 @@
+/*
+ * A slab: records of one size, named by 32-bit ids, in metadata pages that come and go with the
+ * number of records. Record 0 of each leaf is its header, so id 0 names nothing. Guarded by the
+ * owner's lock.
+ *
+ * Invariant: @available is the number of free records in all leaves; every leaf with a free record
+ * is on the list that starts at @partial; a leaf whose records are all free is given back unless
+ * fewer than one leaf's worth of free records would remain.
+ */
+#ifndef TMEM_SLAB_H
+#define TMEM_SLAB_H
+
+#include "lib/types.h"
+#include "tmem/directory.h"
+
+struct slab {
+	struct directory leaves;
+	u32 partial; /* number of the first leaf with free records, plus 1; 0 = none */
+	u32 unused;  /* first leaf number without a leaf, plus 1; chained through the directory */
+	u32 numbers; /* leaf numbers below this one were used at least once */
+	u32 leaf_count; /* leaves that exist */
+	u32 available;  /* free records */
+	u32 used;
+	u16 size;     /* bytes of a record */
+	u16 per_leaf; /* records in a leaf, without the header */
+	u8 shift;     /* id = leaf number << shift | place in the leaf */
+};
+
+/* The header of a leaf. */
+struct slab_leaf {
+	u32 next, prev; /* partial list: leaf numbers plus 1 */
+	u16 used;
+	u16 free;  /* first free place, chained through the records; 0 = none */
+	u16 fresh; /* places from here on were never used */
+	u16 listed;
+};
+_Static_assert(sizeof(struct slab_leaf) == 16, "the header must fit into the smallest record");
+
+void slab_init(struct slab *slab, u16 size);
+
+/* Makes at least @count records available; -ENOMEM without memory. */
+int __must_check slab_reserve(struct tmem *tmem, struct slab *slab, u32 count);
+
+/* A record's id, contents undefined. One must be available. */
+u32 slab_alloc(struct slab *slab);
+void slab_free(struct tmem *tmem, struct slab *slab, u32 id);
+
+/* Gives all memory back, records in use included. */
+void slab_destroy(struct tmem *tmem, struct slab *slab);
+
+/* Calls @visit for every page the slab holds. */
+void slab_visit(const struct slab *slab, void (*visit)(void *page, void *argument), void *argument);
+
+static inline void *slab_at(const struct slab *slab, u32 id)
+{
+	u8 *leaf = directory_leaf(&slab->leaves, id >> slab->shift);
+
+	return leaf + (id & ((1U << slab->shift) - 1)) * slab->size;
+}
+
+/* The same for a record size and shift known when compiling. */
+#define SLAB_AT(type, shift, slab, id)                                                             \
+	((type *)((u8 *)directory_leaf(&(slab)->leaves, (id) >> (shift)) +                         \
+		  ((id) & ((1U << (shift)) - 1)) * sizeof(type)))
+
+/* The number of a leaf that holds records in use, the first at or after @number; ~0 if there is
+ * none. */
+u32 slab_next_leaf(const struct slab *slab, u32 number);
+
+#endif

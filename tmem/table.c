@@ -1,0 +1,455 @@
+/*
+ * Inserting, removing, growing and rekeying of hash tables (tmem/table.h).
+ */
+#include "tmem/table.h"
+
+#include <abi/errno.h>
+
+#include "tmem/arena.h"
+#include "tmem/port.h"
+
+/* A chain of this many lines in a table of normal load does not happen by chance: 60 entries where
+ * 16 are the most to be expected, less than once in 10^15 buckets. */
+#define CHAIN_LINES_MAX 5U
+
+/* Entries (or empty buckets) of the old part that go at each insertion and removal. */
+#define ENTRIES_MOVED 16U
+
+static void part_init(struct table_part *part)
+{
+	part->buckets = 0;
+	part->mask = 0;
+	directory_init(&part->leaves);
+}
+
+void table_init(struct table *table, struct slab *lines, const u64 keys[6], table_rehash rehash,
+	const void *owner)
+{
+	memset(table, 0, sizeof(*table));
+	part_init(&table->now);
+	part_init(&table->old);
+	memcpy(table->now.keys, keys, sizeof(table->now.keys));
+	table->lines = lines;
+	table->rehash = rehash;
+	table->owner = owner;
+}
+
+/* ---- Buckets of a part
+ * ----------------------------------------------------------------------------- */
+
+static bool part_has_room(const struct table_part *part)
+{
+	return part->buckets % LINES_PER_LEAF != 0;
+}
+
+/* Adds an empty bucket at the end; @page becomes its leaf if it is the first of one. */
+static struct line *part_push(struct table_part *part, void *page)
+{
+	struct line *line;
+
+	if (!part_has_room(part))
+		*directory_place(&part->leaves, part->buckets / LINES_PER_LEAF) = page;
+	line = table_line(part, part->buckets);
+	memset(line, 0, sizeof(*line));
+	if (part->buckets > part->mask)
+		part->mask = part->mask << 1 | 1;
+	part->buckets++;
+	return line;
+}
+
+/* Drops the last bucket, which must be empty. */
+static void part_pop(struct tmem *tmem, struct table_part *part)
+{
+	part->buckets--;
+	if (part->buckets && part->buckets - 1 <= part->mask >> 1)
+		part->mask >>= 1;
+	if (!part_has_room(part)) {
+		void **place = directory_place(&part->leaves, part->buckets / LINES_PER_LEAF);
+
+		metadata_free(tmem, *place);
+		*place = NULL;
+	}
+	if (part->buckets == 0) {
+		part->mask = 0;
+		directory_free(tmem, &part->leaves);
+	}
+}
+
+/* Adds an entry to a chain; returns the chain's length in lines. */
+static u32 chain_add(struct table *table, struct line *line, u8 tag, u32 id)
+{
+	for (u32 length = 1;; length++) {
+		struct line *further;
+		u64 first;
+		u64 rest;
+		u32 further_id;
+
+		if (line_match(line, 0, &first, &rest)) {
+			u32 place = first ? (u32)__builtin_ctzl(first) / 8
+					  : 8 + (u32)__builtin_ctzl(rest) / 8;
+
+			line->tags[place] = tag;
+			line->ids[place] = id;
+			return length;
+		}
+		if (line_has_link(line)) {
+			line = table_next_line(table, line);
+			continue;
+		}
+		/* Full: its last entry moves to a new line to make place for the link. */
+		further_id = slab_alloc(table->lines);
+		further = SLAB_AT(struct line, LINE_SHIFT, table->lines, further_id);
+		memset(further, 0, sizeof(*further));
+		further->tags[0] = line->tags[LINE_PLACES - 1];
+		further->ids[0] = line->ids[LINE_PLACES - 1];
+		line->tags[LINE_PLACES - 1] = LINE_LINK;
+		line->ids[LINE_PLACES - 1] = further_id;
+	}
+}
+
+static bool line_is_empty(const struct line *line)
+{
+	u64 low;
+	u32 high;
+
+	memcpy(&low, line->tags, 8);
+	memcpy(&high, line->tags + 8, 4);
+	return low == 0 && (high == 0 || high == (u32)LINE_LINK << 24);
+}
+
+/* Takes the line that follows @line out of its chain; what follows that one takes its place. */
+static void chain_unlink(struct tmem *tmem, struct table *table, struct line *line)
+{
+	u32 id = line->ids[LINE_PLACES - 1];
+	const struct line *further = table_next_line(table, line);
+
+	line->tags[LINE_PLACES - 1] = further->tags[LINE_PLACES - 1];
+	line->ids[LINE_PLACES - 1] = further->ids[LINE_PLACES - 1];
+	slab_free(tmem, table->lines, id);
+}
+
+/* The place of @id in @line, or LINE_PLACES. */
+static u32 line_find(const struct line *line, u8 tag, u32 id)
+{
+	u64 first;
+	u64 rest;
+
+	line_match(line, tag, &first, &rest);
+	for (; first; first &= first - 1) {
+		u32 place = (u32)__builtin_ctzl(first) / 8;
+
+		if (line->ids[place] == id)
+			return place;
+	}
+	for (; rest; rest &= rest - 1) {
+		u32 place = 8 + (u32)__builtin_ctzl(rest) / 8;
+
+		if (line->ids[place] == id)
+			return place;
+	}
+	return LINE_PLACES;
+}
+
+/* Takes @id out of a chain; false if it is not there. A further line that became empty leaves it.
+ */
+static bool chain_take(struct tmem *tmem, struct table *table, struct line *line, u8 tag, u32 id)
+{
+	struct line *before = NULL;
+
+	for (;;) {
+		u32 place = line_find(line, tag, id);
+
+		if (likely(place < LINE_PLACES)) {
+			line->tags[place] = 0;
+			if (unlikely(before && line_is_empty(line)))
+				chain_unlink(tmem, table, before);
+			return true;
+		}
+		if (!line_has_link(line))
+			return false;
+		before = line;
+		line = table_next_line(table, line);
+	}
+}
+
+static u32 chain_lines(const struct table *table, const struct line *line)
+{
+	u32 count = 1;
+
+	for (; line_has_link(line); line = table_next_line(table, line))
+		count++;
+	return count;
+}
+
+/* The next entry of a chain after (*@line, *@place); false at the end. */
+static bool chain_next(const struct table *table, struct line **line, u32 *place)
+{
+	for (;; ++*place) {
+		if (*place == LINE_PLACES)
+			return false;
+		if ((*line)->tags[*place] == LINE_LINK) {
+			*line = table_next_line(table, *line);
+			*place = 0;
+		}
+		if ((*line)->tags[*place])
+			return true;
+	}
+}
+
+/* Frees the further lines of a chain and empties the first. */
+static void chain_clear(struct tmem *tmem, struct table *table, struct line *first)
+{
+	while (line_has_link(first))
+		chain_unlink(tmem, table, first);
+	memset(first->tags, 0, sizeof(first->tags));
+}
+
+/* ---- Growing and shrinking
+ * --------------------------------------------------------------------------- */
+
+int table_reserve_slowly(struct tmem *tmem, struct table *table)
+{
+	int error = directory_reach(
+		tmem, &table->now.leaves, table->now.buckets / LINES_PER_LEAF, metadata_alloc);
+
+	if (error)
+		return error;
+	table->spare = metadata_alloc(tmem);
+	return table->spare ? 0 : -SLUICE_ENOMEM;
+}
+
+/*
+ * Adds a bucket and moves to it what now belongs there out of the bucket that it splits. Put off
+ * when lines or a page are missing: the table only becomes slower.
+ */
+static void split_bucket(struct tmem *tmem, struct table *table)
+{
+	struct table_part *part = &table->now;
+	struct line *from, *to;
+	u32 target = part->buckets;
+
+	if (!part_has_room(part) && !table->spare)
+		return;
+	if (target == 0) {
+		part_push(part, table->spare);
+		table->spare = NULL;
+		return;
+	}
+	from = table_line(part, target & (target > part->mask ? part->mask : part->mask >> 1));
+	if (line_has_link(from) &&
+		table->lines->available < chain_lines(table, from) + TABLE_SPARE_LINES)
+		return;
+	to = part_push(part, table->spare);
+	if (target % LINES_PER_LEAF == 0)
+		table->spare = NULL;
+
+	for (struct line *line = from;; line = table_next_line(table, line)) {
+		for (u32 place = 0; place < LINE_PLACES; place++) {
+			u64 hash;
+
+			if (line->tags[place] == 0 || line->tags[place] == LINE_LINK)
+				continue;
+			hash = table->rehash(table->owner, part->keys, line->ids[place]);
+			if (table_bucket(part, hash) != target)
+				continue;
+			chain_add(table, to, line->tags[place], line->ids[place]);
+			line->tags[place] = 0;
+		}
+		if (!line_has_link(line))
+			break;
+	}
+	for (struct line *line = from; line_has_link(line);) {
+		if (line_is_empty(table_next_line(table, line)))
+			chain_unlink(tmem, table, line);
+		else
+			line = table_next_line(table, line);
+	}
+}
+
+/* Undoes the last split. Put off when lines are missing. */
+static void merge_bucket(struct tmem *tmem, struct table *table)
+{
+	struct table_part *part = &table->now;
+	u32 last = part->buckets - 1;
+	struct line *from = table_line(part, last);
+	u32 place = 0;
+	struct line *to;
+
+	if (table->lines->available < chain_lines(table, from) + TABLE_SPARE_LINES)
+		return;
+	to = table_line(part, last & part->mask >> 1);
+	for (struct line *line = from; chain_next(table, &line, &place); place++)
+		chain_add(table, to, line->tags[place], line->ids[place]);
+	chain_clear(tmem, table, from);
+	part_pop(tmem, part);
+}
+
+/* ---- Moving to new keys
+ * --------------------------------------------------------------------------------- */
+
+/* Put off when there is no page for the first bucket. */
+static void start_moving(struct tmem *tmem, struct table *table)
+{
+	struct directory *leaves = &table->old.leaves;
+	void *page = table->spare ? table->spare : metadata_alloc(tmem);
+
+	if (!page)
+		return;
+	table->spare = NULL;
+	table->old = table->now;
+	/* A directory may point into itself. */
+	if (leaves->reach == 1)
+		leaves->middle = &leaves->leaf;
+	if (leaves->reach <= DIRECTORY_FANOUT)
+		leaves->root = &leaves->middle;
+
+	part_init(&table->now);
+	part_push(&table->now, page);
+	for (unsigned i = 0; i < ARRAY_SIZE(table->now.keys); i++)
+		table->now.keys[i] = tmem_port_random();
+	table->rekeys++;
+}
+
+/* Moves one entry of the old part's last bucket over; false when that bucket is empty, or when
+ * lines or a page are missing, which puts it off. */
+static bool move_entry(struct tmem *tmem, struct table *table)
+{
+	struct table_part *now = &table->now;
+	struct line *from = table_line(&table->old, table->old.buckets - 1);
+	struct line *line = from;
+	u32 place = 0;
+	u32 id;
+	u64 hash;
+
+	if (!chain_next(table, &line, &place) || table->lines->available <= TABLE_SPARE_LINES)
+		return false;
+	if (table_wants_bucket(table)) {
+		if (table_reserve(tmem, table))
+			return false;
+		split_bucket(tmem, table);
+	}
+	id = line->ids[place];
+	hash = table->rehash(table->owner, now->keys, id);
+	chain_take(tmem, table, from, line->tags[place], id);
+	chain_add(table, table_line(now, table_bucket(now, hash)), table_tag(hash), id);
+	return true;
+}
+
+static void keep_moving(struct tmem *tmem, struct table *table)
+{
+	for (unsigned moved = 0; moved < ENTRIES_MOVED && table->old.buckets;) {
+		struct line *last = table_line(&table->old, table->old.buckets - 1);
+
+		if (move_entry(tmem, table)) {
+			moved++;
+			continue;
+		}
+		if (line_has_link(last) || !line_is_empty(last))
+			return;
+		part_pop(tmem, &table->old);
+		moved++;
+	}
+}
+
+/* ---- The interface
+ * ---------------------------------------------------------------------------------------- */
+
+void table_insert(struct tmem *tmem, struct table *table, u64 hash, u32 id)
+{
+	struct table_part *part = &table->now;
+	u32 length;
+
+	if (table_wants_bucket(table) || part->buckets == 0)
+		split_bucket(tmem, table);
+	length = chain_add(table, table_line(part, table_bucket(part, hash)), table_tag(hash), id);
+	table->entries++;
+
+	if (table_is_moving(table))
+		keep_moving(tmem, table);
+	else if (unlikely(length > CHAIN_LINES_MAX) &&
+		 table->entries < part->buckets * 2UL * TABLE_LOAD_MAX &&
+		 !table_wants_bucket(table))
+		start_moving(tmem, table);
+}
+
+void table_remove(struct tmem *tmem, struct table *table, u64 hash, u32 id)
+{
+	struct table_part *part = &table->now;
+	bool found = chain_take(
+		tmem, table, table_line(part, table_bucket(part, hash)), table_tag(hash), id);
+
+	if (unlikely(!found) && table_is_moving(table)) {
+		part = &table->old;
+		hash = table->rehash(table->owner, part->keys, id);
+		found = chain_take(tmem, table, table_line(part, table_bucket(part, hash)),
+			table_tag(hash), id);
+	}
+	if (unlikely(!found))
+		tmem_port_complain("tmem: entry %u is not in its table", id);
+	table->entries--;
+	if (table_is_moving(table))
+		keep_moving(tmem, table);
+	else if (table->now.buckets > 1 &&
+		 table->entries < (table->now.buckets - 1) * (u64)TABLE_LOAD_MIN)
+		merge_bucket(tmem, table);
+}
+
+static void visit_leaves(
+	const struct table_part *part, void (*visit)(void *page, void *argument), void *argument)
+{
+	for (u32 i = 0; i < part->buckets; i += LINES_PER_LEAF)
+		visit(directory_leaf(&part->leaves, i / LINES_PER_LEAF), argument);
+	directory_visit(&part->leaves, visit, argument);
+}
+
+void table_visit(
+	const struct table *table, void (*visit)(void *page, void *argument), void *argument)
+{
+	visit_leaves(&table->now, visit, argument);
+	visit_leaves(&table->old, visit, argument);
+	if (table->spare)
+		visit(table->spare, argument);
+}
+
+static void free_page(void *page, void *argument)
+{
+	metadata_free(argument, page);
+}
+
+void table_destroy(struct tmem *tmem, struct table *table)
+{
+	table_visit(table, free_page, tmem);
+	part_init(&table->now);
+	part_init(&table->old);
+	table->spare = NULL;
+	table->entries = 0;
+}
+
+static bool check_part(const struct table *table, const struct table_part *part, u64 *found,
+	bool (*check)(void *argument, u32 id), void *argument)
+{
+	for (u32 bucket = 0; bucket < part->buckets; bucket++) {
+		struct line *line = table_line(part, bucket);
+
+		for (u32 place = 0; chain_next(table, &line, &place); place++) {
+			u32 id = line->ids[place];
+			u64 hash = table->rehash(table->owner, part->keys, id);
+
+			if (table_bucket(part, hash) != bucket ||
+				table_tag(hash) != line->tags[place] || !check(argument, id))
+				return false;
+			++*found;
+		}
+	}
+	return true;
+}
+
+u64 table_check(const struct table *table, bool (*check)(void *argument, u32 id), void *argument)
+{
+	u64 found = 0;
+
+	if (!check_part(table, &table->now, &found, check, argument) ||
+		!check_part(table, &table->old, &found, check, argument))
+		return ~0UL;
+	return found;
+}

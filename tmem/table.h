@@ -1,0 +1,215 @@
+/*
+ * A hash table from a key to a record id, one cache line a bucket: a lookup that misses reads that
+ * one line. It grows and shrinks by one bucket at a time (linear hashing: W. Litwin, VLDB 1980), so
+ * no call does more than one bucket's work. Guarded by the owner's lock.
+ *
+ * Keys are hashed by multiplication with secret 128-bit numbers, modulo 2^128, of which the upper
+ * half counts: universal for keys of 64-bit words (M. Dietzfelbinger, STACS 1996), so a guest that
+ * does not know the numbers cannot aim at a bucket. Should a bucket grow too long all the same, the
+ * table draws new numbers and moves over, bucket by bucket, while lookups search both parts.
+ *
+ * Invariant: an id stands once, in the chain of the bucket that its hash names, in @now or in @old;
+ * tag 0 marks a free place; @old.buckets is 0 unless the table is moving.
+ */
+#ifndef TMEM_TABLE_H
+#define TMEM_TABLE_H
+
+#include <string.h>
+
+#include "lib/types.h"
+#include "tmem/directory.h"
+#include "tmem/slab.h"
+
+#define LINE_PLACES 12U
+#define LINE_LINK   0xffU /* the tag of the last place when it leads to a further line */
+
+struct line {
+	u8 tags[LINE_PLACES];
+	u32 reserved;
+	u32 ids[LINE_PLACES];
+};
+_Static_assert(sizeof(struct line) == 64, "a line is a cache line");
+
+#define LINES_PER_LEAF (PAGE_SIZE / sizeof(struct line))
+#define LINE_SHIFT     6
+
+struct table_part {
+	u64 keys[6];
+	u32 buckets;
+	u32 mask; /* smallest 2^n - 1 that is at least buckets - 1 */
+	struct directory leaves;
+};
+
+struct table;
+/* The hash of record @id under @keys: the owner of the records knows its key. */
+typedef u64 (*table_rehash)(const void *owner, const u64 keys[6], u32 id);
+
+struct table {
+	struct table_part now, old;
+	u32 entries;
+	u32 rekeys;
+	void *spare;        /* a page for the next leaf of @now */
+	struct slab *lines; /* further lines of long chains; the owner keeps some available */
+	table_rehash rehash;
+	const void *owner;
+};
+
+/* How many lines must be available for one table_insert(). Growing, shrinking and moving leave
+ * enough for the insertions that one put may still have to do. */
+#define TABLE_INSERT_LINES 1U
+#define TABLE_SPARE_LINES  4U
+
+void table_init(struct table *table, struct slab *lines, const u64 keys[6], table_rehash rehash,
+	const void *owner);
+void table_destroy(struct tmem *tmem, struct table *table);
+
+/* What the next table_insert() needs besides lines; -ENOMEM without memory. */
+int __must_check table_reserve_slowly(struct tmem *tmem, struct table *table);
+
+/* Adds @id with @hash under table->now.keys. Needs table_reserve() and TABLE_INSERT_LINES. Also
+ * grows the table by a bucket where due. */
+void table_insert(struct tmem *tmem, struct table *table, u64 hash, u32 id);
+
+/* Removes @id, which must be there. @hash is under table->now.keys. */
+void table_remove(struct tmem *tmem, struct table *table, u64 hash, u32 id);
+
+/* Calls @visit for every page the table holds (not those of @lines). */
+void table_visit(
+	const struct table *table, void (*visit)(void *page, void *argument), void *argument);
+
+/* For the audit: calls @check for every id with the hash that its place demands; returns the
+ * entries found, or ~0 when a chain is broken. */
+u64 table_check(const struct table *table, bool (*check)(void *argument, u32 id), void *argument);
+
+/* ---- The hot part
+ * ---------------------------------------------------------------------------------- */
+
+typedef unsigned __int128 u128;
+
+static inline u64 hash_words(const u64 keys[6], u64 a, u64 b, u64 c)
+{
+	u64 upper = keys[1] * a + keys[3] * b + keys[5] * c;
+	/* What carries out of 128 bits does not count. */
+	u128 lower = (u128)keys[0] * a + (u128)keys[2] * b + (u128)keys[4] * c;
+
+	return upper + (u64)(lower >> 64);
+}
+
+static inline u64 hash_word(const u64 keys[6], u64 a)
+{
+	return keys[1] * a + (u64)((u128)keys[0] * a >> 64);
+}
+
+/* 1..0xfd: neither free nor a link. */
+static inline u8 table_tag(u64 hash)
+{
+	return (u8)(1 + ((hash >> 56) * 0xfd >> 8));
+}
+
+static inline u32 table_bucket(const struct table_part *part, u64 hash)
+{
+	u32 bucket = (u32)hash & part->mask;
+
+	return bucket < part->buckets ? bucket : bucket & part->mask >> 1;
+}
+
+static inline struct line *table_line(const struct table_part *part, u32 bucket)
+{
+	return (struct line *)directory_leaf(&part->leaves, bucket / LINES_PER_LEAF) +
+	       bucket % LINES_PER_LEAF;
+}
+
+/* The bytes of @word that are zero, as bits 7, 15, ... */
+static inline u64 zero_bytes(u64 word)
+{
+	const u64 low = 0x7f7f7f7f7f7f7f7fUL;
+
+	return ~(((word & low) + low) | word | low);
+}
+
+/* The places of @line whose tag is @tag, as bits 7, 15, ... of @first (8 places) and @rest (4). */
+static inline bool line_match(const struct line *line, u8 tag, u64 *first, u64 *rest)
+{
+	const u64 pattern = tag * 0x0101010101010101UL;
+	u64 low;
+	u32 high;
+
+	memcpy(&low, line->tags, 8);
+	memcpy(&high, line->tags + 8, 4);
+	*first = zero_bytes(low ^ pattern);
+	*rest = zero_bytes(high ^ pattern) & 0xffffffffUL;
+	return *first | *rest;
+}
+
+static inline bool line_has_link(const struct line *line)
+{
+	return line->tags[LINE_PLACES - 1] == LINE_LINK;
+}
+
+static inline struct line *table_next_line(const struct table *table, const struct line *line)
+{
+	return SLAB_AT(struct line, LINE_SHIFT, table->lines, line->ids[LINE_PLACES - 1]);
+}
+
+/* Whether the record @id is the one that is looked for. */
+typedef bool (*table_match)(const void *owner, const void *key, u32 id);
+
+/* The id with @hash that @match accepts, else 0. Inlined with its @match. */
+static inline __attribute__((always_inline)) u32 table_find_part(const struct table *table,
+	const struct table_part *part, u64 hash, table_match match, const void *key)
+{
+	const struct line *line = table_line(part, table_bucket(part, hash));
+	u8 tag = table_tag(hash);
+
+	for (;;) {
+		u64 first;
+		u64 rest;
+
+		if (line_match(line, tag, &first, &rest)) {
+			for (; first; first &= first - 1) {
+				u32 id = line->ids[__builtin_ctzl(first) / 8];
+
+				if (match(table->owner, key, id))
+					return id;
+			}
+			for (; rest; rest &= rest - 1) {
+				u32 id = line->ids[8 + __builtin_ctzl(rest) / 8];
+
+				if (match(table->owner, key, id))
+					return id;
+			}
+		}
+		if (likely(!line_has_link(line)))
+			return 0;
+		line = table_next_line(table, line);
+	}
+}
+
+static inline bool table_is_empty(const struct table *table)
+{
+	return table->entries == 0;
+}
+
+static inline bool table_is_moving(const struct table *table)
+{
+	return unlikely(table->old.buckets != 0);
+}
+
+/* The load that table_insert() keeps: entries a bucket, upper and lower bound. */
+#define TABLE_LOAD_MAX 8U
+#define TABLE_LOAD_MIN 4U
+
+static inline bool table_wants_bucket(const struct table *table)
+{
+	return table->entries >= table->now.buckets * (u64)TABLE_LOAD_MAX;
+}
+
+static inline int __must_check table_reserve(struct tmem *tmem, struct table *table)
+{
+	if (likely(table->now.buckets % LINES_PER_LEAF || table->spare ||
+		    !table_wants_bucket(table)))
+		return 0;
+	return table_reserve_slowly(tmem, table);
+}
+
+#endif
