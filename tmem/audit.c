@@ -1,0 +1,281 @@
+/*
+ * The audit: visits every frame and page the store holds, and checks index, lists, reverse map and
+ * accounts against each other. The world is stopped, so no lock is taken.
+ */
+#include <abi/errno.h>
+
+#include "tmem/client.h"
+
+struct audit {
+	const struct tmem *tmem;
+	void (*visit)(void *page, void *argument);
+	void *argument;
+	u64 metadata_pages;
+	u64 frames;
+	u64 slots_used; /* with a page in them */
+	bool bad;
+};
+
+#define FAIL(audit, ...)                                                                           \
+	do {                                                                                       \
+		tmem_port_complain("tmem audit: " __VA_ARGS__);                                    \
+		(audit)->bad = true;                                                               \
+	} while (0)
+
+static void visit_metadata(void *page, void *argument)
+{
+	struct audit *audit = argument;
+
+	audit->metadata_pages++;
+	audit->visit(page, audit->argument);
+}
+
+/* ---- Blocks
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static bool bit(const u64 *bits, u32 n)
+{
+	return bits[n / 64] >> n % 64 & 1;
+}
+
+static void audit_slot(struct audit *audit, const struct block *block, u32 place)
+{
+	u32 owner = block->owners[place];
+	bool is_free = bit(block->free, place), is_absent = bit(block->absent, place);
+	const struct tmem_client *client;
+
+	if (is_absent != (owner == OWNER_ABSENT) || is_free != (owner == OWNER_FREE) ||
+		(is_free && is_absent)) {
+		FAIL(audit, "block %u slot %u: owner %x, free %d, absent %d", block->number, place,
+			owner, is_free, is_absent);
+		return;
+	}
+	if (is_absent)
+		return;
+	audit->frames++;
+	audit->visit(block_frame(block, place), audit->argument);
+	if (is_free)
+		return;
+	client = owner == OWNER_MOVING ? NULL : audit->tmem->clients[owner >> OWNER_PAGE_BITS];
+	if (!client || !client->alive) {
+		FAIL(audit, "block %u slot %u belongs to no client (%x)", block->number, place,
+			owner);
+		return;
+	}
+	if (owner & OWNER_PAGE_MASK) {
+		u32 id = owner & OWNER_PAGE_MASK;
+
+		audit->slots_used++;
+		if (id >> PAGE_ID_SHIFT >= client->pages.numbers ||
+			page_at(client, id)->slot != block->number * BLOCK_PAGES + place)
+			FAIL(audit, "block %u slot %u: page %u is elsewhere", block->number, place,
+				id);
+	}
+}
+
+static void audit_blocks(struct audit *audit)
+{
+	const struct arena *arena = &audit->tmem->arena;
+
+	for (u32 number = 0; number < arena->block_numbers; number++) {
+		struct block *block = arena_block(audit->tmem, number);
+		u32 present = 0, free_count = 0;
+
+		if (!block)
+			continue;
+		visit_metadata(block, audit);
+		if (block->frames)
+			visit_metadata(block->frames, audit);
+		for (u32 place = 0; place < BLOCK_PAGES; place++) {
+			audit_slot(audit, block, place);
+			present += !bit(block->absent, place);
+			free_count += bit(block->free, place);
+		}
+		if (block->number != number || present != block->present ||
+			free_count != block->free_count)
+			FAIL(audit, "block %u (%u): %u of %u slots, %u of %u free", number,
+				block->number, present, block->present, free_count,
+				block->free_count);
+	}
+	for (u32 i = 0; i * DIRECTORY_FANOUT < arena->block_numbers; i++)
+		visit_metadata(directory_leaf(&arena->blocks, i), audit);
+	directory_visit(&arena->blocks, visit_metadata, audit);
+	for (void **page = arena->pages; page; page = *page)
+		audit->visit(page, audit->argument);
+}
+
+/* ---- Pools
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+static void audit_page(
+	struct audit *audit, struct pool *pool, const struct object *object, u32 index, u32 id)
+{
+	const struct tmem_client *client = pool->client;
+	const struct page *page = page_at(client, id);
+	const struct block *block = block_of(audit->tmem, page->slot);
+	struct position position;
+
+	if (page->pool != pool->id ||
+		block->owners[page->slot % BLOCK_PAGES] != owner_of_page(client->number, id))
+		FAIL(audit, "client %u page %u: pool %u, slot %u owned by %x", client->number, id,
+			page->pool, page->slot, block->owners[page->slot % BLOCK_PAGES]);
+	if (pool_find(pool, object->key, index, &position) != id)
+		FAIL(audit, "client %u pool %u: page %u cannot be found", client->number, pool->id,
+			id);
+	pool_locate(pool, id, &position);
+	if (position.object != object)
+		FAIL(audit, "client %u page %u points to object %u", client->number, id,
+			position.object_id);
+}
+
+/* Returns the pages of the object; *@groups grows by its groups. */
+static u64 audit_object(
+	struct audit *audit, struct pool *pool, const struct object *object, u64 *groups)
+{
+	u64 pages = 0;
+	u32 prev = 0;
+
+	if (!object->grouped) {
+		audit_page(audit, pool, object, object->index, object->first);
+		return 1;
+	}
+	for (u32 id = object->first; id; prev = id, id = group_at(pool, id)->next) {
+		const struct group *group = group_at(pool, id);
+		u32 count = 0;
+
+		++*groups;
+		for (u32 place = 0; place < GROUP_PAGES; place++) {
+			if (!group->pages[place])
+				continue;
+			count++;
+			audit_page(audit, pool, object, group->number * GROUP_PAGES + place,
+				group->pages[place]);
+		}
+		if (group->prev != prev || group->count != count || !count)
+			FAIL(audit, "client %u pool %u group %u: %u pages, %u counted",
+				pool->client->number, pool->id, id, group->count, count);
+		pages += count;
+	}
+	return pages;
+}
+
+static bool any_id(void *argument, u32 id)
+{
+	(void)argument;
+	return id != 0;
+}
+
+static void audit_pool(struct audit *audit, struct pool *pool, u64 *pages)
+{
+	u64 objects = 0, groups = 0;
+
+	for (u32 leaf = slab_next_leaf(&pool->objects, 0); leaf != ~0U;
+		leaf = slab_next_leaf(&pool->objects, leaf + 1)) {
+		for (u32 place = 1; place <= pool->objects.per_leaf; place++) {
+			const struct object *object = object_at(
+				pool, leaf << OBJECT_ID_SHIFT | place);
+
+			if (!object->first)
+				continue;
+			objects++;
+			*pages += audit_object(audit, pool, object, &groups);
+		}
+	}
+	if (objects != pool->objects.used || objects != pool->object_table.entries ||
+		table_check(&pool->object_table, any_id, NULL) != objects)
+		FAIL(audit, "client %u pool %u: %llu objects, %u records, %u in the table",
+			pool->client->number, pool->id, (unsigned long long)objects,
+			pool->objects.used, pool->object_table.entries);
+	if (groups != pool->groups.used || groups != pool->group_table.entries ||
+		table_check(&pool->group_table, any_id, NULL) != groups)
+		FAIL(audit, "client %u pool %u: %llu groups, %u records, %u in the table",
+			pool->client->number, pool->id, (unsigned long long)groups,
+			pool->groups.used, pool->group_table.entries);
+	pool_visit(pool, visit_metadata, audit);
+}
+
+/* ---- Clients
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static void audit_magazines(struct audit *audit, const struct tmem_client *client)
+{
+	for (unsigned class = 0; class < TMEM_CLASSES; class ++) {
+		const struct magazine *magazine = &client->magazines[class];
+
+		for (u32 i = 0; i < magazine->count; i++) {
+			u32 slot = magazine->slots[i];
+
+			if (block_of(audit->tmem, slot)->owners[slot % BLOCK_PAGES] !=
+				owner_of_page(client->number, 0))
+				FAIL(audit, "client %u: slot %u is not its own", client->number,
+					slot);
+		}
+	}
+}
+
+static void audit_client(struct audit *audit, struct tmem_client *client)
+{
+	const struct tmem_client_stats *stats = &client->stats;
+	u64 pages[TMEM_CLASSES] = {0, 0}, listed = 0;
+	u32 prev = 0;
+
+	for (unsigned id = 0; id < TMEM_POOLS_PER_GUEST; id++)
+		if (client->pools[id])
+			audit_pool(audit, client->pools[id],
+				&pages[client->pools[id]->persistent ? PERSISTENT : EPHEMERAL]);
+	for (u32 id = client->oldest; id && listed <= stats->ephemeral_pages; listed++) {
+		const struct page *page = page_at(client, id);
+		const struct pool *pool = client->pools[page->pool];
+
+		if (page->prev != prev || !pool || pool->persistent)
+			FAIL(audit, "client %u page %u does not belong into the list",
+				client->number, id);
+		prev = id;
+		id = page->next;
+	}
+	if (listed != stats->ephemeral_pages || pages[EPHEMERAL] != listed ||
+		client->newest != prev || pages[PERSISTENT] != stats->persistent_pages ||
+		client->pages.used != listed + stats->persistent_pages)
+		FAIL(audit, "client %u: %llu + %llu pages, %llu + %llu counted, %llu listed",
+			client->number, (unsigned long long)stats->ephemeral_pages,
+			(unsigned long long)stats->persistent_pages,
+			(unsigned long long)pages[EPHEMERAL], (unsigned long long)pages[PERSISTENT],
+			(unsigned long long)listed);
+	audit_magazines(audit, client);
+	slab_visit(&client->pages, visit_metadata, audit);
+}
+
+int tmem_audit(struct tmem *tmem, void (*visit)(void *page, void *argument), void *argument)
+{
+	struct audit audit = {.tmem = tmem, .visit = visit, .argument = argument};
+	u64 persistent = 0, used = 0;
+
+	visit_metadata(tmem, &audit);
+	audit_blocks(&audit);
+	for (unsigned number = 0; number < TMEM_CLIENTS; number++) {
+		struct tmem_client *client = tmem->clients[number];
+
+		if (!client)
+			continue;
+		visit_metadata(client, &audit);
+		if (!client->alive)
+			continue;
+		audit_client(&audit, client);
+		persistent += client->stats.persistent_pages;
+		used += client->stats.persistent_pages + client->stats.ephemeral_pages;
+	}
+	if (audit.frames != tmem->arena.frames || audit.slots_used != used ||
+		audit.metadata_pages != tmem->arena.metadata_pages ||
+		persistent != tmem->persistent_pages)
+		FAIL(&audit,
+			"%llu of %llu frames, %llu of %llu metadata pages, %llu pages in %llu "
+			"slots",
+			(unsigned long long)audit.frames, (unsigned long long)tmem->arena.frames,
+			(unsigned long long)audit.metadata_pages,
+			(unsigned long long)tmem->arena.metadata_pages, (unsigned long long)used,
+			(unsigned long long)audit.slots_used);
+	return audit.bad ? -SLUICE_EINVAL : 0;
+}

@@ -1,0 +1,259 @@
+/*
+ * Clients and pools: how they come and go, and the slots a client keeps at hand (tmem/client.h).
+ */
+#include "tmem/client.h"
+
+#include <string.h>
+
+#include <abi/errno.h>
+
+/* Pages freed by one step of a destruction. */
+#define STEP_PAGES 64U
+
+/* ---- Slots at hand
+ * ------------------------------------------------------------------------------------------ */
+
+u32 client_take_slot(struct tmem_client *client, enum tmem_class class)
+{
+	struct magazine *magazine = &client->magazines[class];
+	struct magazine *other = &client->magazines[1 - class];
+
+	if (unlikely(!magazine->count)) {
+		u32 count = arena_take(
+			client->tmem, class, client->number, magazine->slots, MAGAZINE_BATCH);
+
+		WRITE_ONCE(magazine->count, count);
+	}
+	if (unlikely(!magazine->count)) {
+		/* Nothing left of this class: mixing is better than evicting. */
+		if (!other->count)
+			return SLOT_NONE;
+		magazine = other;
+	}
+	WRITE_ONCE(magazine->count, magazine->count - 1);
+	return magazine->slots[magazine->count];
+}
+
+void client_give_slot(struct tmem_client *client, u32 slot)
+{
+	struct block *block = block_of(client->tmem, slot);
+	struct magazine *magazine = &client->magazines[READ_ONCE(block->class)];
+
+	if (unlikely(magazine->count == MAGAZINE_SLOTS)) {
+		/* The coldest ones go. */
+		arena_give(client->tmem, magazine->slots, MAGAZINE_BATCH);
+		memmove(magazine->slots, magazine->slots + MAGAZINE_BATCH,
+			(MAGAZINE_SLOTS - MAGAZINE_BATCH) * sizeof(u32));
+		WRITE_ONCE(magazine->count, MAGAZINE_SLOTS - MAGAZINE_BATCH);
+	}
+	slot_set_owner(block, slot, owner_of_page(client->number, 0));
+	magazine->slots[magazine->count] = slot;
+	WRITE_ONCE(magazine->count, magazine->count + 1);
+}
+
+void client_give_all_slots(struct tmem_client *client)
+{
+	for (unsigned class = 0; class < TMEM_CLASSES; class ++) {
+		struct magazine *magazine = &client->magazines[class];
+
+		arena_give(client->tmem, magazine->slots, magazine->count);
+		WRITE_ONCE(magazine->count, 0);
+	}
+}
+
+/* ---- Pools
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+int tmem_pool_create(struct tmem_client *client, u64 flags, u64 uuid_lo, u64 uuid_hi)
+{
+	const u64 uuid[2] = {uuid_lo, uuid_hi};
+	int result = -SLUICE_ENOSPC;
+
+	/* Shared pools need an authorization, and nobody can give one yet. */
+	if (flags & ~(u64)TMEM_POOL_PERSISTENT)
+		return -SLUICE_EINVAL;
+
+	client_lock(client);
+	for (u8 id = 0; id < TMEM_POOLS_PER_GUEST; id++) {
+		if (client->pools[id])
+			continue;
+		client->pools[id] = pool_create(client, id, flags & TMEM_POOL_PERSISTENT, uuid);
+		result = client->pools[id] ? id : -SLUICE_ENOMEM;
+		break;
+	}
+	client_unlock(client);
+	return result;
+}
+
+/* Frees up to *@pages pages of a dying pool; 0 once it is gone, else -EAGAIN. */
+static int destroy_pool_step(struct tmem_client *client, struct pool *pool, unsigned *pages)
+{
+	u8 id = pool->id;
+	u32 object_id;
+
+	pool->dying = true;
+	while ((object_id = pool_any_object(pool)) != 0) {
+		struct position position;
+
+		if (!*pages)
+			return -SLUICE_EAGAIN;
+		--*pages;
+		pool_locate(pool, object_any_page(pool, object_id), &position);
+		client_give_slot(client, client_drop_page(client, pool, &position));
+		client->stats.flushed_pages++;
+	}
+	pool_free(client->tmem, pool);
+	client->pools[id] = NULL;
+	return 0;
+}
+
+int tmem_pool_destroy(struct tmem_client *client, s64 pool)
+{
+	unsigned pages = STEP_PAGES;
+	int result = -SLUICE_EBADF;
+
+	if (pool < 0 || pool >= TMEM_POOLS_PER_GUEST)
+		return result;
+	client_lock(client);
+	if (client->pools[pool])
+		result = destroy_pool_step(client, client->pools[pool], &pages);
+	client_unlock(client);
+	return result;
+}
+
+/* ---- Clients
+ * --------------------------------------------------------------------------------------------------
+ */
+
+/* A structure for a new client, not alive yet, marked as taken by its weight; NULL if all are in
+ * use or memory is short. Structures stay with the store, so that evictions may always look at
+ * them. */
+static struct tmem_client *claim_client(struct tmem *tmem, u32 weight)
+{
+	struct tmem_client *client = NULL;
+	void *page = metadata_alloc(tmem);
+
+	tmem_port_lock(&tmem->arena.lock);
+	for (u8 number = 0; number < TMEM_CLIENTS && !client; number++) {
+		struct tmem_client *known = tmem->clients[number];
+
+		if (known && known->weight)
+			continue;
+		if (!known) {
+			if (!page)
+				break;
+			known = page;
+			page = NULL;
+			known->number = number;
+			known->tmem = tmem;
+			tmem_port_lock_init(&known->lock, TMEM_LOCK_CLIENT);
+			__atomic_store_n(&tmem->clients[number], known, __ATOMIC_RELEASE);
+		}
+		WRITE_ONCE(known->weight, weight);
+		client = known;
+	}
+	tmem_port_unlock(&tmem->arena.lock);
+	if (page)
+		metadata_free(tmem, page);
+	return client;
+}
+
+struct tmem_client *tmem_client_create(struct tmem *tmem, const struct tmem_client_config *config)
+{
+	u32 weight = config->weight ? MIN(config->weight, 65535U) : 1;
+	struct tmem_client *client = claim_client(tmem, weight);
+
+	if (!client)
+		return NULL;
+	client_lock(client);
+	client->persistent_max = config->persistent_max;
+	memcpy(client->hash_keys, config->hash_keys, sizeof(client->hash_keys));
+	memset(&client->stats, 0, sizeof(client->stats));
+	client->oldest = 0;
+	client->newest = 0;
+	slab_init(&client->pages, sizeof(struct page));
+	client->alive = true;
+	client_unlock(client);
+	return client;
+}
+
+int tmem_client_destroy(struct tmem_client *client)
+{
+	struct tmem *tmem = client->tmem;
+	unsigned pages = STEP_PAGES;
+
+	client_lock(client);
+	for (unsigned id = 0; id < TMEM_POOLS_PER_GUEST; id++) {
+		if (client->pools[id] && destroy_pool_step(client, client->pools[id], &pages)) {
+			client_unlock(client);
+			return -SLUICE_EAGAIN;
+		}
+	}
+	client_give_all_slots(client);
+	slab_destroy(tmem, &client->pages);
+	client->alive = false;
+	client_unlock(client);
+
+	tmem_port_lock(&tmem->arena.lock);
+	WRITE_ONCE(client->weight, 0);
+	tmem_port_unlock(&tmem->arena.lock);
+	return 0;
+}
+
+void tmem_client_stats(const struct tmem_client *client, struct tmem_client_stats *stats)
+{
+	struct tmem_client *locked = (struct tmem_client *)client;
+
+	client_lock(locked);
+	*stats = client->stats;
+	client_unlock(locked);
+}
+
+/* ---- The store
+ * -------------------------------------------------------------------------------------------------
+ */
+
+struct tmem *tmem_create(const struct tmem_config *config)
+{
+	/* No lock exists yet that could be held. */
+	struct tmem *tmem = tmem_port_alloc(0);
+
+	if (!tmem)
+		return NULL;
+	memset(tmem, 0, PAGE_SIZE);
+	arena_init(tmem, config->max_pages);
+	return tmem;
+}
+
+void tmem_destroy(struct tmem *tmem)
+{
+	for (unsigned number = 0; number < TMEM_CLIENTS; number++)
+		if (tmem->clients[number])
+			metadata_free(tmem, tmem->clients[number]);
+	arena_destroy(tmem);
+	tmem_port_free(tmem, 0);
+}
+
+u64 tmem_persistent_pages(const struct tmem *tmem)
+{
+	return READ_ONCE(tmem->persistent_pages);
+}
+
+void tmem_stats(const struct tmem *tmem, struct tmem_stats *stats)
+{
+	struct tmem *locked = (struct tmem *)tmem;
+
+	*stats = (struct tmem_stats){.persistent_pages = tmem_persistent_pages(tmem)};
+	for (unsigned number = 0; number < TMEM_CLIENTS; number++) {
+		const struct tmem_client *client = __atomic_load_n(
+			&tmem->clients[number], __ATOMIC_ACQUIRE);
+
+		if (client)
+			stats->ephemeral_pages += READ_ONCE(client->stats.ephemeral_pages);
+	}
+	tmem_port_lock(&locked->arena.lock);
+	stats->frames = tmem->arena.frames;
+	stats->metadata_bytes = tmem->arena.metadata_pages * PAGE_SIZE;
+	tmem_port_unlock(&locked->arena.lock);
+}

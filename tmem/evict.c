@@ -1,0 +1,333 @@
+/*
+ * Eviction within the store, and reclaim for guests' memory. The client that holds most ephemeral
+ * pages for its weight gives up its oldest page. That is weighted max-min fairness: what one does
+ * not use of its share others may borrow, and who is below its share is never evicted from by
+ * another's put.
+ *
+ * No two client locks are ever held at once: whoever needs a page of another client releases its
+ * own first and looks everything up again afterwards. Lock order: client before arena.
+ */
+#include <abi/errno.h>
+
+#include "tmem/client.h"
+
+static struct tmem_client *client_number(const struct tmem *tmem, u32 number)
+{
+	return __atomic_load_n(&tmem->clients[number], __ATOMIC_ACQUIRE);
+}
+
+/*
+ * Whom a new page of @self should be taken from, NULL if nobody. An ephemeral put counts itself in:
+ * it takes from others only while they are strictly further over their share than @self would then
+ * be.
+ * @self NULL: reclaim. Reads counts without locks; the caller looks again.
+ */
+static struct tmem_client *choose_victim(
+	const struct tmem *tmem, struct tmem_client *self, enum tmem_class class)
+{
+	struct tmem_client *victim = NULL;
+	u64 pages = 0, weight = 1;
+
+	if (self && class == EPHEMERAL) {
+		pages = self->stats.ephemeral_pages + 1;
+		weight = self->weight;
+		victim = self;
+	}
+	for (u32 number = 0; number < TMEM_CLIENTS; number++) {
+		struct tmem_client *client = client_number(tmem, number);
+		u64 its_pages, its_weight;
+
+		if (!client)
+			continue;
+		its_pages = READ_ONCE(client->stats.ephemeral_pages);
+		its_weight = READ_ONCE(client->weight);
+		if (its_pages * weight > pages * its_weight && its_weight) {
+			victim = client;
+			pages = its_pages;
+			weight = its_weight;
+		}
+	}
+	return victim && READ_ONCE(victim->stats.ephemeral_pages) ? victim : NULL;
+}
+
+/* Drops the oldest ephemeral page of a client whose lock is held; SLOT_NONE if it has none. */
+static u32 evict_oldest(struct tmem_client *client)
+{
+	struct position position;
+	struct pool *pool;
+
+	if (!client->alive || !client->oldest)
+		return SLOT_NONE;
+	pool = client->pools[page_at(client, client->oldest)->pool];
+	pool_locate(pool, client->oldest, &position);
+	client->stats.evictions++;
+	return client_drop_page(client, pool, &position);
+}
+
+/* A slot that lies idle in a magazine of @client, whose lock is held. */
+static u32 take_from_magazine(struct tmem_client *client)
+{
+	for (unsigned class = 0; class < TMEM_CLASSES; class ++) {
+		struct magazine *magazine = &client->magazines[class];
+
+		if (magazine->count) {
+			u32 slot = magazine->slots[magazine->count - 1];
+
+			WRITE_ONCE(magazine->count, magazine->count - 1);
+			slot_set_owner(block_of(client->tmem, slot), slot, OWNER_MOVING);
+			return slot;
+		}
+	}
+	return SLOT_NONE;
+}
+
+/* One of another client's idle slots; may release @self's lock meanwhile. */
+static u32 borrow_idle_slot(struct tmem_client *self)
+{
+	for (u32 number = 0; number < TMEM_CLIENTS; number++) {
+		struct tmem_client *client = client_number(self->tmem, number);
+		u32 slot;
+
+		if (!client || client == self ||
+			(!READ_ONCE(client->magazines[EPHEMERAL].count) &&
+				!READ_ONCE(client->magazines[PERSISTENT].count)))
+			continue;
+		client_unlock(self);
+		client_lock(client);
+		slot = take_from_magazine(client);
+		client_unlock(client);
+		client_lock(self);
+		if (slot != SLOT_NONE)
+			return slot;
+	}
+	return SLOT_NONE;
+}
+
+u32 evict_for(struct tmem_client *self, enum tmem_class class)
+{
+	u32 slot = take_from_magazine(self);
+
+	if (slot == SLOT_NONE)
+		slot = borrow_idle_slot(self);
+	while (slot == SLOT_NONE) {
+		struct tmem_client *victim = choose_victim(self->tmem, self, class);
+
+		if (!victim)
+			break;
+		if (victim == self) {
+			slot = evict_oldest(self);
+		} else {
+			client_unlock(self);
+			client_lock(victim);
+			slot = evict_oldest(victim);
+			client_unlock(victim);
+			client_lock(self);
+		}
+	}
+	return slot;
+}
+
+/* ---- Reclaim
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+/* The number of the block that the oldest page of the client furthest over its share lies in, or
+ * ~0. */
+static u32 oldest_block(struct tmem *tmem)
+{
+	struct tmem_client *victim = choose_victim(tmem, NULL, EPHEMERAL);
+	u32 number = ~0U;
+
+	if (!victim)
+		return number;
+	client_lock(victim);
+	if (victim->alive && victim->oldest)
+		number = page_at(victim, victim->oldest)->slot / BLOCK_PAGES;
+	client_unlock(victim);
+	return number;
+}
+
+static bool block_can_be_emptied(const struct block *block)
+{
+	return block && !block->claimed && block->class == EPHEMERAL;
+}
+
+static unsigned pages_in(const struct block *block)
+{
+	return (unsigned)block->present - block->free_count;
+}
+
+/*
+ * The block whose loss costs least, or NULL: the one already begun, else the emptiest if at least
+ * half of it is free, else the one with the oldest page, else any. Arena lock held.
+ */
+static struct block *choose_block(struct tmem *tmem, u32 oldest)
+{
+	const struct arena *arena = &tmem->arena;
+	struct block *best = NULL;
+
+	if (tmem->reclaim_block) {
+		best = arena_block(tmem, tmem->reclaim_block - 1);
+		if (block_can_be_emptied(best))
+			return best;
+		best = NULL;
+	}
+	for (u32 number = 0; number < arena->block_numbers; number++) {
+		struct block *block = arena_block(tmem, number);
+
+		if (block_can_be_emptied(block) && (!best || pages_in(block) < pages_in(best)))
+			best = block;
+	}
+	if (best && pages_in(best) > BLOCK_PAGES / 2 && oldest != ~0U) {
+		struct block *block = arena_block(tmem, oldest);
+
+		if (block_can_be_emptied(block))
+			best = block;
+	}
+	return best;
+}
+
+/* Removes @slot from the magazine it lies in; the client's lock is held. */
+static void take_out_of_magazine(struct tmem_client *client, u32 slot)
+{
+	for (unsigned class = 0; class < TMEM_CLASSES; class ++) {
+		struct magazine *magazine = &client->magazines[class];
+
+		for (u32 i = 0; i < magazine->count; i++) {
+			if (magazine->slots[i] == slot) {
+				WRITE_ONCE(magazine->count, magazine->count - 1);
+				magazine->slots[i] = magazine->slots[magazine->count];
+				return;
+			}
+		}
+	}
+}
+
+static bool owner_is_client(u32 owner, const struct tmem_client *client)
+{
+	return owner != OWNER_FREE && owner != OWNER_ABSENT && owner != OWNER_MOVING &&
+	       owner >> OWNER_PAGE_BITS == client->number;
+}
+
+/* Makes @slot ours (OWNER_MOVING) if @client holds it idle or with an ephemeral page. Its lock is
+ * held. */
+static bool seize_slot_of(struct tmem_client *client, struct block *block, u32 slot)
+{
+	u32 owner = READ_ONCE(block->owners[slot % BLOCK_PAGES]);
+	u32 id = owner & OWNER_PAGE_MASK;
+	struct position position;
+	struct pool *pool;
+
+	if (!owner_is_client(owner, client))
+		return false;
+	if (id == 0) {
+		take_out_of_magazine(client, slot);
+		slot_set_owner(block, slot, OWNER_MOVING);
+		return true;
+	}
+	pool = client->pools[page_at(client, id)->pool];
+	if (pool->persistent)
+		return false;
+	pool_locate(pool, id, &position);
+	client->stats.evictions++;
+	client_drop_page(client, pool, &position);
+	return true;
+}
+
+/* Takes up to @max frames out of a claimed block; no lock is held. The reverse map is read without
+ * a lock to find whom to ask, and again under that client's lock. */
+static unsigned empty_block(struct tmem *tmem, struct block *block, void **pages, unsigned max)
+{
+	unsigned count = 0;
+
+	for (u32 place = 0; place < BLOCK_PAGES && count < max; place++) {
+		u32 slot = block->number * BLOCK_PAGES + place;
+		u32 owner = READ_ONCE(block->owners[place]);
+		struct tmem_client *client;
+		bool seized;
+
+		if (owner == OWNER_FREE || owner == OWNER_ABSENT || owner == OWNER_MOVING)
+			continue;
+		client = client_number(tmem, owner >> OWNER_PAGE_BITS);
+		client_lock(client);
+		seized = seize_slot_of(client, block, slot);
+		client_unlock(client);
+		if (seized)
+			pages[count++] = arena_detach(tmem, slot);
+	}
+	return count;
+}
+
+/* Takes up to @max frames out of the block that costs least; *@found says whether there was one. */
+static unsigned reclaim_block(struct tmem *tmem, void **pages, unsigned max, bool *found)
+{
+	u32 oldest = oldest_block(tmem);
+	struct block *block;
+	unsigned count = 0;
+
+	tmem_port_lock(&tmem->arena.lock);
+	block = choose_block(tmem, oldest);
+	*found = block != NULL;
+	if (block) {
+		arena_claim(tmem, block);
+		tmem->reclaim_block = block->number + 1;
+		while (count < max && (pages[count] = arena_detach_free(tmem, block)) != NULL)
+			count++;
+	}
+	tmem_port_unlock(&tmem->arena.lock);
+	if (!block)
+		return 0;
+
+	count += empty_block(tmem, block, pages + count, max - count);
+
+	tmem_port_lock(&tmem->arena.lock);
+	if (count < max) {
+		/* All that could go is gone: only persistent pages are left, if any. */
+		tmem->reclaim_block = 0;
+		WRITE_ONCE(block->class, PERSISTENT);
+	}
+	arena_unclaim(tmem, block);
+	tmem_port_unlock(&tmem->arena.lock);
+	return count;
+}
+
+/* When no block of ephemeral pages is left: free slots of the other blocks, then what ephemeral
+ * pages stand between persistent ones, the oldest first. */
+static unsigned reclaim_singles(struct tmem *tmem, void **pages, unsigned max)
+{
+	unsigned count = 0;
+
+	tmem_port_lock(&tmem->arena.lock);
+	for (struct block *block; count < max && (block = tmem->arena.room[PERSISTENT]) != NULL;) {
+		arena_claim(tmem, block);
+		while (count < max && (pages[count] = arena_detach_free(tmem, block)) != NULL)
+			count++;
+		arena_unclaim(tmem, block);
+	}
+	tmem_port_unlock(&tmem->arena.lock);
+
+	while (count < max) {
+		struct tmem_client *victim = choose_victim(tmem, NULL, EPHEMERAL);
+		u32 slot;
+
+		if (!victim)
+			break;
+		client_lock(victim);
+		slot = evict_oldest(victim);
+		client_unlock(victim);
+		if (slot != SLOT_NONE)
+			pages[count++] = arena_detach(tmem, slot);
+	}
+	return count;
+}
+
+unsigned tmem_reclaim(struct tmem *tmem, void **pages, unsigned max)
+{
+	unsigned count = 0;
+	bool found = true;
+
+	/* A block may turn out to hold nothing but persistent pages; it is not looked at again. */
+	while (max && !count && found)
+		count = reclaim_block(tmem, pages, max, &found);
+	return count ? count : reclaim_singles(tmem, pages, max);
+}
