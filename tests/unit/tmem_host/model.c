@@ -1,0 +1,630 @@
+/*
+ * The model of the tmem store (tests/unit/tmem_host/model.h): a dense array with one entry for each
+ * handle that the player uses, and per client a queue of ephemeral pages in order of age.
+ */
+#include "tests/unit/tmem_host/model.h"
+
+#include <abi/errno.h>
+#include <abi/hypercall.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/tmem_host/port.h"
+
+#define POOLS   3U
+#define OBJECTS 24U
+#define INDICES 80U
+
+struct entry {
+	u64 seed; /* contents; 0 = not stored */
+	u64 age;  /* order of ephemeral puts */
+};
+
+struct model_pool {
+	bool exists, persistent, dying;
+	s32 id; /* the store's */
+	struct entry entries[OBJECTS][INDICES];
+};
+
+struct queued {
+	u64 age;
+	u8 pool, object, index;
+};
+
+struct model_client {
+	struct tmem_client *client;
+	u32 weight;
+	u64 ephemeral, persistent;
+	u64 evictions; /* pages known to be lost to eviction */
+	struct model_pool pools[POOLS];
+	struct queued *queue; /* ring, oldest at @head; entries of another age are stale */
+	u64 head, tail, capacity;
+};
+
+struct model {
+	struct model_config config;
+	model_choose choose;
+	void *argument;
+	struct tmem *tmem;
+	struct model_client clients[MODEL_CLIENTS];
+	u64 seed, age;
+	void *page;
+	void **reclaimed;
+};
+
+static char error[256];
+
+const char *model_error(void)
+{
+	return error;
+}
+
+static bool __printf_like(1, 2) fail(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(error, sizeof(error), format, arguments);
+	va_end(arguments);
+	return false;
+}
+
+#define CHECK(condition, ...)                                                                      \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			return fail(__VA_ARGS__);                                                  \
+	} while (0)
+
+static u32 choose(struct model *model, u32 bound)
+{
+	return model->choose(model->argument, bound);
+}
+
+/* Objects whose words differ in one bit, in high bits only, or are the same numbers in another
+ * order. */
+static void object_key(u32 object, u64 key[3])
+{
+	key[0] = object & 1 ? 1UL << (object * 5 % 64) : object;
+	key[1] = object & 2 ? (u64)object << 56 : 7;
+	key[2] = object & 4 ? ~0UL - object : 0;
+}
+
+/* Runs of neighbours, indices far apart, and the ends of the range. */
+static u32 page_index(u32 index)
+{
+	if (index < 50)
+		return index;
+	if (index < 70)
+		return index * 0x01000193U;
+	return ~0U - (index - 70);
+}
+
+/* ---- Life
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+static bool create_client(struct model *model, u32 number)
+{
+	struct model_client *client = &model->clients[number];
+	struct tmem_client_config config = {
+		.weight = model->config.weights[number],
+		.persistent_max = model->config.persistent_max,
+	};
+
+	for (unsigned i = 0; i < 6 && !model->config.bad_keys; i++)
+		config.hash_keys[i] = tmem_port_random();
+	client->weight = config.weight;
+	client->client = tmem_client_create(model->tmem, &config);
+	return client->client != NULL;
+}
+
+struct model *model_create(const struct model_config *config, model_choose chooser, void *argument)
+{
+	struct model *model = calloc(1, sizeof(*model));
+	struct tmem_config store = {.max_pages = config->max_pages};
+
+	host_memory_init(config->memory_pages);
+	model->config = *config;
+	model->choose = chooser;
+	model->argument = argument;
+	model->tmem = tmem_create(&store);
+	model->page = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
+	model->reclaimed = calloc(64, sizeof(void *));
+	for (u32 i = 0; i < config->clients; i++) {
+		model->clients[i].capacity = 1 << 16;
+		model->clients[i].queue = calloc(model->clients[i].capacity, sizeof(struct queued));
+		if (!create_client(model, i))
+			abort();
+	}
+	return model;
+}
+
+/* ---- The model's own store
+ * -------------------------------------------------------------------------------------- */
+
+static void forget(struct model_client *client, struct model_pool *pool, struct entry *entry)
+{
+	if (!entry->seed)
+		return;
+	entry->seed = 0;
+	if (pool->persistent)
+		client->persistent--;
+	else
+		client->ephemeral--;
+}
+
+static void forget_pool(struct model_client *client, struct model_pool *pool)
+{
+	for (u32 object = 0; object < OBJECTS; object++)
+		for (u32 index = 0; index < INDICES; index++)
+			forget(client, pool, &pool->entries[object][index]);
+}
+
+static void enqueue(struct model_client *client, struct queued queued)
+{
+	if (client->tail - client->head == client->capacity)
+		abort();
+	client->queue[client->tail++ % client->capacity] = queued;
+}
+
+/* The oldest page that is still there, or NULL; drops stale queue entries. */
+static struct entry *oldest_entry(struct model_client *client, struct model_pool **pool)
+{
+	for (; client->head != client->tail; client->head++) {
+		struct queued *queued = &client->queue[client->head % client->capacity];
+		struct entry *entry;
+
+		*pool = &client->pools[queued->pool];
+		entry = &(*pool)->entries[queued->object][queued->index];
+		if (entry->seed && entry->age == queued->age && !(*pool)->persistent)
+			return entry;
+	}
+	return NULL;
+}
+
+/* Stale entries are removed before the ring is full. */
+static void tidy_queue(struct model_client *client)
+{
+	u64 kept = client->head;
+
+	if (client->tail - client->head < client->capacity - 1)
+		return;
+	for (u64 i = client->head; i != client->tail; i++) {
+		struct queued queued = client->queue[i % client->capacity];
+		struct model_pool *pool = &client->pools[queued.pool];
+		struct entry *entry = &pool->entries[queued.object][queued.index];
+
+		if (entry->seed && entry->age == queued.age && !pool->persistent)
+			client->queue[kept++ % client->capacity] = queued;
+	}
+	client->tail = kept;
+}
+
+/* What the rules say about a put of a new page while the store is full: evicts from the model;
+ * false if the put must be refused. */
+static bool model_make_room(struct model *model, struct model_client *self, bool persistent)
+{
+	u64 stored = 0, pages = 0, weight = 1;
+	struct model_client *victim = NULL;
+	struct model_pool *pool;
+	struct entry *entry;
+
+	for (u32 i = 0; i < model->config.clients; i++)
+		stored += model->clients[i].ephemeral + model->clients[i].persistent;
+	if (stored < model->config.max_pages)
+		return true;
+	if (!persistent) {
+		victim = self;
+		pages = self->ephemeral + 1;
+		weight = self->weight;
+	}
+	for (u32 i = 0; i < model->config.clients; i++) {
+		struct model_client *client = &model->clients[i];
+
+		if (client->ephemeral * weight > pages * client->weight) {
+			victim = client;
+			pages = client->ephemeral;
+			weight = client->weight;
+		}
+	}
+	entry = victim ? oldest_entry(victim, &pool) : NULL;
+	if (!entry)
+		return false;
+	forget(victim, pool, entry);
+	victim->evictions++;
+	return true;
+}
+
+/* ---- Operations
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+struct target {
+	u32 client_number, pool_number, object, index;
+	struct model_client *client;
+	struct model_pool *pool;
+	struct entry *entry;
+	struct tmem_handle handle;
+};
+
+static void choose_target(struct model *model, struct target *target)
+{
+	u32 where = choose(model, POOLS * OBJECTS * INDICES);
+
+	target->client_number = choose(model, model->config.clients);
+	target->client = &model->clients[target->client_number];
+	target->pool_number = where % POOLS;
+	target->pool = &target->client->pools[target->pool_number];
+	target->object = where / POOLS % OBJECTS;
+	target->index = where / POOLS / OBJECTS;
+	target->entry = &target->pool->entries[target->object][target->index];
+	target->handle.index = page_index(target->index);
+	target->handle.pool = target->pool->exists ? target->pool->id : 15;
+	object_key(target->object, target->handle.object);
+}
+
+static bool usable(const struct target *target)
+{
+	return target->pool->exists && !target->pool->dying;
+}
+
+/* A page that the model still had and the store has not: it was evicted. */
+static bool lost(struct model *model, struct target *target)
+{
+	CHECK(!model->config.exact, "page lost that no eviction explains");
+	CHECK(!target->pool->persistent, "persistent page lost");
+	forget(target->client, target->pool, target->entry);
+	target->client->evictions++;
+	return true;
+}
+
+static bool store_in_model(struct model *model, struct target *target, u64 seed, bool is_new)
+{
+	struct entry *entry = target->entry;
+
+	entry->seed = seed;
+	if (!is_new)
+		return true;
+	if (target->pool->persistent) {
+		target->client->persistent++;
+		return true;
+	}
+	target->client->ephemeral++;
+	entry->age = ++model->age;
+	tidy_queue(target->client);
+	enqueue(target->client, (struct queued){entry->age, (u8)target->pool_number,
+					(u8)target->object, (u8)target->index});
+	return true;
+}
+
+static bool step_put(struct model *model, struct target *target, bool bad_frame)
+{
+	struct model_client *client = target->client;
+	struct tmem_client_stats before, after;
+	u64 seed = ++model->seed;
+	bool replaced, expected = true;
+	int result;
+
+	host_fill_page(model->page, seed);
+	tmem_client_stats(client->client, &before);
+	if (model->config.exact && usable(target) && !bad_frame && !target->entry->seed) {
+		if (target->pool->persistent && client->persistent >= model->config.persistent_max)
+			expected = false;
+		else
+			expected = model_make_room(model, client, target->pool->persistent);
+	}
+	result = tmem_put(client->client, &target->handle, bad_frame ? NULL : model->page);
+	tmem_client_stats(client->client, &after);
+	/* The engine must have copied. */
+	memset(model->page, 0x5a, 64);
+
+	if (!usable(target)) {
+		CHECK(result == -SLUICE_EBADF, "put to a bad pool: %d", result);
+		return true;
+	}
+	if (bad_frame) {
+		CHECK(result == -SLUICE_EFAULT, "put of a bad frame: %d", result);
+		if (target->entry->seed && after.flushed_pages == before.flushed_pages)
+			return lost(model, target);
+		forget(client, target->pool, target->entry);
+		return true;
+	}
+	CHECK(result == 0 || result == -SLUICE_ENOMEM || result == -SLUICE_ENOSPC, "put: %d",
+		result);
+	replaced = after.puts_replaced != before.puts_replaced;
+	CHECK(!replaced || target->entry->seed, "a page replaced that was not there");
+	if (!replaced && target->entry->seed && !lost(model, target))
+		return false;
+	if (result == 0)
+		return store_in_model(model, target, seed, !replaced);
+	CHECK(!replaced, "a replacement refused: %d", result);
+	CHECK(!model->config.exact || !expected, "put refused without need: %d", result);
+	CHECK(!model->config.exact ||
+			result == (target->pool->persistent && client->persistent >=
+								       model->config.persistent_max
+						  ? -SLUICE_ENOSPC
+						  : -SLUICE_ENOMEM),
+		"put refused with %d", result);
+	return true;
+}
+
+static bool step_get(struct model *model, struct target *target, bool bad_frame)
+{
+	int result;
+
+	memset(model->page, 0xa5, PAGE_SIZE);
+	result = tmem_get(target->client->client, &target->handle, bad_frame ? NULL : model->page);
+	if (!usable(target)) {
+		CHECK(result == -SLUICE_EBADF, "get from a bad pool: %d", result);
+		return true;
+	}
+	if (bad_frame) {
+		CHECK(result == -SLUICE_EFAULT, "get to a bad frame: %d", result);
+		return true;
+	}
+	if (result == -SLUICE_ENOENT)
+		return target->entry->seed ? lost(model, target) : true;
+	CHECK(result == 0, "get: %d", result);
+	CHECK(target->entry->seed, "a hit for a page that is not stored");
+	CHECK(host_page_holds(model->page, target->entry->seed), "wrong contents");
+	if (!target->pool->persistent)
+		forget(target->client, target->pool, target->entry);
+	return true;
+}
+
+static bool step_flush_page(struct model *model, struct target *target)
+{
+	struct tmem_client_stats before, after;
+	int result;
+
+	tmem_client_stats(target->client->client, &before);
+	result = tmem_flush_page(target->client->client, &target->handle);
+	tmem_client_stats(target->client->client, &after);
+	CHECK(result == (target->pool->exists ? 0 : -SLUICE_EBADF), "flush: %d", result);
+	if (!usable(target))
+		return true;
+	if (target->entry->seed && after.flushed_pages == before.flushed_pages)
+		return lost(model, target);
+	CHECK(after.flushed_pages - before.flushed_pages == !!target->entry->seed,
+		"flush removed a page that is not stored");
+	forget(target->client, target->pool, target->entry);
+	return true;
+}
+
+static bool step_flush_object(struct model *model, struct target *target)
+{
+	struct tmem_client_stats before, after;
+	u64 present = 0, flushed;
+	int result;
+
+	(void)model;
+	tmem_client_stats(target->client->client, &before);
+	do
+		result = tmem_flush_object(target->client->client, &target->handle);
+	while (result == -SLUICE_EAGAIN);
+	tmem_client_stats(target->client->client, &after);
+	CHECK(result == (target->pool->exists ? 0 : -SLUICE_EBADF), "flush object: %d", result);
+	if (!usable(target))
+		return true;
+	for (u32 index = 0; index < INDICES; index++) {
+		struct entry *entry = &target->pool->entries[target->object][index];
+
+		present += entry->seed != 0;
+		forget(target->client, target->pool, entry);
+	}
+	flushed = after.flushed_pages - before.flushed_pages;
+	CHECK(flushed <= present, "more pages flushed than stored");
+	CHECK(flushed == present || !(model->config.exact || target->pool->persistent),
+		"fewer pages flushed than stored");
+	target->client->evictions += present - flushed;
+	return true;
+}
+
+/* Creates a pool, or takes one step (or all) of its destruction. */
+static bool step_pool(struct model *model, struct target *target)
+{
+	struct model_pool *pool = target->pool;
+	struct tmem_client *client = target->client->client;
+	struct tmem_client_stats before, after;
+	u64 present = 0;
+	int result;
+
+	if (!pool->exists) {
+		pool->persistent = target->pool_number == 1;
+		result = tmem_pool_create(
+			client, pool->persistent ? TMEM_POOL_PERSISTENT : 0, model->seed, 0);
+		if (result == -SLUICE_ENOMEM && !model->config.exact)
+			return true;
+		CHECK(result >= 0 && result < TMEM_POOLS_PER_GUEST, "pool create: %d", result);
+		pool->id = result;
+		pool->exists = true;
+		return true;
+	}
+	if (!pool->dying) {
+		for (u32 object = 0; object < OBJECTS; object++)
+			for (u32 index = 0; index < INDICES; index++)
+				present += pool->entries[object][index].seed != 0;
+		/* Only the first step counts what was evicted before; the rest must fit. */
+		tmem_client_stats(client, &before);
+		do
+			result = tmem_pool_destroy(client, pool->id);
+		while (result == -SLUICE_EAGAIN && choose(model, 4));
+		tmem_client_stats(client, &after);
+		CHECK(after.flushed_pages - before.flushed_pages <= present,
+			"destroy freed more pages than stored");
+		if (result == 0) {
+			target->client->evictions += present -
+						     (after.flushed_pages - before.flushed_pages);
+			forget_pool(target->client, pool);
+			pool->exists = false;
+			return true;
+		}
+		/* What is left goes without being looked at: see step_pool() below. */
+		pool->dying = true;
+	}
+	tmem_client_stats(client, &before);
+	do
+		result = tmem_pool_destroy(client, pool->id);
+	while (result == -SLUICE_EAGAIN);
+	tmem_client_stats(client, &after);
+	CHECK(result == 0, "pool destroy: %d", result);
+	forget_pool(target->client, pool);
+	pool->exists = false;
+	pool->dying = false;
+	/* How many of its pages had been evicted meanwhile is not known: take the store's counts.
+	 */
+	target->client->evictions = after.evictions;
+	CHECK(model->config.exact || after.ephemeral_pages <= target->client->ephemeral,
+		"the store has pages that the model has not");
+	target->client->evictions -= target->client->ephemeral - after.ephemeral_pages;
+	return true;
+}
+
+static bool step_reclaim(struct model *model)
+{
+	u32 max = choose(model, 64) + 1;
+	unsigned count = tmem_reclaim(model->tmem, model->reclaimed, max);
+
+	CHECK(count <= max, "reclaim returned %u of %u pages", count, max);
+	for (unsigned i = 0; i < count; i++) {
+		CHECK(host_page_is_in_use(model->reclaimed[i]), "reclaimed a page that is free");
+		memset(model->reclaimed[i], 0xee, PAGE_SIZE);
+		tmem_port_free(model->reclaimed[i], 0);
+	}
+	return true;
+}
+
+static bool step_bad_arguments(struct model *model, struct target *target)
+{
+	static const s32 bad[] = {-1, -16, 16, 17, 255, 0x7fffffff, -0x7fffffff - 1};
+	struct tmem_client *client = target->client->client;
+	s32 pool = bad[choose(model, ARRAY_SIZE(bad))];
+
+	target->handle.pool = pool;
+	CHECK(tmem_put(client, &target->handle, model->page) == -SLUICE_EBADF &&
+			tmem_get(client, &target->handle, model->page) == -SLUICE_EBADF &&
+			tmem_flush_page(client, &target->handle) == -SLUICE_EBADF &&
+			tmem_flush_object(client, &target->handle) == -SLUICE_EBADF &&
+			tmem_pool_destroy(client, pool) == -SLUICE_EBADF &&
+			tmem_pool_destroy(client, 0x100000000L + target->pool->id) == -SLUICE_EBADF,
+		"pool %d accepted", pool);
+	CHECK(tmem_pool_create(client, TMEM_POOL_SHARED, 1, 2) == -SLUICE_EINVAL &&
+			tmem_pool_create(client, 4UL << choose(model, 61), 0, 0) == -SLUICE_EINVAL,
+		"bad flags accepted");
+	return true;
+}
+
+/* The guest dies, and another takes its place. */
+static bool step_restart(struct model *model, struct target *target)
+{
+	struct model_client *client = target->client;
+	int result;
+
+	do
+		result = tmem_client_destroy(client->client);
+	while (result == -SLUICE_EAGAIN);
+	CHECK(result == 0, "client destroy: %d", result);
+	for (u32 pool = 0; pool < POOLS; pool++) {
+		forget_pool(client, &client->pools[pool]);
+		client->pools[pool].exists = false;
+		client->pools[pool].dying = false;
+	}
+	client->head = client->tail = 0;
+	client->evictions = 0;
+	CHECK(client->ephemeral == 0 && client->persistent == 0, "the model is wrong");
+	host_allocations_until_failure = ~0UL;
+	CHECK(create_client(model, target->client_number), "no client after one died");
+	return true;
+}
+
+bool model_step(struct model *model)
+{
+	struct target target;
+	u32 what = choose(model, 1000);
+
+	choose_target(model, &target);
+	if (!model->config.exact && what < 40)
+		host_allocations_until_failure = choose(model, 12);
+	what = choose(model, 1000);
+	if (what < 420)
+		return step_put(model, &target, false);
+	if (what < 780)
+		return step_get(model, &target, false);
+	if (what < 900)
+		return step_flush_page(model, &target);
+	if (what < 930)
+		return step_flush_object(model, &target);
+	if (what < 945)
+		return target.pool->exists && choose(model, 20) ? true : step_pool(model, &target);
+	if (what < 960)
+		return step_put(model, &target, true);
+	if (what < 975)
+		return step_get(model, &target, true);
+	if (what < 985)
+		return step_bad_arguments(model, &target);
+	if (what < 986 && choose(model, 20) == 0)
+		return step_restart(model, &target);
+	return model->config.exact ? true : step_reclaim(model);
+}
+
+static void visit_page(void *page, void *argument)
+{
+	u64 *count = argument;
+
+	/* A frame visited that is free, or twice, shows in the sum. */
+	*count += host_page_is_in_use(page);
+}
+
+bool model_check(struct model *model)
+{
+	struct tmem_stats stats;
+	u64 visited = 0, stored = 0;
+
+	CHECK(tmem_audit(model->tmem, visit_page, &visited) == 0, "audit: %s", host_last_complaint);
+	CHECK(visited == host_pages_in_use(), "audit visited %llu of %llu pages",
+		(unsigned long long)visited, (unsigned long long)host_pages_in_use());
+	for (u32 i = 0; i < model->config.clients; i++) {
+		struct model_client *client = &model->clients[i];
+		struct tmem_client_stats counts;
+		u64 unknown;
+
+		tmem_client_stats(client->client, &counts);
+		unknown = counts.evictions - client->evictions;
+		CHECK(counts.persistent_pages == client->persistent,
+			"client %u: %llu persistent pages, not %llu", i,
+			(unsigned long long)counts.persistent_pages,
+			(unsigned long long)client->persistent);
+		CHECK(counts.ephemeral_pages + unknown == client->ephemeral,
+			"client %u: %llu ephemeral pages and %llu evictions, not %llu", i,
+			(unsigned long long)counts.ephemeral_pages, (unsigned long long)unknown,
+			(unsigned long long)client->ephemeral);
+		CHECK(!model->config.exact || unknown == 0, "client %u: evictions not foretold", i);
+		stored += counts.ephemeral_pages + counts.persistent_pages;
+	}
+	tmem_stats(model->tmem, &stats);
+	CHECK(stats.ephemeral_pages + stats.persistent_pages == stored, "the store's counts");
+	CHECK(!model->config.max_pages || stats.frames <= model->config.max_pages,
+		"%llu frames held", (unsigned long long)stats.frames);
+	return true;
+}
+
+bool model_finish(struct model *model)
+{
+	bool good = true;
+
+	for (u32 i = 0; i < model->config.clients; i++) {
+		while (tmem_client_destroy(model->clients[i].client) == -SLUICE_EAGAIN)
+			;
+		free(model->clients[i].queue);
+	}
+	tmem_destroy(model->tmem);
+	if (host_pages_in_use())
+		good = fail("%llu pages leaked", (unsigned long long)host_pages_in_use());
+	host_memory_exit();
+	free(model->page);
+	free(model->reclaimed);
+	free(model);
+	return good;
+}
