@@ -148,6 +148,10 @@ def _bochs_command(machine, iso, folder):
     return [program, "-q", "-unlock", "-f", str(folder / "bochsrc"), "-rc", str(folder / "debugger")]
 
 
+# What GRUB sends to move the terminal's cursor.
+ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\r")
+
+
 class _Lines:
     """Cuts a stream of bytes into lines, whatever pieces it comes in."""
 
@@ -156,11 +160,15 @@ class _Lines:
 
     def feed(self, data):
         *lines, self.partial = (self.partial + data).split(b"\n")
-        return [line.decode("utf-8", "replace").rstrip("\r") for line in lines]
+        return [self.text(line) for line in lines]
+
+    @staticmethod
+    def text(line):
+        return ESCAPES.sub("", line.decode("utf-8", "replace"))
 
     def rest(self):
         line, self.partial = self.partial, b""
-        return [line.decode("utf-8", "replace")] if line else []
+        return [self.text(line)] if line else []
 
 
 def last_lines(log, count=12):

@@ -1,0 +1,140 @@
+"""Boots Sluice in emulators. A test takes the fixture `sluice`, and so runs once on every machine below:
+
+    def test_something(sluice):
+        booted = sluice.boot([guest("web", "null")])
+        assert booted.guests["web"]["verified"] == 1
+
+@pytest.mark.backends("qemu") and @pytest.mark.cpus(1) keep a test to some of them.
+"""
+
+import shutil
+
+import pytest
+
+import derive
+import emulator
+import image
+import serial_log
+
+BACKENDS = {
+    "qemu": ("qemu", ""),
+    "bochs:corei7_icelake_u": ("bochs", "corei7_icelake_u"),
+    "bochs:corei7_ivy_bridge_3770k": ("bochs", "corei7_ivy_bridge_3770k"),
+}
+CPUS = (1, 2)
+MEMORY = 256  # MiB
+TIMEOUT = 120  # seconds; emulators share the CPUs of the host
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "backends(*names): only on machines whose name begins so")
+    config.addinivalue_line("markers", "cpus(*counts): only with that many CPUs")
+
+
+def pytest_generate_tests(metafunc):
+    if "machine" not in metafunc.fixturenames:
+        return
+
+    def marked(name, default):
+        mark = metafunc.definition.get_closest_marker(name)
+        return mark.args if mark else default
+
+    wanted, counts = marked("backends", tuple(BACKENDS)), marked("cpus", CPUS)
+    machines = [(b, c) for b in BACKENDS if b.startswith(tuple(wanted)) for c in counts]
+    metafunc.parametrize("machine", machines, ids=[f"{b}-{c}cpu" for b, c in machines], indirect=True)
+
+
+@pytest.fixture
+def machine(request, record_property):
+    """The emulated machine of this run of the test."""
+    name, cpus = request.param
+    backend, model = BACKENDS[name]
+    record_property("backend", name)
+    record_property("cpus", cpus)
+    others = [v for k, v in request.node.callspec.params.items() if k != "machine"]
+    if others:
+        record_property("variant", ", ".join(map(str, others)))
+    return emulator.Machine(backend=backend, cpu=model, cpus=cpus, memory=MEMORY)
+
+
+def guest(name, kernel="null", memory_max="16M", disks=(), **keys):
+    """A [[guest]] of the manifest."""
+    table = {"name": name, "kernel": kernel, "memory_max": memory_max, **keys}
+    if disks:
+        table["disk"] = list(disks)
+    return table
+
+
+class Booted:
+    """What a finished machine said."""
+
+    def __init__(self, run):
+        self.log = run.log
+        self.seconds = run.seconds
+        self.powered_off = run.powered_off
+        self.guests = serial_log.stats_of_guests(run.log)
+        self.machine = serial_log.stats_of_machine(run.log)
+
+    def lines(self, name):
+        """The console of the guest @name."""
+        return serial_log.guest_lines(self.log, name)
+
+    def says(self, text):
+        """Whether @text stands in some line of the log."""
+        return any(text in line for line in self.log)
+
+    def tail(self, count=40):
+        return "\n".join(self.log[-count:])
+
+
+class Sluice:
+    """One machine, on which images are booted."""
+
+    def __init__(self, machine, folder):
+        self.machine = machine
+        self.folder = folder
+        self.number = 0
+
+    def build(self, manifest, modules):
+        """An image of @manifest: text, a dictionary, a list of guests, or None for an image without one."""
+        self.number += 1
+        if isinstance(manifest, list):
+            manifest = {"guest": manifest}
+        text = manifest if isinstance(manifest, str) else derive.write(manifest)
+        path = self.folder / f"sluice{self.number}.toml"
+        path.write_text(text, encoding="utf-8")
+        return image.build(self.folder / f"sluice{self.number}.iso", path, modules)
+
+    def boot(self, manifest, modules=None, *, halts=False, machine=None, timeout=TIMEOUT):
+        """Boots an image and returns what it said, after checking what must hold at every end: no BUG, and
+        an audit without findings. Modules that the manifest names and @modules (name to path) has not are
+        taken from the build. With @halts, Sluice is to refuse the machine instead, and halt."""
+        guests = manifest if isinstance(manifest, list) else []
+        if isinstance(manifest, dict):
+            guests = manifest.get("guest", [])
+        given = modules or {}
+        names = [n for n in image.module_names({"guest": guests}) if n not in given]
+        found = image.find_modules(names, [image.BUILD / "guests"])
+        iso = self.build(manifest, found | {n: p for n, p in given.items() if p is not None})
+        return self.boot_image(iso, halts=halts, machine=machine, timeout=timeout)
+
+    def boot_image(self, iso, *, halts=False, machine=None, timeout=TIMEOUT):
+        """The same for an image that is there already."""
+        run = emulator.run(iso, machine or self.machine, timeout=timeout)
+        booted = Booted(run)
+        bugs = [line for line in booted.log if line.startswith("bug: ")]
+        assert not bugs, "BUG:\n" + booted.tail(60)
+        if halts:
+            assert not booted.powered_off, "the machine was to halt, and powered off:\n" + booted.tail()
+            return booted
+        assert booted.powered_off, "the machine was to power off, and halted:\n" + booted.tail()
+        assert booted.machine, "there is no `stat: machine` line:\n" + booted.tail()
+        assert booted.machine["audit_errors"] == 0, "the audit found errors:\n" + booted.tail(60)
+        return booted
+
+
+@pytest.fixture
+def sluice(machine, tmp_path):
+    """Boots images on the machine of this run."""
+    yield Sluice(machine, tmp_path)
+    shutil.rmtree(tmp_path, ignore_errors=True)

@@ -1,6 +1,0 @@
-"""Tests of the host's tools."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
