@@ -16,7 +16,7 @@
 #include "kernel/core/log.h"
 #include "lib/ring.h"
 
-#define LINE_MAX       224
+#define LINE_MAX       320
 #define LOG_RING_SIZE  32768
 #define TEXT_RING_SIZE 32768
 #define FIFO_MAX       16
