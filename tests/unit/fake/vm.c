@@ -129,12 +129,14 @@ struct tmem {
 static struct tmem store;
 struct tmem *tmem_store;
 u64 fake_store_persistent;
+int fake_store_verdict;
 
 void fake_store_reset(bool present)
 {
 	store.count = 0;
 	tmem_store = present ? &store : NULL;
 	fake_store_persistent = 0;
+	fake_store_verdict = 0;
 }
 
 void fake_store_add(void *page)
@@ -163,5 +165,5 @@ int tmem_audit(struct tmem *tmem, void (*visit)(void *page, void *argument), voi
 {
 	for (unsigned i = 0; i < tmem->count; i++)
 		visit(tmem->pages[i], argument);
-	return 0;
+	return fake_store_verdict;
 }

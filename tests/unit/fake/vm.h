@@ -28,5 +28,7 @@ u64 fake_translate(const struct memory *memory, u64 address, unsigned *level);
 void fake_store_add(void *page);
 void fake_store_reset(bool present);
 extern u64 fake_store_persistent;
+/* What tmem_audit() answers after its visits. */
+extern int fake_store_verdict;
 
 #endif
