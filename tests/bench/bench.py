@@ -1,0 +1,220 @@
+#!/usr/bin/python3
+"""Measures what Sluice's exits cost, and how big it is: `make bench`.
+
+Boots the bench guest and the null guest in emulators whose clock counts instructions (Bochs for VT-x, QEMU with
+-icount for AMD-V), reads the guest's figures and the hypervisor's `stat: machine` line from the log and sizes from the
+ELF file, prints a table and writes it as tab-separated values. A figure that was not measured is absent.
+
+The page copy in a put or get and the scrubbing in a nested fault are excluded: the bench guest links the hypervisor's
+own routines and times them in the same run, and that count is subtracted. They have rows of their own.
+"""
+
+import argparse
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+
+import emulator  # noqa: E402
+
+# RAM ends inside of a 2 MiB block, so that its last pages are mapped one by one: what nested_fault needs.
+BENCH_MANIFEST = """\
+[[guest]]
+name = "bench"
+kernel = "bench.elf"
+memory_max = "34812K"
+"""
+NULL_MANIFEST = """\
+[machine]
+console = "ring"
+
+[[guest]]
+name = "null"
+kernel = "null.elf"
+memory_max = "32M"
+"""
+
+MEMORY = 256  # MiB
+BOCHS = emulator.Machine(backend="bochs", memory=MEMORY)
+# One instruction takes one nanosecond of virtual time, and the TSC runs at 1 GHz.
+QEMU = emulator.Machine(backend="qemu", memory=MEMORY, extra=("-icount", "shift=0,sleep=off"))
+
+# Goals of VMX: what a guest sees, in instructions; then the machine's.
+GOALS = {
+    "null_hypercall": 120,
+    "cpuid": 200,
+    "msr": 200,
+    "port_io": 300,
+    "nested_fault": 400,
+    "boot_to_guest": 20_000_000,
+    "text_bytes": 128 << 10,
+    "hypervisor_bytes": (2 << 20) + (MEMORY << 20) // 100,
+}
+
+# Figure -> the routine whose instructions are not counted in it.
+EXCLUDED = {"nested_fault": "clear_page", "tmem_put": "copy_page", "tmem_get_hit": "copy_page"}
+ROUND_TRIPS = ("null_hypercall", "cpuid", "msr", "port_io", "nested_fault", "tmem_put", "tmem_get_hit", "tmem_get_miss")
+
+
+class BenchError(Exception):
+    """Something was not measured; the message says what and why."""
+
+
+@dataclass
+class Row:
+    name: str
+    value: int
+    unit: str
+    backend: str
+    goal: int = 0  # 0: none
+
+    @property
+    def missed(self):
+        return self.goal and self.value > self.goal
+
+
+def make_image(folder, args, manifest):
+    (folder / "sluice.toml").write_text(manifest)
+    image = folder / "bench.iso"
+    modules = [f"{name}.elf={args.guests / name}.elf" for name in ("bench", "null")]
+    subprocess.run(
+        [ROOT / "boot/mkiso.sh", image, args.hypervisor, folder / "sluice.toml", *modules], check=True
+    )
+    return image
+
+
+def boot(machine, args, manifest):
+    """The log of a machine that ended by itself."""
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as name:
+        run = emulator.run(make_image(Path(name), args, manifest), machine, timeout=args.timeout)
+    if not run.powered_off:
+        raise BenchError(f"{machine}: the machine did not power off:\n" + emulator.last_lines(run.log))
+    return run.log
+
+
+def stats_of(log, word):
+    """key=value pairs of the line `stat: word ...` as a dictionary."""
+    for line in log:
+        match = re.search(rf"stat: {word}(?: (.*))?$", line)
+        if match:
+            return dict(pair.split("=", 1) for pair in match[1].split())
+    raise BenchError(f"no line 'stat: {word}' in the log:\n" + emulator.last_lines(log))
+
+
+def require_verified(log, guest):
+    stats = stats_of(log, f"guest={guest}")
+    if stats.get("verified") != "1":
+        raise BenchError(
+            f"guest {guest} ended with {stats.get('reason')}, code {stats.get('code')}:\n" + emulator.last_lines(log)
+        )
+
+
+def guest_figures(log):
+    figures = {}
+    for line in log:
+        match = re.search(r"guest bench: bench: (\w+)=(\d+)$", line)
+        if match:
+            figures[match[1]] = int(match[2])
+    return figures
+
+
+def round_trips(machine, args):
+    """Rows of everything that the bench guest times."""
+    log = boot(machine, args, BENCH_MANIFEST)
+    require_verified(log, "bench")
+    backend = stats_of(log, "machine")["backend"]
+    figures = guest_figures(log)
+    rows = []
+    for name in ROUND_TRIPS:
+        excluded = EXCLUDED.get(name)
+        missing = [n for n in (name, excluded) if n and n not in figures]
+        if missing:
+            raise BenchError(f"{backend}: the bench guest did not report {', '.join(missing)}")
+        value = figures[name] - (figures[excluded] if excluded else 0)
+        if value <= 0:
+            raise BenchError(f"{backend}: {name} = {figures[name]} is no more than {excluded} = {figures[excluded]}")
+        rows.append(Row(name, value, "instructions", backend, GOALS.get(name, 0) if backend == "VMX" else 0))
+    for name in sorted(set(EXCLUDED.values())):
+        rows.append(Row(name, figures[name], "instructions", backend))
+    return rows
+
+
+def machine_figures(machine, args):
+    """Rows of the boot and of memory, with the null guest and the log kept in its ring."""
+    log = boot(machine, args, NULL_MANIFEST)
+    require_verified(log, "null")
+    stats = stats_of(log, "machine")
+    backend = stats["backend"]
+    if stats["audit_errors"] != "0":
+        raise BenchError(f"{backend}: the audit found {stats['audit_errors']} errors")
+    rows = [
+        Row("boot_to_guest", int(stats["boot_ticks"]), "instructions", backend, GOALS["boot_to_guest"]),
+        Row("hypervisor_bytes", int(stats["hypervisor_bytes"]), "bytes", backend, GOALS["hypervisor_bytes"]),
+    ]
+    if int(stats["tmem_metadata_bytes"]):
+        rows.append(Row("tmem_metadata_bytes", int(stats["tmem_metadata_bytes"]), "bytes", backend))
+    return rows
+
+
+def text_bytes(path):
+    """Bytes of the executable segments of an ELF64 file."""
+    image = path.read_bytes()
+    if image[:5] != b"\x7fELF\x02":
+        raise BenchError(f"{path} is no ELF64 file")
+    offset, size, count = struct.unpack_from("<Q", image, 32)[0], *struct.unpack_from("<HH", image, 54)
+    total = 0
+    for i in range(count):
+        kind, flags = struct.unpack_from("<II", image, offset + i * size)
+        if kind == 1 and flags & 1:
+            total += struct.unpack_from("<Q", image, offset + i * size + 32)[0]
+    return total
+
+
+def print_table(rows):
+    print(f"{'figure':<22} {'value':>10}  {'unit':<13} {'backend':<8} {'goal':>10}")
+    for row in rows:
+        verdict = "" if not row.goal else "  missed" if row.missed else "  ok"
+        print(f"{row.name:<22} {row.value:>10}  {row.unit:<13} {row.backend:<8} {row.goal or '':>10}{verdict}")
+    excluded = ", ".join(f"{routine} from {name}" for name, routine in EXCLUDED.items())
+    print(f"Round trips as the guest sees them, rdtsc to rdtsc, empty loop subtracted; excluded: {excluded}.")
+
+
+def write_tsv(rows, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ["name\tvalue\tunit\tbackend\tgoal"]
+    lines += [f"{r.name}\t{r.value}\t{r.unit}\t{r.backend}\t{r.goal or ''}" for r in rows]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--hypervisor", type=Path, required=True)
+    parser.add_argument("--guests", type=Path, required=True, help="folder of the test guests")
+    parser.add_argument("--out", type=Path, required=True, help="the .tsv file to write")
+    parser.add_argument("--timeout", type=int, default=120, help="seconds for each boot")
+    parser.add_argument("--strict", action="store_true", help="fail when a goal is missed")
+    args = parser.parse_args()
+
+    try:
+        rows = round_trips(BOCHS, args) + machine_figures(BOCHS, args)
+        rows.append(Row("text_bytes", text_bytes(args.hypervisor), "bytes", "all", GOALS["text_bytes"]))
+        rows += round_trips(QEMU, args)
+    except (BenchError, emulator.EmulatorError, subprocess.CalledProcessError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    print_table(rows)
+    write_tsv(rows, args.out)
+    missed = [row.name for row in rows if row.missed]
+    if missed:
+        print(f"missed: {', '.join(missed)}")
+    return 1 if missed and args.strict else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
