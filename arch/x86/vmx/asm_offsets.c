@@ -13,6 +13,7 @@ void asm_offsets_vmx(void);
 void asm_offsets_vmx(void)
 {
 	OFFSET(VMX_HOST_RSP, struct vmx_vcpu, host_rsp);
+	OFFSET(VCPU_VENDOR, struct vcpu, vendor);
 	OFFSET(VCPU_RAX, struct vcpu, regs[RAX]);
 	OFFSET(VCPU_RCX, struct vcpu, regs[RCX]);
 	OFFSET(VCPU_RDX, struct vcpu, regs[RDX]);

@@ -103,7 +103,7 @@ int vmx_vcpu_create(struct vcpu *vcpu)
 	}
 	*(u32 *)vmx->vmcs = vmx_capabilities.revision;
 	vmx->host_cpu = NO_CPU;
-	vmx->slice.kind = TIMER_SLICE;
+	vmx->turn.kind = TIMER_SLICE;
 	/* Tags of linear translations, by slot: none is used by two vCPUs at a time. 0 is the
 	 * host's. */
 	vmx->vpid = (u16)((vcpu->vm->id - 1) * VCPUS_MAX + vcpu->id + 1);
@@ -207,9 +207,4 @@ void vmcs_unload(struct vmx_vcpu *vmx)
 	if (!vmclear(ptr_to_hpa(vmx->vmcs)))
 		BUG("VMCLEAR was refused for 0x%lx", ptr_to_hpa(vmx->vmcs).raw);
 	vmx->host_rsp = 0; /* the next entry launches */
-}
-
-void vmcs_access_failed(const char *what, u32 field)
-{
-	BUG("%s of field 0x%x was refused", what, field);
 }

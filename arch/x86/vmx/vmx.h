@@ -43,7 +43,7 @@ struct vmx_vcpu {
 	u32 primary;  /* primary controls now in the VMCS: the windows come and go */
 	u32 host_cpu; /* the CPU that the host state in the VMCS belongs to; ~0 none yet */
 	u16 vpid;
-	struct timer slice; /* where there is no preemption timer */
+	struct timer turn; /* armed where there is no preemption timer */
 	/* MSRs that a guest writes without an exit and that no VMCS field holds, while not running.
 	 */
 	u64 msrs[6];

@@ -3,7 +3,7 @@
  * general register but RBP as overwritten, so the compiler keeps what it needs on the stack once a turn,
  * and nothing is saved twice on each round trip.
  *
- *	RDI = struct vcpu (kept), RSI = struct vmx_vcpu
+ *	RDI = struct vcpu (kept)
  *
  * Returns with CF and ZF clear after an exit (the processor clears RFLAGS), and with one of them set
  * after an entry that was refused. Nothing here may touch the flags on the way back.
@@ -36,6 +36,7 @@
 vmx_enter_guest:
 	push	%rbp
 	push	%rdi
+	mov	VCPU_VENDOR(%rdi), %rsi
 	cmp	%rsp, VMX_HOST_RSP(%rsi)
 	jne	first_entry
 	load_guest_registers

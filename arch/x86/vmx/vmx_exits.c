@@ -213,7 +213,6 @@ static void mmio(struct vcpu *vcpu, gpa_t address)
 	vcpu->regs[RSP] = vcpu->context.rsp;
 	switch (mmio_emulate(vcpu, address)) {
 	case DONE:
-		vmwrite(GUEST_RFLAGS, vcpu->context.rflags); /* of arithmetic on a register */
 		vmx_skip_instruction(vcpu->context.rip - vmread(GUEST_RIP));
 		if (vcpu->regs[RSP] != vcpu->context.rsp)
 			vmwrite(GUEST_RSP, vcpu->regs[RSP]);

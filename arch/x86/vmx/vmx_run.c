@@ -15,29 +15,33 @@
 /* ---- The slice
  * --------------------------------------------------------------------------------------- */
 
-/* The timer counts only in the guest: what exits cost is charged by the scheduler, not cut from the
- * slice. */
-static void slice_arm(const struct vmx_vcpu *vmx)
+/*
+ * A turn ends by the preemption timer, which counts in the guest only; where the processor has
+ * none, by a timer of this CPU. A guest that spends its turn in exits is caught by looking at the
+ * clock once in so many of them.
+ */
+#define EXITS_BETWEEN_LOOKS 64
+
+static void arm_preemption_timer(u64 until)
 {
 	u64 now = arch_tsc();
-	u64 left = vmx->until > now ? (vmx->until - now) >> vmx_capabilities.timer_shift : 0;
+	u64 left = until > now ? (until - now) >> vmx_capabilities.timer_shift : 0;
 
 	vmwrite(GUEST_PREEMPTION_TIMER, MIN(left, 0xffffffffUL));
 }
 
-static void slice_begin(struct vmx_vcpu *vmx, u64 until)
+static void turn_begin(struct vmx_vcpu *vmx, u64 until)
 {
-	vmx->until = until;
 	if (vmx_capabilities.preemption_timer)
-		slice_arm(vmx);
-	else if (until != ~0UL)
-		timer_arm(&vmx->slice, until);
+		arm_preemption_timer(until);
+	else
+		timer_arm(&vmx->turn, until);
 }
 
-static void slice_end(struct vmx_vcpu *vmx)
+static void turn_end(struct vmx_vcpu *vmx)
 {
-	if (!vmx_capabilities.preemption_timer && vmx->until != ~0UL)
-		timer_cancel(&vmx->slice);
+	if (!vmx_capabilities.preemption_timer)
+		timer_cancel(&vmx->turn);
 }
 
 /* ---- Before an entry
@@ -99,32 +103,37 @@ static inline bool guest_may_call(const struct vcpu *vcpu)
 	       !(vmread(GUEST_SS_RIGHTS) & (3 << RIGHTS_DPL_SHIFT));
 }
 
-static void unhandled(struct vcpu *vcpu, u32 reason)
+static void unhandled(struct vcpu *vcpu, u64 reason)
 {
 	vcpu->exits[EXITED_OTHER]++;
 	if (reason & EXIT_ENTRY_FAILED)
-		vmx_entry_failed(vcpu, reason);
+		vmx_entry_failed(vcpu, (u32)reason);
 	else
 		vmx_stop(vcpu, STOP_UNHANDLED_EXIT, reason, "exit that has no handler");
 }
 
 void vmx_run(struct vcpu *vcpu, u64 until)
 {
-	struct vmx_vcpu *vmx = vcpu->vendor, *entry_argument;
-	u32 reason;
+	struct vmx_vcpu *vmx = vcpu->vendor;
+	u32 exits_left = EXITS_BETWEEN_LOOKS;
+	u64 reason;
 
 	vmcs_load(vcpu);
 	vmx_guest_registers_load(vcpu);
-	slice_begin(vmx, until);
+	turn_begin(vmx, until);
 	while (prepare_entry(vcpu)) {
-		entry_argument = vcpu->vendor;
+		if (unlikely(--exits_left == 0)) {
+			if (arch_tsc() >= until)
+				break;
+			exits_left = EXITS_BETWEEN_LOOKS;
+		}
 		__asm__ volatile goto("call vmx_enter_guest\n\tjbe %l[refused]"
-				      : "+S"(entry_argument)
+				      :
 				      : "D"(vcpu)
-				      : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12",
-				      "r13", "r14", "r15", "cc", "memory"
+				      : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11",
+				      "r12", "r13", "r14", "r15", "cc", "memory"
 				      : refused);
-		reason = (u32)vmread(VMCS_EXIT_REASON);
+		reason = vmread(VMCS_EXIT_REASON);
 		switch (reason) {
 		case EXIT_VMCALL:
 			vcpu->exits[EXITED_HYPERCALL]++;
@@ -142,7 +151,7 @@ void vmx_run(struct vcpu *vcpu, u64 until)
 			vcpu->exits[EXITED_INTERRUPT]++;
 			if (arch_tsc() >= until)
 				goto out;
-			slice_arm(vmx);
+			arm_preemption_timer(until);
 			break;
 		case EXIT_INTERRUPT_WINDOW:
 			vcpu->exits[EXITED_WINDOW]++;
@@ -229,7 +238,7 @@ void vmx_run(struct vcpu *vcpu, u64 until)
 		}
 	}
 out:
-	slice_end(vmx);
+	turn_end(vmx);
 	vmx_guest_registers_save(vcpu);
 	vmcs_unload(vmx);
 	return;
@@ -248,5 +257,6 @@ const struct virt vmx_virt = {
 	.cpu_disable = vmx_cpu_disable,
 	.vcpu_create = vmx_vcpu_create,
 	.vcpu_destroy = vmx_vcpu_destroy,
+	.ends_turn = true,
 	.run = vmx_run,
 };
