@@ -19,7 +19,7 @@ mkdir -p "$temporary"
 # newlib's assembly has no .note.GNU-stack; linker.ld sets that header itself.
 link() {
 	ld -nostdlib -static --gc-sections --build-id=none -z max-page-size=4096 -z noexecstack \
-		--no-warn-execstack --fatal-warnings -T "$script" "$@" "$libc"
+		--no-warn-execstack --fatal-warnings -T "$script" "$@" "$libc" "$(gcc -print-libgcc-file-name)"
 }
 functions() {
 	nm -n "$1" | grep -E ' ([tT]) |__text_(start|end)$'

@@ -1,7 +1,8 @@
 /*
- * A virtual CPU as every service sees it. Services never call the vendor: the run loop fills in what an
- * exit needs before it calls a service, and loads what changed (registers, @event, @start) before the
- * next entry. Fields are written on the CPU that runs the vCPU, except @requests and @state.
+ * A virtual CPU as every service sees it. Services never call the vendor: the run loop fills in
+ * what an exit needs before it calls a service, and loads what changed (registers, @event, @start)
+ * before the next entry. Fields are written on the CPU that runs the vCPU, except @requests and
+ * @state.
  */
 #ifndef VM_VCPU_H
 #define VM_VCPU_H
@@ -19,8 +20,8 @@ enum outcome {
 	DONE,    /* finished: skip the instruction */
 	RESTART, /* run the instruction again after other work had its turn */
 	MMIO,    /* not RAM: a device may live there */
-	BAD,     /* no such memory, or no such instruction: the caller decides what the guest gets */
-	WAIT,    /* the vCPU was blocked; run the instruction again when it wakes */
+	BAD,  /* no such memory, or no such instruction: the caller decides what the guest gets */
+	WAIT, /* the vCPU was blocked; run the instruction again when it wakes */
 };
 
 /* Why exits happened, for statistics: the same names for both vendors. */
@@ -32,9 +33,9 @@ enum exit_class {
 	EXITED_MSR,
 	EXITED_CPUID,
 	EXITED_HALT,
-	EXITED_CR,           /* control and debug registers */
-	EXITED_INTERRUPT,    /* host interrupts and the slice timer */
-	EXITED_WINDOW,       /* the guest became ready for an interrupt */
+	EXITED_CR,        /* control and debug registers */
+	EXITED_INTERRUPT, /* host interrupts and the slice timer */
+	EXITED_WINDOW,    /* the guest became ready for an interrupt */
 	EXITED_EXCEPTION,
 	EXITED_OTHER,
 	EXITED_CLASSES
@@ -49,13 +50,18 @@ enum vcpu_state {
 	VCPU_WAIT_SIPI, /* after INIT */
 	VCPU_RUNNABLE,  /* on a run queue */
 	VCPU_RUNNING,
-	VCPU_BLOCKED,   /* HLT: until vcpu_wake() */
+	VCPU_BLOCKED, /* HLT: until vcpu_wake() */
 	VCPU_STOPPED,
 };
 
-/* An event to deliver at the next entry, encoded alike for both vendors (Intel SDM vol. 3, 25.8.3, and
- * AMD APM vol. 2, 15.20: the same types). */
-enum event_type { EVENT_INTERRUPT = 0, EVENT_NMI = 2, EVENT_EXCEPTION = 3, EVENT_SOFT_INTERRUPT = 4 };
+/* An event to deliver at the next entry, encoded alike for both vendors (Intel SDM vol. 3, 25.8.3,
+ * and AMD APM vol. 2, 15.20: the same types). */
+enum event_type {
+	EVENT_INTERRUPT = 0,
+	EVENT_NMI = 2,
+	EVENT_EXCEPTION = 3,
+	EVENT_SOFT_INTERRUPT = 4
+};
 
 struct vcpu_event {
 	bool valid;
@@ -69,13 +75,13 @@ struct vcpu_event {
 /* How a vCPU begins. */
 struct vcpu_start {
 	enum { START_NONE, START_PVH, START_SIPI, START_INIT } kind;
-	u32 entry;       /* START_PVH: 32-bit physical entry point */
-	u32 start_info;  /* START_PVH: gpa of hvm_start_info, in EBX */
-	u8 sipi_vector;  /* START_SIPI: CS = vector << 8, IP = 0 */
+	u32 entry;      /* START_PVH: 32-bit physical entry point */
+	u32 start_info; /* START_PVH: gpa of hvm_start_info, in EBX */
+	u8 sipi_vector; /* START_SIPI: CS = vector << 8, IP = 0 */
 };
 
-/* What the decoder needs of the processor's state; filled by the run loop before mmio_emulate() and a
- * dump. @rip is advanced by the service when it says DONE. */
+/* What the decoder needs of the processor's state; filled by the run loop before mmio_emulate() and
+ * a dump. @rip is advanced by the service when it says DONE. */
 struct vcpu_context {
 	u64 rip, rsp, rflags;
 	u64 cr0, cr2, cr3, cr4, efer;
@@ -89,35 +95,48 @@ struct lapic;
 struct virt;
 
 struct vcpu {
-	u64 regs[REGS];          /* offset 0: entry code relies on it */
-	void *vendor;            /* VMX's or SVM's part of this vCPU */
+	u64 regs[REGS]; /* offset 0: entry code relies on it */
+	void *vendor;   /* VMX's or SVM's part of this vCPU */
 	struct vm *vm;
-	u32 requests;            /* VCPU_REQ_* */
-	u32 id;                  /* APIC id in the guest */
-	u64 flushed_generation;  /* vm->memory.generation that this vCPU's translations were flushed for */
+	u32 requests;           /* VCPU_REQ_* */
+	u32 id;                 /* APIC id in the guest */
+	u64 flushed_generation; /* vm->memory.generation that this vCPU's translations were flushed
+				   for */
 	u64 exits[EXITED_CLASSES];
 
 	struct vcpu_event event;
 	struct vcpu_start start;
 	struct vcpu_context context;
-	struct lapic *lapic;     /* arch/x86/guest/lapic.c */
+	struct lapic *lapic; /* arch/x86/guest/lapic.c */
 
 	/* kernel/vm/sched.c */
 	enum vcpu_state state;
-	u32 cpu;                 /* the processor it is placed on */
-	u64 virtual_time;        /* weighted ticks consumed */
-	u64 cpu_ticks;           /* TSC ticks in guest mode and its exits */
-	struct vcpu *next;       /* run queue */
-	bool wake_pending;
+	u32 cpu;           /* the processor it is placed on */
+	u64 virtual_time;  /* weighted ticks consumed */
+	u64 cpu_ticks;     /* TSC ticks in guest mode and its exits */
+	struct vcpu *next; /* run queue */
+	bool wake_pending; /* woken while running: do not block */
+	bool blocking;     /* vcpu_block() was called this turn */
+	bool offline;      /* INIT came while it ran */
 
-	u64 debug_registers[4];  /* DR0-3; DR6 and DR7 where the vendor keeps them */
+	u64 debug_registers[4]; /* DR0-3; DR6 and DR7 where the vendor keeps them */
 	u64 dr6;
-	u64 cr2;                 /* while not running */
+	u64 cr2; /* while not running */
 	u8 fpu[512] __aligned_to(16);
 };
 
-/* Marks the vCPU as having something to do and makes it run: wakes it if blocked, kicks its CPU if it
- * runs there. Waking is not dispatching. Any CPU; takes LOCK_SCHED. */
+/* A vCPU of @vm in VCPU_WAIT_SIPI, without vendor's and platform's part; NULL without memory. */
+struct vcpu *vcpu_create(struct vm *vm, u32 id);
+void vcpu_destroy(struct vcpu *vcpu);
+
+/* INIT: the vCPU stops where it is and waits for a SIPI. Any CPU; takes LOCK_SCHED. */
+void vcpu_wait_for_sipi(struct vcpu *vcpu);
+/* SIPI, or the first start: @vcpu->start is set; a vCPU that does not wait for it ignores it. Any
+ * CPU. */
+void sched_start(struct vcpu *vcpu);
+
+/* Marks the vCPU as having something to do and makes it run: wakes it if blocked, kicks its CPU if
+ * it runs there. Waking is not dispatching. Any CPU; takes LOCK_SCHED. */
 void vcpu_wake(struct vcpu *vcpu);
 /* Blocks the current vCPU in HLT; it leaves the run loop unless a wake came meanwhile. */
 void vcpu_block(struct vcpu *vcpu);

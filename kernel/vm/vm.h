@@ -1,7 +1,7 @@
 /*
- * A virtual machine: its memory, vCPUs, devices, its tmem client and what it is accounted for. VMs live
- * in one table; slot n has id n + 1, which is also the owner of its frames. LOCK_VM guards devices and
- * life; memory, run queues and tmem have locks of their own.
+ * A virtual machine: its memory, vCPUs, devices, its tmem client and what it is accounted for. VMs
+ * live in one table; slot n has id n + 1, which is also the owner of its frames. LOCK_VM guards
+ * devices and life; memory, run queues and tmem have locks of their own.
  */
 #ifndef VM_VM_H
 #define VM_VM_H
@@ -12,39 +12,40 @@
 #include "kernel/vm/vcpu.h"
 #include "lib/types.h"
 #include "manifest/manifest.h"
+#include "tmem/tmem.h"
 
 #define VMS_MAX 64
 
 enum stop_reason {
 	STOP_NONE,
-	STOP_SHUTDOWN,       /* the guest asked: vm->stop_code is its reason */
-	STOP_POWER_OFF,      /* ACPI sleep register */
-	STOP_RESET,          /* keyboard controller or reset register */
+	STOP_NOT_STARTED, /* something was missing: never ran */
+	STOP_SHUTDOWN,    /* the guest asked: vm->stop_code is its reason */
+	STOP_POWER_OFF,   /* ACPI sleep register */
+	STOP_RESET,       /* keyboard controller or reset register */
 	STOP_TRIPLE_FAULT,
-	STOP_BAD_ACCESS,     /* memory that is neither RAM nor a device */
+	STOP_BAD_ACCESS, /* memory that is neither RAM nor a device */
 	STOP_NO_MEMORY,
 	STOP_UNHANDLED_EXIT,
 	STOP_ENTRY_FAILED,
-	STOP_ALL_HALTED,     /* every vCPU in HLT with interrupts off */
-	STOP_TIME_LIMIT,     /* manifest: time_limit */
-	STOP_DEVICE,         /* a broken virtqueue counts as NEEDS_RESET; this is for worse */
+	STOP_ALL_HALTED, /* every vCPU in HLT with interrupts off */
+	STOP_TIME_LIMIT, /* manifest: time_limit */
+	STOP_DEVICE,     /* a broken virtqueue counts as NEEDS_RESET; this is for worse */
 	STOP_REASONS
 };
 const char *stop_reason_name(enum stop_reason reason);
 
 struct platform;      /* arch/x86/guest/: IOAPIC, UART */
 struct virtio_device; /* kernel/virtio/ */
-struct tmem_client;   /* tmem/ */
 
 struct vm_disk_stats {
 	u64 read_requests, read_sectors; /* 512-byte sectors */
 	u64 write_requests, write_sectors;
-	u64 first_sectors;               /* of read_sectors, those read for the first time */
+	u64 first_sectors; /* of read_sectors, those read for the first time */
 	u64 errors;
 };
 
 struct vm {
-	u16 id;                /* 1..VMS_MAX */
+	u16 id; /* 1..VMS_MAX */
 	const struct guest_config *config;
 	struct spinlock lock;
 	struct memory memory;
@@ -54,21 +55,32 @@ struct vm {
 	struct platform *platform;
 	struct virtio_device *devices[16]; /* by virtio slot; NULL where empty */
 	struct guest_console *console;
-	struct tmem_client *tmem;          /* NULL: tmem is off for this guest */
-	s64 ephemeral_pool_hint;           /* unused by the core; reserved for statistics */
+	struct tmem_client *tmem; /* NULL: tmem is off for this guest */
+	/* As they stood when the guest was given back. */
+	struct tmem_client_stats tmem_stats;
+	struct vm_disk_stats disk_stats[MANIFEST_DISKS_MAX];
 
 	enum stop_reason stop_reason;
 	u64 stop_code;
 	bool started;
-	u64 started_at, stopped_at;        /* TSC */
-	struct rate_limit complaints;      /* messages this guest can cause */
+	bool dismantled;              /* stopped, devices and control blocks given back */
+	bool reaped;                  /* stopped, and everything but this struct given back */
+	u64 committed_pages;          /* entitled to: counted by memory_commit() */
+	u64 started_at, stopped_at;   /* TSC */
+	struct rate_limit complaints; /* messages this guest can cause */
 };
 
-/* An empty VM with its memory and vCPUs in VCPU_WAIT_SIPI, from the manifest. NULL after a message that
- * names what does not fit. */
+/* The machine's store; NULL where the manifest switches tmem off. */
+extern struct tmem *tmem_store;
+
+/* An empty VM with its memory, console, tmem client and vCPUs in VCPU_WAIT_SIPI, from the manifest;
+ * @config must live as long. NULL after a message that names what does not fit. */
 struct vm *vm_create(const struct guest_config *config, const struct nested_layout *layout);
-/* After all its vCPUs are stopped and quiescent. */
-void vm_destroy(struct vm *vm);
+/* Whether no vCPU of a stopped VM runs or can run any more. */
+bool vm_is_quiet(const struct vm *vm);
+/* Gives back tmem pages, RAM and vCPUs of a quiet VM, a bounded step a call; true when done. The
+ * struct stays for the summary. */
+bool vm_reap_step(struct vm *vm);
 
 /* Stops every vCPU of the VM; the first reason stays. Any CPU. Logs one line that names guest and
  * reason. */

@@ -1,0 +1,218 @@
+/*
+ * The summary: what each guest read, swapped and avoided, why it left guest mode, and how it ended.
+ * Disk figures come from the devices and tmem figures from the store: nothing here is a guest's
+ * word but "verified", which is the reason of its shutdown.
+ *
+ * A page got from an ephemeral pool is a read of 8 sectors avoided; a page put into a persistent
+ * pool is a swap write avoided, and one got from it a swap read. The disk named "swap" is counted
+ * apart.
+ */
+#include "kernel/summary.h"
+
+#include <string.h>
+
+#include "arch/x86/arch.h"
+#include "kernel/core/frame.h"
+#include "kernel/core/log.h"
+#include "kernel/core/timer.h"
+#include "kernel/virtio/blk.h"
+#include "kernel/vm/virt.h"
+#include "kernel/vm/vm.h"
+
+#define SECTORS_PER_PAGE 8
+#define SWAP_DISK        "swap"
+
+/* What is told of one guest, or of all of them. */
+struct row {
+	u64 disk_sectors, first_sectors, sectors_avoided, disk_requests;
+	u64 swap_writes, swap_reads, swap_writes_avoided, swap_reads_avoided; /* pages */
+	u64 ephemeral_peak, persistent_peak;                                  /* pages */
+	u64 puts, hits, gets, evictions;
+	u64 ticks, cpu_ticks;
+	u64 exits[EXITED_CLASSES];
+	bool verified;
+};
+
+static const char *const exit_names[EXITED_CLASSES] = {
+	[EXITED_HYPERCALL] = "hypercall",
+	[EXITED_NESTED_FAULT] = "nested_fault",
+	[EXITED_MMIO] = "mmio",
+	[EXITED_PORT] = "port",
+	[EXITED_MSR] = "msr",
+	[EXITED_CPUID] = "cpuid",
+	[EXITED_HALT] = "halt",
+	[EXITED_CR] = "cr",
+	[EXITED_INTERRUPT] = "interrupt",
+	[EXITED_WINDOW] = "window",
+	[EXITED_EXCEPTION] = "exception",
+	[EXITED_OTHER] = "other",
+};
+
+void summary_remember(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->config->disk_count; i++)
+		if (!disk_stats(vm, i, NULL, &vm->disk_stats[i]))
+			memset(&vm->disk_stats[i], 0, sizeof(vm->disk_stats[i]));
+	if (vm->tmem)
+		tmem_client_stats(vm->tmem, &vm->tmem_stats);
+}
+
+static void add_disks(struct row *row, const struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->config->disk_count; i++) {
+		const struct vm_disk_stats *disk = &vm->disk_stats[i];
+
+		if (strcmp(vm->config->disks[i].name, SWAP_DISK) == 0) {
+			row->swap_writes += disk->write_sectors / SECTORS_PER_PAGE;
+			row->swap_reads += disk->read_sectors / SECTORS_PER_PAGE;
+			continue;
+		}
+		row->disk_sectors += disk->read_sectors;
+		row->first_sectors += disk->first_sectors;
+		row->disk_requests += disk->read_requests + disk->write_requests;
+	}
+}
+
+static struct row row_of(const struct vm *vm)
+{
+	const struct tmem_client_stats *tmem = &vm->tmem_stats;
+	struct row row = {
+		.sectors_avoided = tmem->ephemeral_hits * SECTORS_PER_PAGE,
+		.swap_writes_avoided = tmem->persistent_puts,
+		.swap_reads_avoided = tmem->persistent_hits,
+		.ephemeral_peak = tmem->ephemeral_peak,
+		.persistent_peak = tmem->persistent_peak,
+		.puts = tmem->puts,
+		.gets = tmem->gets,
+		.hits = tmem->hits,
+		.evictions = tmem->evictions,
+		.ticks = vm->started ? vm->stopped_at - vm->started_at : 0,
+		.verified = vm->stop_reason == STOP_SHUTDOWN && vm->stop_code == 0,
+	};
+
+	add_disks(&row, vm);
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		row.cpu_ticks += vm->vcpus[i]->cpu_ticks;
+		for (unsigned c = 0; c < EXITED_CLASSES; c++)
+			row.exits[c] += vm->vcpus[i]->exits[c];
+	}
+	return row;
+}
+
+static void add_row(struct row *total, const struct row *row)
+{
+	total->disk_sectors += row->disk_sectors;
+	total->first_sectors += row->first_sectors;
+	total->sectors_avoided += row->sectors_avoided;
+	total->disk_requests += row->disk_requests;
+	total->swap_writes += row->swap_writes;
+	total->swap_reads += row->swap_reads;
+	total->swap_writes_avoided += row->swap_writes_avoided;
+	total->swap_reads_avoided += row->swap_reads_avoided;
+	total->ephemeral_peak += row->ephemeral_peak;
+	total->persistent_peak += row->persistent_peak;
+	total->puts += row->puts;
+	total->gets += row->gets;
+	total->hits += row->hits;
+	total->evictions += row->evictions;
+	total->ticks = MAX(total->ticks, row->ticks);
+	total->cpu_ticks += row->cpu_ticks;
+	for (unsigned c = 0; c < EXITED_CLASSES; c++)
+		total->exits[c] += row->exits[c];
+	total->verified &= row->verified;
+}
+
+#define LL(x) ((unsigned long long)(x))
+
+static void print_disks(const char *name, const char *ending, const struct row *row)
+{
+	log_info("%-10s %10llu %10llu %10llu %8llu %8llu %8llu %8llu  %s", name,
+		LL(row->disk_sectors), LL(row->first_sectors), LL(row->sectors_avoided),
+		LL(row->swap_writes), LL(row->swap_writes_avoided), LL(row->swap_reads),
+		LL(row->swap_reads_avoided), ending);
+}
+
+static void print_exits(const char *name, const struct row *row)
+{
+	log_info("%-10s %9llu %8llu %8llu %8llu %8llu %8llu %8llu %8llu", name,
+		LL(row->exits[EXITED_HYPERCALL]), LL(row->exits[EXITED_NESTED_FAULT]),
+		LL(row->exits[EXITED_MMIO]), LL(row->exits[EXITED_MSR]),
+		LL(row->exits[EXITED_HALT]), LL(row->exits[EXITED_INTERRUPT]),
+		LL(row->exits[EXITED_WINDOW]),
+		LL(row->exits[EXITED_PORT] + row->exits[EXITED_CPUID] + row->exits[EXITED_CR] +
+			row->exits[EXITED_EXCEPTION] + row->exits[EXITED_OTHER]));
+}
+
+static void print_for_tools(const char *name, const char *ending, u64 code, const struct row *row)
+{
+	log_info(
+		"stat: guest=%s reason=%s code=%llu verified=%d disk_sectors=%llu first_reads=%llu "
+		"sectors_avoided=%llu disk_requests=%llu swap_writes=%llu swap_reads=%llu "
+		"swap_writes_avoided=%llu swap_reads_avoided=%llu ticks=%llu cpu_ticks=%llu",
+		name, ending, LL(code), row->verified, LL(row->disk_sectors),
+		LL(row->first_sectors), LL(row->sectors_avoided), LL(row->disk_requests),
+		LL(row->swap_writes), LL(row->swap_reads), LL(row->swap_writes_avoided),
+		LL(row->swap_reads_avoided), LL(row->ticks), LL(row->cpu_ticks));
+	log_info("stat: tmem=%s puts=%llu gets=%llu hits=%llu evictions=%llu ephemeral_peak=%llu "
+		 "persistent_peak=%llu",
+		name, LL(row->puts), LL(row->gets), LL(row->hits), LL(row->evictions),
+		LL(row->ephemeral_peak), LL(row->persistent_peak));
+	for (unsigned c = 0; c < EXITED_CLASSES; c++)
+		if (row->exits[c])
+			log_info("stat: exits=%s reason=%s count=%llu", name, exit_names[c],
+				LL(row->exits[c]));
+}
+
+/* The audit has just counted all frames, so these are exact. */
+static void print_machine(u64 boot_ticks, u64 audit_errors)
+{
+	struct tmem_stats store = {0};
+	u64 hypervisor = frames_of_class(FRAME_HYPERVISOR) * PAGE_SIZE;
+
+	if (tmem_store)
+		tmem_stats(tmem_store, &store);
+	log_info(
+		"stat: machine backend=%s cpus=%u ram_pages=%llu free_pages=%llu audit_errors=%llu "
+		"tsc_hz=%llu boot_ticks=%llu hypervisor_bytes=%llu tmem_metadata_bytes=%llu",
+		virt->name, arch_cpu_count(), LL(frames_total()), LL(frames_free()),
+		LL(audit_errors), LL(arch_tsc_hz()), LL(boot_ticks), LL(hypervisor),
+		LL(store.metadata_bytes));
+}
+
+void summary_print(u64 boot_ticks, u64 audit_errors)
+{
+	struct row total = {.verified = true};
+	struct vm *vm;
+
+	log_info("%-10s %10s %10s %10s %8s %8s %8s %8s  %s", "guest", "sectors", "of them",
+		"sectors", "swap", "writes", "swap", "reads", "ended");
+	log_info("%-10s %10s %10s %10s %8s %8s %8s %8s", "", "read", "first", "avoided", "writes",
+		"avoided", "reads", "avoided");
+	for_each_vm (vm) {
+		struct row row = row_of(vm);
+
+		print_disks(vm->config->name,
+			row.verified ? "results verified" : stop_reason_name(vm->stop_reason),
+			&row);
+		add_row(&total, &row);
+	}
+	print_disks("total", total.verified ? "all results verified" : "NOT all verified", &total);
+
+	log_info("%-10s %9s %8s %8s %8s %8s %8s %8s %8s", "exits", "hypercall", "fault", "mmio",
+		"msr", "halt", "interr.", "window", "other");
+	for_each_vm (vm) {
+		struct row row = row_of(vm);
+
+		print_exits(vm->config->name, &row);
+	}
+	print_exits("total", &total);
+
+	for_each_vm (vm) {
+		struct row row = row_of(vm);
+
+		print_for_tools(
+			vm->config->name, stop_reason_name(vm->stop_reason), vm->stop_code, &row);
+	}
+	print_for_tools("total", total.verified ? "shutdown" : "mixed", 0, &total);
+	print_machine(boot_ticks, audit_errors);
+}

@@ -1,0 +1,18 @@
+/*
+ * The summary at the end: tables for people, and `stat:` lines of key=value pairs for tools.
+ */
+#ifndef KERNEL_SUMMARY_H
+#define KERNEL_SUMMARY_H
+
+#include "lib/types.h"
+
+struct vm;
+
+/* Keeps what is known of a stopped guest's disks and tmem pages before they are given back. */
+void summary_remember(struct vm *vm);
+
+/* @boot_ticks: from the multiboot entry to the first guest entry. @audit_errors: what the last
+ * audit found. The world is stopped. */
+void summary_print(u64 boot_ticks, u64 audit_errors);
+
+#endif

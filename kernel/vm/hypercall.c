@@ -1,0 +1,172 @@
+/*
+ * The hypercalls: numbers to services. Every argument is hostile until checked here or in the
+ * engine that gets it. Nothing takes a lock before the null call has returned.
+ */
+#include "kernel/vm/hypercall.h"
+
+#include <abi/errno.h>
+#include <abi/hypercall.h>
+
+#include "kernel/core/log.h"
+#include "kernel/vm/memory.h"
+#include "kernel/vm/vm.h"
+#include "tmem/tmem.h"
+
+/* What one CONSOLE_WRITE takes at most; the guest calls again for the rest. */
+#define CONSOLE_WRITE_MAX 1024
+
+static struct tmem_handle handle_of(u64 handle, u64 object0, u64 object1, u64 object2)
+{
+	return (struct tmem_handle){
+		.object = {object0, object1, object2},
+		.index = (u32)(handle >> 32),
+		.pool = (s32)(u32)handle,
+	};
+}
+
+static struct tmem_handle handle_in_registers(const struct vcpu *vcpu)
+{
+	return handle_of(vcpu->regs[RDI], vcpu->regs[RSI], vcpu->regs[RDX], vcpu->regs[R10]);
+}
+
+static s64 console_write(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	u64 from = vcpu->regs[RDI];
+	u64 left = MIN(vcpu->regs[RSI], (u64)CONSOLE_WRITE_MAX);
+	s64 taken = 0;
+	char bytes[128];
+
+	while (left) {
+		unsigned count = (unsigned)MIN(left, (u64)sizeof(bytes));
+		unsigned written;
+
+		if (memory_read(vm, gpa(from), bytes, count))
+			return taken ? taken : -SLUICE_EFAULT;
+		written = guest_console_write(vm->console, bytes, count);
+		taken += written;
+		if (written < count)
+			break;
+		from += count;
+		left -= count;
+	}
+	return taken;
+}
+
+static s64 batch_entry(struct vm *vm, const struct tmem_batch_entry *entry)
+{
+	struct tmem_handle handle = handle_of(
+		entry->handle, entry->object[0], entry->object[1], entry->object[2]);
+
+	if (entry->zero[0] || entry->zero[1])
+		return -SLUICE_EINVAL;
+	switch (entry->op) {
+	case HYPERCALL_TMEM_PUT:
+		return tmem_put(vm->tmem, &handle, memory_page(vm, gfn(entry->gfn)));
+	case HYPERCALL_TMEM_GET:
+		return tmem_get(vm->tmem, &handle, memory_page(vm, gfn(entry->gfn)));
+	case HYPERCALL_TMEM_FLUSH_PAGE:
+		return tmem_flush_page(vm->tmem, &handle);
+	default:
+		return -SLUICE_EINVAL;
+	}
+}
+
+/*
+ * Entries are 64-byte aligned, so that none crosses a frame. The frames of all entries worked on
+ * are looked up before the first has an effect. Each entry is read once, since the guest may change
+ * it meanwhile.
+ */
+static s64 batch(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	u64 start = vcpu->regs[RDI];
+	u64 count = MIN(vcpu->regs[RSI], (u64)TMEM_BATCH_MAX);
+	u64 end = start + count * sizeof(struct tmem_batch_entry);
+
+	if (vcpu->regs[RSI] == 0 || start % sizeof(struct tmem_batch_entry))
+		return -SLUICE_EINVAL;
+	if (end < start)
+		return -SLUICE_EFAULT;
+	for (u64 page = start >> PAGE_SHIFT; page <= (end - 1) >> PAGE_SHIFT; page++)
+		if (!memory_page(vm, gfn(page)))
+			return -SLUICE_EFAULT;
+
+	for (u64 done = 0; done < count; done++) {
+		u64 at = start + done * sizeof(struct tmem_batch_entry);
+		char *page = memory_page(vm, gfn(at >> PAGE_SHIFT));
+		struct tmem_batch_entry *shared;
+		struct tmem_batch_entry entry;
+
+		if (!page) /* another vCPU took it away: what is done is done */
+			return (s64)done;
+		shared = (struct tmem_batch_entry *)(page + (at & PAGE_MASK));
+		entry = *(volatile struct tmem_batch_entry *)shared;
+		WRITE_ONCE(shared->result, (s32)batch_entry(vm, &entry));
+	}
+	return (s64)count;
+}
+
+enum outcome hypercall(struct vcpu *vcpu, bool allowed)
+{
+	struct vm *vm = vcpu->vm;
+	struct tmem_client *tmem = vm->tmem;
+	u64 number = vcpu->regs[RAX];
+	struct tmem_handle handle;
+	s64 result;
+
+	if (unlikely(!allowed)) {
+		result = -SLUICE_EPERM;
+		goto out;
+	}
+	if (number - HYPERCALL_TMEM_POOL_NEW <= HYPERCALL_TMEM_BATCH - HYPERCALL_TMEM_POOL_NEW &&
+		unlikely(!tmem)) {
+		result = -SLUICE_ENOSYS;
+		goto out;
+	}
+
+	switch (number) {
+	case HYPERCALL_TMEM_PUT:
+		handle = handle_in_registers(vcpu);
+		result = tmem_put(tmem, &handle, memory_page(vm, gfn(vcpu->regs[R8])));
+		break;
+	case HYPERCALL_TMEM_GET:
+		handle = handle_in_registers(vcpu);
+		result = tmem_get(tmem, &handle, memory_page(vm, gfn(vcpu->regs[R8])));
+		break;
+	case HYPERCALL_TMEM_FLUSH_PAGE:
+		handle = handle_in_registers(vcpu);
+		result = tmem_flush_page(tmem, &handle);
+		break;
+	case HYPERCALL_TMEM_FLUSH_OBJECT:
+		handle = handle_in_registers(vcpu);
+		result = tmem_flush_object(tmem, &handle);
+		break;
+	case HYPERCALL_NULL:
+		result = 0;
+		break;
+	case HYPERCALL_TMEM_BATCH:
+		result = batch(vcpu);
+		break;
+	case HYPERCALL_TMEM_POOL_NEW:
+		result = tmem_pool_create(tmem, vcpu->regs[RDI], vcpu->regs[RSI], vcpu->regs[RDX]);
+		break;
+	case HYPERCALL_TMEM_POOL_DESTROY:
+		result = tmem_pool_destroy(tmem, (s64)vcpu->regs[RDI]);
+		break;
+	case HYPERCALL_CONSOLE_WRITE:
+		result = console_write(vcpu);
+		break;
+	case HYPERCALL_SHUTDOWN:
+		vm_stop(vm, STOP_SHUTDOWN, vcpu->regs[RDI]);
+		return DONE;
+	default:
+		result = -SLUICE_ENOSYS;
+		break;
+	}
+	if (result == -SLUICE_EAGAIN)
+		return RESTART;
+out:
+	vcpu->regs[RAX] = (u64)result;
+	return DONE;
+}

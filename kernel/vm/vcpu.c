@@ -1,0 +1,100 @@
+/*
+ * vCPU objects: creation, blocking and the exceptions that services queue. Run queues are
+ * sched.c's; the control block is the vendor's.
+ */
+#include "kernel/vm/vcpu.h"
+
+#include <string.h>
+
+#include "arch/x86/arch.h"
+#include "kernel/core/frame.h"
+#include "kernel/vm/vm.h"
+
+#define VECTOR_DE 0
+#define VECTOR_TS 10
+#define VECTOR_NP 11
+#define VECTOR_SS 12
+#define VECTOR_CP 21
+
+struct vcpu *vcpu_create(struct vm *vm, u32 id)
+{
+	struct vcpu *vcpu = hypervisor_alloc(order_of(sizeof(*vcpu)));
+
+	if (!vcpu)
+		return NULL;
+	vcpu->vm = vm;
+	vcpu->id = id;
+	vcpu->state = VCPU_WAIT_SIPI;
+	/* Intel SDM vol. 3, table 9-1: DR6 after reset. */
+	vcpu->dr6 = 0xffff0ff0;
+	arch_fpu_reset(vcpu->fpu);
+	return vcpu;
+}
+
+void vcpu_destroy(struct vcpu *vcpu)
+{
+	hypervisor_free(vcpu, order_of(sizeof(*vcpu)));
+}
+
+void vcpu_block(struct vcpu *vcpu)
+{
+	vcpu->blocking = true;
+	vcpu_request(vcpu, VCPU_REQ_YIELD);
+}
+
+static bool vector_has_error(u8 vector)
+{
+	switch (vector) {
+	case VECTOR_DF:
+	case VECTOR_TS:
+	case VECTOR_NP:
+	case VECTOR_SS:
+	case VECTOR_GP:
+	case VECTOR_PF:
+	case VECTOR_AC:
+	case VECTOR_CP:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool is_contributory(u8 vector)
+{
+	return vector == VECTOR_DE || (vector >= VECTOR_TS && vector <= VECTOR_GP);
+}
+
+/* Intel SDM vol. 3, table 6-5: which pairs become a double fault. */
+static bool makes_double_fault(u8 first, u8 second)
+{
+	if (first == VECTOR_PF)
+		return second == VECTOR_PF || is_contributory(second);
+	return is_contributory(first) && is_contributory(second);
+}
+
+void vcpu_inject_exception(struct vcpu *vcpu, u8 vector, u32 error)
+{
+	const struct vcpu_event *first = &vcpu->event;
+
+	/* A fault while an interrupt was being delivered replaces it, as on a processor: the
+	 * interrupt was acknowledged and is not delivered again. The same holds for serial pairs of
+	 * exceptions, where the restarted instruction raises the first one again. */
+	if (first->valid && first->type == EVENT_EXCEPTION) {
+		if (first->vector == VECTOR_DF) {
+			vm_stop(vcpu->vm, STOP_TRIPLE_FAULT, vector);
+			return;
+		}
+		if (makes_double_fault(first->vector, vector)) {
+			vector = VECTOR_DF;
+			error = 0;
+		}
+	}
+	vcpu->event = (struct vcpu_event){
+		.valid = true,
+		.type = EVENT_EXCEPTION,
+		.vector = vector,
+		.has_error = vector_has_error(vector),
+		.error = error,
+	};
+	vcpu_request(vcpu, VCPU_REQ_EVENT);
+}
