@@ -34,12 +34,20 @@ HV_SRC  := $(filter-out %/asm_offsets.c,$(HV_SRC))
 HV_OBJ  := $(HV_SRC:%=$O/hv/%.o)
 
 NEWLIB_HV    = $(shell tools/newlib.sh hypervisor)
-HV_CFLAGS    = -std=gnu11 -O2 -g -ffreestanding -mno-red-zone -mgeneral-regs-only -fno-pic -fno-pie \
+HV_CFLAGS    = -std=gnu11 -g -ffreestanding -mno-red-zone -mgeneral-regs-only -fno-pic -fno-pie \
 	-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -mcmodel=kernel \
 	-fno-strict-aliasing -fno-omit-frame-pointer -fno-common -ffunction-sections -fdata-sections \
 	-fno-tree-loop-distribute-patterns \
 	$(WARNINGS) -I. -Iinclude -I$O/gen -isystem $(NEWLIB_HV_DIR)/include \
 	$(if $(filter 1,$(DEBUG)),-DSLUICE_DEBUG)
+# The image has a size budget (linker.ld), so only what lies on the way of an exit is compiled for speed.
+HV_HOT       := $(filter-out tmem/audit.c,$(wildcard tmem/*.c)) \
+	arch/x86/vmx/vmx_run.c arch/x86/vmx/vmx_exits.c arch/x86/vmx/vmx_events.c \
+	arch/x86/svm/svm_events.c arch/x86/svm/svm_run.c arch/x86/svm/svm_exits.c \
+	arch/x86/guest/lapic.c arch/x86/guest/msr.c arch/x86/guest/ports.c arch/x86/guest/cpuid.c \
+	kernel/vm/hypercall.c kernel/vm/memory.c kernel/vm/memory_populate.c kernel/vm/memory_nested.c \
+	kernel/vm/reclaim.c kernel/vm/sched.c kernel/vm/tmem_port.c kernel/core/lock.c kernel/core/frame.c \
+	kernel/core/timer.c kernel/core/percpu.c kernel/dispatch.c
 HV_ASFLAGS   = $(HV_CFLAGS) -D__ASSEMBLY__
 
 # Resolved once, only when the hypervisor is built.
@@ -48,7 +56,7 @@ NEWLIB_HV_DIR = $(eval NEWLIB_HV_DIR := $(NEWLIB_HV))$(NEWLIB_HV_DIR)
 OFFSETS := $O/gen/asm_offsets.h
 
 $O/hv/%.c.o: %.c $(OFFSETS)
-	$(call quiet,CC,$<)mkdir -p $(@D) && $(CC) $(HV_CFLAGS) -MMD -MP -c $< -o $@
+	$(call quiet,CC,$<)mkdir -p $(@D) && $(CC) $(HV_CFLAGS) $(if $(filter $(HV_HOT),$<),-O2,-Os) -MMD -MP -c $< -o $@
 
 $O/hv/%.S.o: %.S $(OFFSETS)
 	$(call quiet,AS,$<)mkdir -p $(@D) && $(CC) $(HV_ASFLAGS) -MMD -MP -c $< -o $@
