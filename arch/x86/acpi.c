@@ -85,12 +85,11 @@ struct __packed_struct fadt {
 	u32 smi_command;
 	u8 acpi_enable, acpi_disable, s4bios, pstate;
 	u32 pm1a_event, pm1b_event, pm1a_control, pm1b_control, pm2_control, pm_timer;
-	u8 unused1[28];
-	u32 unused2_flags_low; /* offset 108: century, IA-PC boot flags */
-	u32 flags;             /* offset 112 */
+	u8 unused1[32];
+	u32 flags;
 	struct address reset;
 	u8 reset_value;
-	u8 unused3[3];
+	u8 unused2[3];
 	u64 x_facs, x_dsdt;
 };
 _Static_assert(offsetof(struct fadt, pm_timer) == 76, "FADT layout");
@@ -106,7 +105,7 @@ _Static_assert(offsetof(struct fadt, x_dsdt) == 140, "FADT layout");
 #define AML_ZERO    0x00
 #define AML_ONE     0x01
 
-static struct acpi_info info = {.com1_gsi = ISA_IRQ_COM1};
+static struct acpi_info info;
 
 const struct acpi_info *acpi_info(void)
 {
@@ -306,6 +305,7 @@ int acpi_start(void)
 	const struct rsdp *rsdp = data != NULL ? check_rsdp(data, bytes) : NULL;
 	const struct table *root = NULL, *madt, *fadt;
 
+	info = (struct acpi_info){.com1_gsi = ISA_IRQ_COM1};
 	if (rsdp == NULL) {
 		log_error(data == NULL ? "no ACPI: the boot loader found no root pointer (RSDP)"
 				       : "no ACPI: the root pointer (RSDP) has a wrong signature "

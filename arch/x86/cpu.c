@@ -105,6 +105,14 @@ bool cpu_create(unsigned index)
 	return true;
 }
 
+void cpu_repair_gs(void)
+{
+	u64 index = ((u64)__builtin_frame_address(0) - STACKS_BASE) / SLOT_SIZE;
+
+	if (index < MAX_CPUS && cpus[index].self != NULL)
+		wrmsr(MSR_GS_BASE, (u64)&cpus[index]);
+}
+
 bool arch_on_stack(u64 address)
 {
 	const struct cpu_arch *arch = this_cpu_arch();

@@ -38,26 +38,23 @@ struct map_entry {
 };
 _Static_assert(sizeof(struct map_entry) == 24, "multiboot2 memory map entry");
 
-/* Every string of the boot loader: command line and modules. */
-static char strings[8192];
-static unsigned strings_used;
-
 /* A copy of at most @bytes of the string at @text that ends with NUL; NULL if there is no room. */
-static char *copy_string(const char *text, u64 bytes)
+static char *copy_string(struct multiboot_result *result, const char *text, u64 bytes)
 {
 	u64 length = strnlen(text, bytes);
-	char *copy = strings + strings_used;
+	char *copy = result->strings + result->strings_used;
 
-	if (length >= sizeof(strings) - strings_used)
+	if (length >= sizeof(result->strings) - result->strings_used)
 		return NULL;
 	memcpy(copy, text, length);
 	copy[length] = 0;
-	strings_used += (unsigned)length + 1;
+	result->strings_used += (unsigned)length + 1;
 	return copy;
 }
 
-static const char *read_module(const struct module_tag *tag, struct boot_info *info)
+static const char *read_module(const struct module_tag *tag, struct multiboot_result *result)
 {
+	struct boot_info *info = result->info;
 	struct boot_module *module = &info->modules[info->module_count];
 	char *space, *name;
 
@@ -65,7 +62,7 @@ static const char *read_module(const struct module_tag *tag, struct boot_info *i
 		return "a module's tag is malformed";
 	if (info->module_count == BOOT_MODULES_MAX)
 		return "there are more modules than 64";
-	name = copy_string((const char *)(tag + 1), tag->tag.size - sizeof(*tag));
+	name = copy_string(result, (const char *)(tag + 1), tag->tag.size - sizeof(*tag));
 	if (name == NULL)
 		return "the modules' command lines are longer than 8 KiB in all";
 	module->name = name;
@@ -87,7 +84,8 @@ static const char *read_map(const struct map_tag *tag, struct boot_info *info)
 {
 	struct ranges ram = {info->ram, &info->ram_count, BOOT_RANGES_MAX};
 
-	if (tag->tag.size < sizeof(*tag) || tag->entry_size < sizeof(struct map_entry))
+	if (tag->tag.size < sizeof(*tag) || tag->entry_size < sizeof(struct map_entry) ||
+		tag->entry_size % 8 != 0)
 		return "the memory map's tag is malformed";
 	for (int pass = 0; pass < 2; pass++) {
 		for (u32 at = sizeof(*tag); at + tag->entry_size <= tag->tag.size;
@@ -130,7 +128,7 @@ const char *multiboot_parse(const void *data, u64 bytes, struct multiboot_result
 	struct boot_info *info = result->info;
 	u64 at = sizeof(struct header);
 
-	strings_used = 0;
+	result->strings_used = 0;
 	info->command_line = "";
 	while (at + sizeof(struct tag) <= bytes) {
 		const struct tag *tag = (const void *)((const char *)data + at);
@@ -143,12 +141,12 @@ const char *multiboot_parse(const void *data, u64 bytes, struct multiboot_result
 		switch (tag->type) {
 		case TAG_COMMAND_LINE:
 			info->command_line = copy_string(
-				(const char *)(tag + 1), tag->size - sizeof(*tag));
+				result, (const char *)(tag + 1), tag->size - sizeof(*tag));
 			if (info->command_line == NULL)
 				wrong = "the command line is longer than 8 KiB";
 			break;
 		case TAG_MODULE:
-			wrong = read_module((const void *)tag, info);
+			wrong = read_module((const void *)tag, result);
 			break;
 		case TAG_MEMORY_MAP:
 			wrong = read_map((const void *)tag, info);

@@ -12,6 +12,8 @@ struct multiboot_result {
 		*info; /* filled: command line, RAM, modules; RAM and modules not yet in used[] */
 	u8 rsdp[36];   /* ACPI's root pointer, a copy */
 	unsigned rsdp_bytes; /* 0: none; the newest one that was handed over */
+	char strings[8192];  /* every string of the boot loader; info points in here */
+	unsigned strings_used;
 };
 
 /*

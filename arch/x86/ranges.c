@@ -62,8 +62,10 @@ int ranges_remove(struct ranges list, u64 start, u64 end)
 		} else if (low >= start && high <= end) {
 			remove_at(list, i, 1);
 		} else if (low < start && high > end) {
+			if (insert_at(list, i + 1, end, high) != 0)
+				return -SLUICE_ENOSPC;
 			list.at[i].bytes = start - low;
-			return insert_at(list, i + 1, end, high);
+			return 0;
 		} else if (low < start) {
 			list.at[i++].bytes = start - low;
 		} else {

@@ -16,6 +16,9 @@ bool __must_check cpu_create(unsigned index);
 u64 cpu_stack_top(unsigned index);
 /* Loads this processor's tables, control registers and GS base. */
 void cpu_load(unsigned index);
+/* Makes this_cpu() right again, found by the stack: a processor that is about to report a bug may
+ * have lost its GS base. */
+void cpu_repair_gs(void);
 /* How many processors run; set once by smp.c. */
 void cpu_set_count(unsigned count);
 

@@ -106,6 +106,11 @@ static bool was_on_common_stack(const struct trap_frame *frame)
 	       frame->rsp <= arch->ist_high[IST_COMMON - 1];
 }
 
+/* Exceptions that nothing expected, on all processors. Every one ends its processor, so a few more
+ * than the first mean that reporting it fails by itself. */
+#define FATAL_MAX 4
+static u32 fatal_exceptions;
+
 void trap_exception(struct trap_frame *frame);
 void trap_exception(struct trap_frame *frame)
 {
@@ -119,5 +124,8 @@ void trap_exception(struct trap_frame *frame)
 		frame->rip = resume;
 		return;
 	}
+	if (__atomic_fetch_add(&fatal_exceptions, 1, __ATOMIC_RELAXED) >= FATAL_MAX)
+		arch_halt();
+	cpu_repair_gs();
 	bug_exception(frame, was_on_common_stack(frame));
 }

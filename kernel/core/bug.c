@@ -73,23 +73,6 @@ static void print_stack(u64 frame)
 	}
 }
 
-/* Only the first one reports; a bug within the report, or another CPU's, just ends. */
-static void begin(void)
-{
-	u32 expected = NO_CPU;
-	u32 self = this_cpu()->index;
-
-	if (!__atomic_compare_exchange_n(
-		    &reporting_cpu, &expected, self, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-		if (expected == self)
-			bug_print("bug: and another one while reporting\n");
-		arch_halt();
-	}
-	arch_stop_other_cpus();
-	log_flush_unlocked();
-	bug_print("\nbug: BUG on CPU %u\n", self);
-}
-
 __attribute__((noreturn)) static void end(void)
 {
 	if (last_exits != NULL)
@@ -103,6 +86,27 @@ __attribute__((noreturn)) static void end(void)
 		arch_power_off();
 	default:
 		bug_print("bug: halted\n");
+		arch_halt();
+	}
+}
+
+/* Only the first one reports. A bug of another processor meanwhile just ends that one; a bug within
+ * the report ends the report. */
+static void begin(void)
+{
+	u32 expected = NO_CPU;
+	u32 self = this_cpu()->index;
+
+	if (__atomic_compare_exchange_n(
+		    &reporting_cpu, &expected, self, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+		arch_stop_other_cpus();
+		log_flush_unlocked();
+		bug_print("\nbug: BUG on CPU %u\n", self);
+	} else if (expected == self) {
+		bug_print("bug: and another one while reporting\n");
+		last_exits = NULL;
+		end();
+	} else {
 		arch_halt();
 	}
 }

@@ -1,0 +1,6 @@
+# The start of the machine, as far as it is pure, and the log.
+
+test_ranges_SRC    := arch/x86/ranges.c
+test_multiboot_SRC := arch/x86/multiboot.c arch/x86/ranges.c
+test_acpi_SRC      := arch/x86/acpi.c
+test_log_SRC       := kernel/core/log.c

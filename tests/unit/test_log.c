@@ -1,0 +1,307 @@
+/*
+ * The log: what reaches the port and in which order, what is counted when it comes too fast.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "arch/x86/arch.h"
+#include "kernel/core/frame.h"
+#include "kernel/core/lock.h"
+#include "kernel/core/log.h"
+
+/* ---- The machine
+ * ------------------------------------------------------------------------------------ */
+
+static char sent[262144];
+static u32 sent_bytes;
+static bool port_busy, interrupt_wanted;
+static u64 now;
+static struct cpu cpus[2];
+__thread struct cpu *fake_cpu;
+static struct boot_info info;
+static int locked;
+
+u64 arch_tsc(void)
+{
+	return now;
+}
+u64 arch_tsc_hz(void)
+{
+	return 1000000;
+}
+const struct boot_info *boot_info(void)
+{
+	return &info;
+}
+unsigned uart_write(const char *bytes, unsigned count)
+{
+	count = MIN(count, 16U);
+	if (port_busy || sent_bytes + count > sizeof(sent) - 1)
+		return 0;
+	memcpy(sent + sent_bytes, bytes, count);
+	sent_bytes += count;
+	sent[sent_bytes] = 0;
+	return count;
+}
+void uart_write_wait(const char *bytes, unsigned count)
+{
+	for (unsigned taken; count > 0; bytes += taken, count -= taken)
+		taken = uart_write(bytes, count);
+}
+void uart_want_interrupt(bool wanted)
+{
+	interrupt_wanted = wanted;
+}
+void spin_lock(struct spinlock *lock)
+{
+	(void)lock;
+	assert_int_equal(locked++, 0);
+}
+void spin_unlock(struct spinlock *lock)
+{
+	(void)lock;
+	assert_int_equal(--locked, 0);
+}
+void *hypervisor_alloc(unsigned order)
+{
+	return calloc(PAGE_SIZE, 1U << order);
+}
+void hypervisor_free(void *pages, unsigned order)
+{
+	(void)order;
+	free(pages);
+}
+
+static void drain(void)
+{
+	while (!log_is_empty())
+		log_drain();
+}
+
+/* The rings are the file's own, so every test leaves them empty. */
+static int start(void **state)
+{
+	(void)state;
+	fake_cpu = &cpus[0];
+	cpus[1].index = 1;
+	port_busy = false;
+	log_configure(LOG_INFO, true);
+	drain();
+	sent_bytes = 0;
+	sent[0] = 0;
+	now = 1500000;
+	return 0;
+}
+
+static unsigned count_of(const char *text)
+{
+	unsigned count = 0;
+
+	for (const char *at = sent; (at = strstr(at, text)) != NULL; at++)
+		count++;
+	return count;
+}
+
+/* ---- Tests
+ * ---------------------------------------------------------------------------------------- */
+
+static void a_line_carries_the_time_and_asks_for_the_interrupt(void **state)
+{
+	(void)state;
+	interrupt_wanted = false;
+	log_info("hello %d", 42);
+	assert_true(interrupt_wanted);
+	assert_int_equal(sent_bytes, 0); /* nobody polls the port here */
+	drain();
+	assert_string_equal(sent, "[  1.500000] hello 42\n");
+	assert_false(interrupt_wanted);
+}
+
+static void lines_above_the_level_are_dropped(void **state)
+{
+	(void)state;
+	log_configure(LOG_WARN, true);
+	log_info("not this");
+	log_warn("this");
+	drain();
+	assert_string_equal(sent, "[  1.500000] warning: this\n");
+}
+
+static void one_drain_writes_at_most_one_fifo(void **state)
+{
+	(void)state;
+	log_info("a line that is longer than one FIFO of sixteen bytes");
+	log_drain();
+	assert_int_equal(sent_bytes, 16);
+	assert_true(interrupt_wanted);
+	port_busy = true;
+	log_drain();
+	assert_int_equal(sent_bytes, 16);
+	assert_true(interrupt_wanted);
+}
+
+static void only_the_boot_processor_drains(void **state)
+{
+	(void)state;
+	log_info("x");
+	fake_cpu = &cpus[1];
+	log_drain();
+	assert_int_equal(sent_bytes, 0);
+	fake_cpu = &cpus[0];
+	log_drain();
+	assert_true(sent_bytes > 0);
+}
+
+static void a_long_line_is_cut_and_ends(void **state)
+{
+	char text[1000];
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	text[sizeof(text) - 1] = 0;
+	log_info("%s", text);
+	log_info("next");
+	drain();
+	assert_int_equal(count_of("\n"), 2);
+	assert_non_null(strstr(sent, "\n[  1.500000] next\n"));
+}
+
+static void a_flood_is_counted(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 5000; i++)
+		log_info("line %d of a flood that nobody drains", i);
+	assert_int_equal(count_of("flood"), 0);
+	drain();
+	assert_non_null(strstr(sent, "line 0 of"));
+	assert_int_equal(count_of("lines were lost here"), 1);
+	assert_non_null(strstr(sent, "warning: "));
+	/* Kept and lost together are all there were. */
+	assert_int_equal(count_of("of a flood") +
+				 (unsigned)atoi(strstr(sent, "warning: ") + strlen("warning: ")),
+		5000);
+}
+
+static void without_a_port_the_newest_lines_stay(void **state)
+{
+	(void)state;
+	log_configure(LOG_INFO, false);
+	for (int i = 0; i < 5000; i++)
+		log_info("line %d", i);
+	log_drain();
+	assert_int_equal(sent_bytes, 0);
+	log_configure(LOG_INFO, true);
+	drain();
+	assert_null(strstr(sent, "line 0\n"));
+	assert_non_null(strstr(sent, "line 4999\n"));
+	assert_memory_equal(sent, "[  1.500000] line ", 18);
+}
+
+static void a_console_speaks_in_whole_lines_under_its_name(void **state)
+{
+	struct guest_console *web = guest_console_create("web"), *db = guest_console_create("db");
+
+	(void)state;
+	assert_int_equal(guest_console_write(web, "he", 2), 2);
+	guest_console_write(db, "one\ntw", 6);
+	guest_console_write(web, "llo\r\n\x1b[2J\n", 10);
+	log_info("host");
+	drain();
+	assert_non_null(strstr(sent, "guest db: one\n"));
+	assert_non_null(strstr(sent, "guest web: hello\n"));
+	assert_non_null(strstr(sent, "guest web: ?[2J\n")); /* no escape reaches the terminal */
+	assert_null(strstr(sent, "tw"));
+	/* What a guest said last is shown when it goes. */
+	guest_console_destroy(db);
+	drain();
+	assert_non_null(strstr(sent, "guest db: tw\n"));
+	guest_console_destroy(web);
+}
+
+static void a_host_line_never_cuts_a_guest_line(void **state)
+{
+	struct guest_console *web = guest_console_create("web");
+
+	(void)state;
+	guest_console_write(web, "a line of more than sixteen bytes\n", 34);
+	log_drain();
+	log_info("urgent");
+	drain();
+	assert_string_equal(
+		sent, "guest web: a line of more than sixteen bytes\n[  1.500000] urgent\n");
+	guest_console_destroy(web);
+}
+
+static void a_guest_that_floods_loses_only_its_own_output(void **state)
+{
+	struct guest_console *web = guest_console_create("web");
+
+	(void)state;
+	for (int i = 0; i < 3000; i++)
+		guest_console_write(web, "0123456789012345\n", 17);
+	log_info("the host still speaks");
+	assert_true(guest_console_dropped(web) > 0);
+	drain();
+	assert_non_null(strstr(sent, "the host still speaks\n"));
+	assert_int_equal(count_of("lines were lost"), 0);
+	guest_console_write(web, "after\n", 6);
+	drain();
+	assert_non_null(strstr(sent, "guest web: [output was lost here] after\n"));
+	guest_console_destroy(web);
+}
+
+static void the_rate_limit_counts_what_it_suppresses(void **state)
+{
+	struct rate_limit limit = {0};
+	unsigned passed = 0;
+
+	(void)state;
+	for (int i = 0; i < 50; i++)
+		passed += rate_limit_ok(&limit);
+	assert_int_equal(passed, 10);
+	assert_int_equal(limit.suppressed, 40);
+	for (int second = 0; second < 100; second++) {
+		now += 1000000;
+		for (int i = 0; i < 50; i++)
+			passed += rate_limit_ok(&limit);
+	}
+	assert_int_equal(passed, 200);
+}
+
+static void flush_writes_everything(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		log_info("line %d", i);
+	log_drain();
+	log_flush();
+	assert_int_equal(count_of("\n"), 100);
+	assert_true(log_is_empty());
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(a_line_carries_the_time_and_asks_for_the_interrupt, start),
+		cmocka_unit_test_setup(lines_above_the_level_are_dropped, start),
+		cmocka_unit_test_setup(one_drain_writes_at_most_one_fifo, start),
+		cmocka_unit_test_setup(only_the_boot_processor_drains, start),
+		cmocka_unit_test_setup(a_long_line_is_cut_and_ends, start),
+		cmocka_unit_test_setup(a_flood_is_counted, start),
+		cmocka_unit_test_setup(without_a_port_the_newest_lines_stay, start),
+		cmocka_unit_test_setup(a_console_speaks_in_whole_lines_under_its_name, start),
+		cmocka_unit_test_setup(a_host_line_never_cuts_a_guest_line, start),
+		cmocka_unit_test_setup(a_guest_that_floods_loses_only_its_own_output, start),
+		cmocka_unit_test_setup(the_rate_limit_counts_what_it_suppresses, start),
+		cmocka_unit_test_setup(flush_writes_everything, start),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,248 @@
+/*
+ * The multiboot2 parser: what GRUB sends, what broken loaders and firmware may send.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "arch/x86/multiboot.h"
+
+static u8 blob[65536] __aligned_to(8);
+static u32 used;
+static struct boot_info info;
+static struct multiboot_result result;
+
+static void put(const void *bytes, u32 size)
+{
+	memcpy(blob + used, bytes, size);
+	used += size;
+}
+
+static void put_tag(u32 type, const void *body, u32 size)
+{
+	const u32 header[2] = {type, size + 8};
+
+	put(header, sizeof(header));
+	put(body, size);
+	used = (used + 7) & ~7U;
+}
+
+static void put_string(u32 type, const char *text)
+{
+	put_tag(type, text, (u32)strlen(text) + 1);
+}
+
+static void put_module(u32 start, u32 end, const char *text)
+{
+	u8 body[8192];
+
+	memcpy(body, &start, 4);
+	memcpy(body + 4, &end, 4);
+	strcpy((char *)body + 8, text);
+	put_tag(3, body, 8 + (u32)strlen(text) + 1);
+}
+
+struct entry {
+	u64 base, length;
+	u32 type, reserved;
+};
+
+static void put_map(const struct entry *entries, u32 count)
+{
+	u8 body[4096];
+	const u32 sizes[2] = {sizeof(*entries), 0};
+
+	memcpy(body, sizes, sizeof(sizes));
+	memcpy(body + 8, entries, count * sizeof(*entries));
+	put_tag(6, body, 8 + count * (u32)sizeof(*entries));
+}
+
+static const struct entry plain_map[] = {
+	{0, 0x9fc00, 1, 0},
+	{0x9fc00, 0x400, 2, 0},
+	{0x100000, 0x7f00000, 1, 0},
+};
+
+static int start(void **state)
+{
+	(void)state;
+	memset(blob, 0, sizeof(blob));
+	memset(&info, 0, sizeof(info));
+	memset(&result, 0, sizeof(result));
+	result.info = &info;
+	used = 8;
+	return 0;
+}
+
+static const char *parse(void)
+{
+	put_tag(0, "", 0);
+	memcpy(blob, &used, 4);
+	return multiboot_parse(blob, multiboot_bytes(blob), &result);
+}
+
+static void what_grub_sends_is_read(void **state)
+{
+	(void)state;
+	put_string(1, "log=debug");
+	put_module(0x200000, 0x200123, "sluice.toml");
+	put_module(0x201000, 0x301000, "web kernel with words");
+	put_map(plain_map, 3);
+	put_tag(14, "RSD PTR old12345678", 20); /* with its NUL */
+	assert_null(parse());
+	assert_string_equal(info.command_line, "log=debug");
+	assert_int_equal(info.module_count, 2);
+	assert_string_equal(info.modules[0].name, "sluice.toml");
+	assert_string_equal(info.modules[0].arguments, "");
+	assert_int_equal(info.modules[0].bytes, 0x123);
+	assert_string_equal(info.modules[1].name, "web");
+	assert_string_equal(info.modules[1].arguments, "kernel with words");
+	assert_int_equal(info.ram_count, 2);
+	assert_int_equal(info.ram[0].bytes, 0x9f000); /* rounded inwards */
+	assert_int_equal(info.ram[1].start.raw, 0x100000);
+	assert_int_equal(result.rsdp_bytes, 20);
+}
+
+static void strings_are_copied(void **state)
+{
+	(void)state;
+	put_string(1, "keep");
+	put_map(plain_map, 3);
+	assert_null(parse());
+	memset(blob, 0xff, sizeof(blob));
+	assert_string_equal(info.command_line, "keep");
+}
+
+static void reserved_entries_win_over_ram_that_overlaps_them(void **state)
+{
+	static const struct entry map[] = {
+		{0x500800, 0x1000, 2, 0}, /* reserved first, in the middle of the RAM */
+		{0x100000, 0x900000, 1, 0}, {0x800000, 0x400000, 1, 0}, /* overlapping RAM */
+	};
+
+	(void)state;
+	put_map(map, 3);
+	assert_null(parse());
+	assert_int_equal(info.ram_count, 2);
+	assert_int_equal(info.ram[0].bytes, 0x400000);
+	assert_int_equal(info.ram[1].start.raw, 0x502000);
+	assert_int_equal(info.ram[1].start.raw + info.ram[1].bytes, 0xc00000);
+}
+
+static void the_new_acpi_pointer_wins_in_either_order(void **state)
+{
+	const u8 newer[36] = "new", older[20] = "old";
+
+	(void)state;
+	put_tag(15, newer, sizeof(newer));
+	put_tag(14, older, sizeof(older));
+	put_map(plain_map, 3);
+	assert_null(parse());
+	assert_int_equal(result.rsdp_bytes, 36);
+	assert_memory_equal(result.rsdp, "new", 3);
+	start(NULL);
+	put_tag(14, older, sizeof(older));
+	put_tag(15, newer, sizeof(newer));
+	put_map(plain_map, 3);
+	assert_null(parse());
+	assert_memory_equal(result.rsdp, "new", 3);
+}
+
+static void no_memory_map_is_named(void **state)
+{
+	(void)state;
+	put_string(1, "x");
+	assert_non_null(strstr(parse(), "no memory map"));
+}
+
+static void too_many_modules_are_named(void **state)
+{
+	(void)state;
+	for (int i = 0; i <= BOOT_MODULES_MAX; i++)
+		put_module(0x200000, 0x200010, "m");
+	assert_non_null(strstr(parse(), "more modules than 64"));
+}
+
+static void strings_that_do_not_fit_are_named(void **state)
+{
+	char text[5000];
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	text[sizeof(text) - 1] = 0;
+	put_module(0x200000, 0x200010, text);
+	put_module(0x200000, 0x200010, text);
+	assert_non_null(strstr(parse(), "8 KiB"));
+}
+
+static void malformed_tags_are_refused(void **state)
+{
+	const u32 too_long[2] = {1, 0x10000}, too_short[2] = {1, 4}, backwards[3] = {5, 4, 0};
+	const u32 entry_size_zero[2] = {0, 0};
+
+	(void)state;
+	put(too_long, 8);
+	assert_non_null(parse());
+	start(NULL);
+	put(too_short, 8);
+	assert_non_null(parse());
+	start(NULL);
+	put_tag(3, backwards, 12);
+	assert_non_null(strstr(parse(), "module"));
+	start(NULL);
+	put_tag(6, entry_size_zero, 8);
+	assert_non_null(strstr(parse(), "memory map"));
+}
+
+/* The sanitizers watch. */
+static void damaged_information_harms_nothing(void **state)
+{
+	static u8 good[4096] __aligned_to(8);
+	u32 bytes;
+
+	(void)state;
+	put_string(1, "log=debug");
+	put_module(0x200000, 0x200123, "sluice.toml a b");
+	put_map(plain_map, 3);
+	put_tag(15, good, 36);
+	assert_null(parse());
+	bytes = used;
+	memcpy(good, blob, bytes);
+	srand(7);
+	for (int round = 0; round < 20000; round++) {
+		u8 *copy = malloc(bytes);
+
+		assert_non_null(copy);
+		memcpy(copy, good, bytes);
+		for (int i = rand() % 4; i >= 0; i--)
+			copy[8 + (u32)rand() % (bytes - 8)] = (u8)(rand() % 4 ? rand() % 64
+									      : rand());
+		memset(&info, 0, sizeof(info));
+		result.rsdp_bytes = 0;
+		(void)multiboot_parse(copy, bytes, &result);
+		assert_true(info.module_count <= BOOT_MODULES_MAX);
+		free(copy);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(what_grub_sends_is_read, start),
+		cmocka_unit_test_setup(strings_are_copied, start),
+		cmocka_unit_test_setup(reserved_entries_win_over_ram_that_overlaps_them, start),
+		cmocka_unit_test_setup(the_new_acpi_pointer_wins_in_either_order, start),
+		cmocka_unit_test_setup(no_memory_map_is_named, start),
+		cmocka_unit_test_setup(too_many_modules_are_named, start),
+		cmocka_unit_test_setup(strings_that_do_not_fit_are_named, start),
+		cmocka_unit_test_setup(malformed_tags_are_refused, start),
+		cmocka_unit_test_setup(damaged_information_harms_nothing, start),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
