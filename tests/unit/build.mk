@@ -3,15 +3,16 @@
 # fragment there) names what it tests:
 #
 #   test_X_SRC := kernel/core/frame.c tests/unit/fake/machine.c
+#   test_X_SANITIZE := thread       (ThreadSanitizer in place of the two others)
 #
 # tests/unit/include/ stands first on the include path: its arch/x86/arch.h is a machine in memory.
 # `make check-unit` runs all; `make build/unit/test_X` builds one.
 
-UNIT_CFLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing \
-	-fsanitize=address,undefined -fno-sanitize-recover=undefined $(WARNINGS) \
+UNIT_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+UNIT_CFLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing $(WARNINGS) \
 	-Itests/unit/include -Itests/unit -I. -Iinclude -DSLUICE_DEBUG \
 	-Dvsniprintf=vsnprintf -Dsniprintf=snprintf
-UNIT_LDFLAGS := -fsanitize=address,undefined -lcmocka -lpthread -lm
+UNIT_LDFLAGS := -lcmocka -lpthread -lm
 
 include $(filter-out tests/unit/build.mk,$(wildcard tests/unit/*.mk))
 
@@ -19,12 +20,16 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 UNIT_BIN   := $(UNIT_TESTS:%=$O/unit/%)
 
 $O/unit/obj/%.c.o: %.c
-	$(call quiet,HOSTCC,$<)mkdir -p $(@D) && $(CC) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
+	$(call quiet,HOSTCC,$<)mkdir -p $(@D) && $(CC) $(UNIT_CFLAGS) $(UNIT_SANITIZE) -MMD -MP -c $< -o $@
+$O/unit/obj-thread/%.c.o: %.c
+	$(call quiet,HOSTCC,$<)mkdir -p $(@D) && $(CC) $(UNIT_CFLAGS) -fsanitize=thread -MMD -MP -c $< -o $@
 
+unit_objects = $(patsubst %.c,$O/unit/obj$($1_SANITIZE:%=-%)/%.c.o,tests/unit/$1.c $($1_SRC))
 define unit_program
-$O/unit/$1: $(patsubst %.c,$O/unit/obj/%.c.o,tests/unit/$1.c $($1_SRC))
-	$$(call quiet,HOSTLD,$$@)$(CC) $$^ $(UNIT_LDFLAGS) $($1_LIBS) -o $$@
--include $(patsubst %.c,$O/unit/obj/%.c.d,tests/unit/$1.c $($1_SRC))
+$O/unit/$1: $(call unit_objects,$1)
+	$$(call quiet,HOSTLD,$$@)$(CC) $$^ $(if $($1_SANITIZE),-fsanitize=$($1_SANITIZE),$(UNIT_SANITIZE)) \
+		$(UNIT_LDFLAGS) $($1_LIBS) -o $$@
+-include $(patsubst %.o,%.d,$(call unit_objects,$1))
 endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call unit_program,$t)))
 

@@ -2,4 +2,10 @@
 
 TMEM_SRC := $(wildcard tmem/*.c) tests/unit/tmem_host/port.c
 
-test_tmem_model_SRC := $(TMEM_SRC) tests/unit/tmem_host/model.c
+test_tmem_model_SRC  := $(TMEM_SRC) tests/unit/tmem_host/model.c
+test_tmem_rules_SRC  := $(TMEM_SRC) tests/unit/tmem_host/store.c
+test_tmem_shares_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
+test_tmem_memory_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
+
+test_tmem_threads_SRC      := $(TMEM_SRC) tests/unit/tmem_host/store.c
+test_tmem_threads_SANITIZE := thread
