@@ -72,28 +72,79 @@ static u32 take_block(unsigned order)
 	return first;
 }
 
-mfn_t frame_alloc(enum frame_class class, unsigned order, u16 owner)
+/* The common case of take_block(0), kept short. */
+static u32 take_single(void)
+{
+	u32 first = frames.heads[0];
+	u32 next;
+
+	if (first == FRAME_NONE)
+		return take_block(0);
+	next = frames.table[first].next;
+	frames.heads[0] = next;
+	if (next == FRAME_NONE)
+		frames.nonempty &= ~1U;
+	else
+		frames.table[next].prev = FRAME_NONE;
+	return first;
+}
+
+static void hand_out(u64 at, enum frame_class class, u16 owner)
+{
+	struct frame *frame = &frames.table[at];
+
+	frame->class = (u8) class;
+	frame->order = FRAME_NO_ORDER;
+	frame->owner = owner;
+	frame->refs = 1;
+}
+
+/* Order 0: most calls, some of them in a guest's nested fault. */
+static mfn_t alloc_single(enum frame_class class, u16 owner, u64 keep)
+{
+	u32 first = FRAME_NONE;
+
+	spin_lock(&frames.lock);
+	if (likely(frames.count[FRAME_FREE] > keep))
+		first = take_single();
+	if (unlikely(first == FRAME_NONE)) {
+		spin_unlock(&frames.lock);
+		return MFN_NONE;
+	}
+	hand_out(first, class, owner);
+	frames.count[FRAME_FREE]--;
+	frames.count[class]++;
+	spin_unlock(&frames.lock);
+	return mfn(first);
+}
+
+static mfn_t alloc_block(enum frame_class class, unsigned order, u16 owner, u64 keep)
 {
 	u64 pages = 1UL << order;
-	u64 keep = class == FRAME_TMEM ? frames_reserve() : 0;
 	u32 first = FRAME_NONE;
 
 	spin_lock(&frames.lock);
 	if (order <= FRAME_MAX_ORDER && frames.count[FRAME_FREE] >= pages + keep)
 		first = take_block(order);
-	if (first != FRAME_NONE) {
-		for (u64 i = 0; i < pages; i++) {
-			struct frame *frame = &frames.table[first + i];
-
-			frame->class = (u8) class;
-			frame->owner = owner;
-			frame->refs = 1;
-		}
-		frames.count[FRAME_FREE] -= pages;
-		frames.count[class] += pages;
+	if (first == FRAME_NONE) {
+		spin_unlock(&frames.lock);
+		return MFN_NONE;
 	}
+	for (u64 i = 0; i < pages; i++)
+		hand_out(first + i, class, owner);
+	frames.count[FRAME_FREE] -= pages;
+	frames.count[class] += pages;
 	spin_unlock(&frames.lock);
-	return first == FRAME_NONE ? MFN_NONE : mfn(first);
+	return mfn(first);
+}
+
+mfn_t frame_alloc(enum frame_class class, unsigned order, u16 owner)
+{
+	u64 keep = class == FRAME_TMEM ? frames_reserve() : 0;
+
+	if (order == 0)
+		return alloc_single(class, owner, keep);
+	return alloc_block(class, order, owner, keep);
 }
 
 /* One frame on its way to the free lists. */
@@ -229,14 +280,20 @@ u64 frames_of_class(enum frame_class class)
 	return READ_ONCE(frames.count[class]);
 }
 
+void frames_update_reserve(void)
+{
+	frames.reserve = frames.reserve_wanted;
+	if (frames.reserve == 0)
+		frames.reserve = MAX(frames.total / 64, (u64)arch_cpu_count() * BLOCK_PAGES);
+}
+
 void frames_set_reserve(u64 bytes)
 {
-	frames.reserve = ROUND_UP(bytes, PAGE_SIZE) / PAGE_SIZE;
+	frames.reserve_wanted = ROUND_UP(bytes, PAGE_SIZE) / PAGE_SIZE;
+	frames_update_reserve();
 }
 
 u64 frames_reserve(void)
 {
-	if (frames.reserve)
-		return frames.reserve;
-	return MAX(frames.total / 64, (u64)arch_cpu_count() * BLOCK_PAGES);
+	return READ_ONCE(frames.reserve);
 }

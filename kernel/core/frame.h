@@ -44,6 +44,8 @@ _Static_assert(sizeof(struct frame) == 16, "the frame table must stay small");
 int __must_check frames_init(void);
 /* The reserve in bytes; 0, the default, means max(RAM/64, 2 MiB a CPU). */
 void frames_set_reserve(u64 bytes);
+/* Applies the rule again: the number of CPUs changed. */
+void frames_update_reserve(void);
 
 /*
  * 2^order frames, naturally aligned, not scrubbed, reference count 1 each. FRAME_TMEM is refused

@@ -96,6 +96,7 @@ int frames_init(void)
 	_Static_assert(FRAME_ABSENT == 0, "the zeroed table says that there is no RAM");
 	for (unsigned i = 0; i < info->ram_count; i++)
 		add_ram(info, run_of(&info->ram[i]));
+	frames_update_reserve();
 	log_info("memory: %lu MiB of RAM, %lu MiB free, %lu KiB in use",
 		(unsigned long)(frames.total * PAGE_SIZE / MIB(1)),
 		(unsigned long)(frames_free() * PAGE_SIZE / MIB(1)),

@@ -13,7 +13,8 @@ struct frames {
 	struct frame *table;            /* by mfn */
 	u64 end;                        /* entries of @table */
 	u64 total;                      /* entries that are RAM */
-	u64 reserve;                    /* frames; 0 = by rule */
+	u64 reserve;                    /* frames */
+	u64 reserve_wanted;             /* the same, as it was set; 0 = by rule */
 	u32 heads[FRAME_MAX_ORDER + 1]; /* free lists; FRAME_NONE: empty */
 	u32 nonempty;                   /* bit per order with a block */
 	u64 count[FRAME_CLASSES];       /* frames of each class */

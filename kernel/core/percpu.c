@@ -28,6 +28,7 @@ int percpu_init(unsigned index)
 	cpu->seen_epoch = EPOCH_IDLE;
 	timer_queue_init(&cpu->timers);
 	arch_cpu(index)->core = cpu;
+	frames_update_reserve();
 	return 0;
 }
 

@@ -61,25 +61,6 @@ int nested_create(struct memory *memory)
 	return 0;
 }
 
-u64 *nested_lookup(const struct memory *memory, u64 frame, unsigned *level)
-{
-	const struct nested_layout *layout = memory->layout;
-	u64 *table = hpa_to_ptr(memory->root);
-	unsigned at = NESTED_LEVELS;
-
-	for (;;) {
-		u64 *entry = &table[nested_index(frame, at)];
-		u64 value = READ_ONCE(*entry);
-
-		if (!(value & layout->present) || nested_is_leaf(layout, value, at)) {
-			*level = at;
-			return entry;
-		}
-		table = nested_table(value);
-		at--;
-	}
-}
-
 int nested_map(struct memory *memory, u64 frame, mfn_t host, unsigned level)
 {
 	const struct nested_layout *layout = memory->layout;

@@ -42,7 +42,48 @@ static inline bool nested_is_leaf(const struct nested_layout *layout, u64 entry,
 int __must_check nested_create(struct memory *memory);
 
 /* The entry where the walk for @frame ends, a leaf or an absent one, and its level. */
-u64 *nested_lookup(const struct memory *memory, u64 frame, unsigned *level);
+static inline u64 *nested_lookup(const struct memory *memory, u64 frame, unsigned *level)
+{
+	const struct nested_layout *layout = memory->layout;
+	u64 *table = hpa_to_ptr(memory->root);
+	unsigned at = NESTED_LEVELS;
+
+	for (;;) {
+		u64 *entry = &table[nested_index(frame, at)];
+		u64 value = READ_ONCE(*entry);
+
+		if (!(value & layout->present) || nested_is_leaf(layout, value, at)) {
+			*level = at;
+			return entry;
+		}
+		table = nested_table(value);
+		at--;
+	}
+}
+
+/* The level-1 entry of @frame, or NULL where there is no table: the walk of a fault, unrolled. */
+static inline u64 *nested_small(const struct memory *memory, u64 frame)
+{
+	const u64 present = memory->layout->present, large = memory->layout->large;
+	const u64 *table = hpa_to_ptr(memory->root);
+	u64 entry = READ_ONCE(table[nested_index(frame, 4)]);
+
+	if (!(entry & present))
+		return NULL;
+	entry = READ_ONCE(nested_table(entry)[nested_index(frame, 3)]);
+	if (!(entry & present) || (entry & large))
+		return NULL;
+	entry = READ_ONCE(nested_table(entry)[nested_index(frame, 2)]);
+	if (!(entry & present) || (entry & large))
+		return NULL;
+	return &nested_table(entry)[nested_index(frame, 1)];
+}
+
+/* Writes a leaf into an absent level-1 entry. */
+static inline void nested_set_small(const struct memory *memory, u64 *entry, mfn_t host)
+{
+	__atomic_store_n(entry, mfn_to_hpa(host).raw | memory->layout->leaf, __ATOMIC_RELEASE);
+}
 
 /* Maps @host at @frame by a leaf at @level (both aligned to it). 0, -ENOMEM (no frame for a table),
  * or -EBUSY if something is mapped there, or below it, already. */

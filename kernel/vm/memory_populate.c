@@ -13,6 +13,33 @@
 #include "kernel/core/frame.h"
 #include "kernel/vm/memory_nested.h"
 
+/*
+ * The common fault where memory is mapped in small pages: the table is there, a frame is free, no
+ * reserve is touched. One walk, with the frame taken and scrubbed under the lock. False: the long
+ * way.
+ */
+static inline bool populate_small(struct vm *vm, u64 frame)
+{
+	struct memory *memory = &vm->memory;
+	mfn_t host = MFN_NONE;
+	u64 *entry;
+
+	if (frames_free() <= frames_reserve())
+		return false;
+	spin_lock(&memory->lock);
+	entry = nested_small(memory, frame);
+	if (likely(entry && !(*entry & memory->layout->present)))
+		host = frame_alloc(FRAME_GUEST, 0, vm->id);
+	if (likely(!mfn_is_none(host))) {
+		arch_clear_page(mfn_to_ptr(host));
+		nested_set_small(memory, entry, host);
+		WRITE_ONCE(memory->gfns[frame], mfn_to_hpa(host).raw | GFN_RAM);
+		memory->populated_pages++;
+	}
+	spin_unlock(&memory->lock);
+	return !mfn_is_none(host);
+}
+
 /* The order of the largest page that may stand at @frame. A hint: the tables are read without lock.
  */
 static unsigned largest_order(const struct memory *memory, u64 frame, bool restartable)
@@ -163,6 +190,8 @@ int memory_populate(struct vm *vm, u64 frame, bool restartable)
 
 		if (state != GFN_UNPOPULATED)
 			return state == GFN_RAM ? 0 : -SLUICE_EFAULT;
+		if (populate_small(vm, frame))
+			return 0;
 		order = largest_order(memory, frame, restartable);
 		if (order == HUGE_ORDER) {
 			if (populate_huge(vm, frame))
