@@ -1,6 +1,7 @@
 /*
- * A ring of bytes: what is written first is read first. Pure; the owner locks. @head and @tail
- * count bytes since the beginning and wrap freely; their difference is what the ring holds.
+ * A ring of records: each a sequence number, a length and as many bytes; what is written first is
+ * read first. Pure; the owner locks. @head and @tail count bytes since the beginning and wrap
+ * freely; their difference is what the ring holds. @head moves only once a record is complete.
  */
 #ifndef LIB_RING_H
 #define LIB_RING_H
@@ -10,56 +11,71 @@
 struct ring {
 	char *bytes;
 	u32 size; /* a power of two */
-	u32 head; /* next byte to write */
-	u32 tail; /* next byte to read */
+	u32 head; /* where the next record goes */
+	u32 tail; /* what is read next */
 };
+
+struct ring_record {
+	u32 sequence;
+	u32 length;
+};
+
+static inline bool ring_is_empty(const struct ring *ring)
+{
+	return READ_ONCE(ring->head) == READ_ONCE(ring->tail);
+}
 
 static inline u32 ring_used(const struct ring *ring)
 {
 	return ring->head - ring->tail;
 }
 
-static inline u32 ring_free(const struct ring *ring)
+static inline void ring_copy_in(struct ring *ring, u32 at, const void *from, u32 count)
 {
-	return ring->size - ring_used(ring);
-}
-
-static inline char ring_at(const struct ring *ring, u32 offset)
-{
-	return ring->bytes[(ring->tail + offset) & (ring->size - 1)];
-}
-
-/* All of @bytes, or nothing: false if they do not fit. */
-static inline bool ring_put(struct ring *ring, const char *bytes, u32 count)
-{
-	if (count > ring_free(ring))
-		return false;
 	for (u32 i = 0; i < count; i++)
-		ring->bytes[(ring->head + i) & (ring->size - 1)] = bytes[i];
-	ring->head += count;
+		ring->bytes[(at + i) & (ring->size - 1)] = ((const char *)from)[i];
+}
+
+/* Copies the next @count bytes without taking them. */
+static inline void ring_copy_out(const struct ring *ring, void *to, u32 count)
+{
+	for (u32 i = 0; i < count; i++)
+		((char *)to)[i] = ring->bytes[(ring->tail + i) & (ring->size - 1)];
+}
+
+/* Whether a record of @length bytes fits now. */
+static inline bool ring_fits(const struct ring *ring, u32 length)
+{
+	return length <= ring->size - sizeof(struct ring_record) &&
+	       ring_used(ring) <= ring->size - sizeof(struct ring_record) - length;
+}
+
+/* The whole record, or nothing: false if it does not fit. */
+static inline bool ring_put(struct ring *ring, u32 sequence, const char *bytes, u32 length)
+{
+	const struct ring_record record = {sequence, length};
+
+	if (!ring_fits(ring, length))
+		return false;
+	ring_copy_in(ring, ring->head, &record, sizeof(record));
+	ring_copy_in(ring, ring->head + (u32)sizeof(record), bytes, length);
+	WRITE_ONCE(ring->head, ring->head + (u32)sizeof(record) + length);
 	return true;
 }
 
-/* Forgets the oldest bytes up to and with the first newline; all if there is none. */
-static inline void ring_drop_line(struct ring *ring)
+/* The record at @tail, which must be there. */
+static inline struct ring_record ring_peek(const struct ring *ring)
 {
-	while (ring->tail != ring->head)
-		if (ring->bytes[ring->tail++ & (ring->size - 1)] == '\n')
-			return;
+	struct ring_record record;
+
+	ring_copy_out(ring, &record, sizeof(record));
+	return record;
 }
 
-/* Copies up to @max bytes without taking them, ending after a newline if one comes: a line of one
- * ring is never cut by a line of another. */
-static inline u32 ring_peek_line(const struct ring *ring, char *to, u32 max)
+/* Moves past @count bytes. */
+static inline void ring_skip(struct ring *ring, u32 count)
 {
-	u32 count = 0;
-
-	while (count < max && count < ring_used(ring)) {
-		to[count] = ring_at(ring, count);
-		if (to[count++] == '\n')
-			break;
-	}
-	return count;
+	WRITE_ONCE(ring->tail, ring->tail + count);
 }
 
 #endif

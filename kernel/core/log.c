@@ -3,8 +3,8 @@
  * lock (LOCK_LOG) guards both rings and the port. Nothing here waits for the port except
  * log_flush().
  *
- * Invariant: both rings hold whole lines, apart from the one whose beginning is already sent:
- * @sending.
+ * A record is a line with its newline. Lines of both rings share one sequence and are sent in that
+ * order; two rings, so that a guest's flood costs no line of the hypervisor.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -39,7 +39,11 @@ static struct spinlock lock = SPINLOCK(LOCK_LOG);
 static int max_level = LOG_INFO;
 static bool to_uart = true;
 static u32 lines_lost;
-static struct ring *sending; /* whose line has begun; NULL between lines */
+static u32 next_sequence;
+
+/* The line that is being sent: whose it is, and how much of it is still in its ring. */
+static struct ring *sending = &log_ring;
+static u32 unsent;
 
 void log_configure(int level, bool uart)
 {
@@ -80,15 +84,28 @@ bool rate_limit_ok(struct rate_limit *limit)
 /* ---- Writing
  * ------------------------------------------------------------------------------------- */
 
-/* Puts a whole line into @ring. Without a UART the ring keeps the newest lines, else the oldest. */
+/* Forgets the oldest line, or the rest of it if its beginning was sent. */
+static void drop_line(struct ring *ring)
+{
+	if (sending == ring && unsent > 0) {
+		ring_skip(ring, unsent);
+		unsent = 0;
+	} else {
+		ring_skip(ring, (u32)sizeof(struct ring_record) + ring_peek(ring).length);
+	}
+}
+
+/* Puts a line into @ring; false if it is full. Without a UART the newest lines stay, else the
+ * oldest. */
 static bool put_line(struct ring *ring, const char *line, u32 length)
 {
-	bool was_empty = ring_used(&log_ring) == 0 && ring_used(&guest_ring) == 0;
+	bool was_empty = log_is_empty();
 
-	while (!to_uart && ring_free(ring) < length)
-		ring_drop_line(ring);
-	if (!ring_put(ring, line, length))
+	while (!to_uart && !ring_fits(ring, length))
+		drop_line(ring);
+	if (!ring_put(ring, next_sequence, line, length))
 		return false;
+	next_sequence++;
 	/* Otherwise the interrupt is asked for already. */
 	if (was_empty && to_uart)
 		uart_want_interrupt(true);
@@ -180,43 +197,58 @@ u64 guest_console_dropped(const struct guest_console *console)
 /* ---- Sending
  * --------------------------------------------------------------------------------------- */
 
-/* Sends up to one FIFO of one line; false if the port was busy or nothing is left. The lock is
- * held. */
-static bool send_some(void)
+bool log_is_empty(void)
 {
-	char bytes[FIFO_MAX];
-	u32 count, taken;
+	return ring_is_empty(&log_ring) && ring_is_empty(&guest_ring);
+}
 
-	if (sending == NULL)
-		sending = ring_used(&log_ring) != 0 ? &log_ring : &guest_ring;
-	count = ring_peek_line(sending, bytes, sizeof(bytes));
-	taken = uart_write(bytes, count);
-	if (taken == 0)
+/* Finds the next line and reads its header; false if there is none. The lock is held. */
+static bool begin_line(void)
+{
+	if (log_is_empty())
 		return false;
-	sending->tail += taken;
-	if (bytes[taken - 1] == '\n')
-		sending = NULL;
+	if (ring_is_empty(&log_ring))
+		sending = &guest_ring;
+	else if (ring_is_empty(&guest_ring))
+		sending = &log_ring;
+	else if ((s32)(ring_peek(&guest_ring).sequence - ring_peek(&log_ring).sequence) < 0)
+		sending = &guest_ring;
+	else
+		sending = &log_ring;
+	unsent = ring_peek(sending).length;
+	ring_skip(sending, sizeof(struct ring_record));
 	return true;
 }
 
-bool log_is_empty(void)
+/* Up to one FIFO of the current line; how many bytes. */
+static u32 next_bytes(char *bytes)
 {
-	return ring_used(&log_ring) == 0 && ring_used(&guest_ring) == 0;
+	u32 count = MIN(unsent, (u32)FIFO_MAX);
+
+	ring_copy_out(sending, bytes, count);
+	return count;
+}
+
+static void sent(u32 count)
+{
+	ring_skip(sending, count);
+	unsent -= count;
 }
 
 void log_drain(void)
 {
-	u32 lost;
+	char bytes[FIFO_MAX];
+	u32 lost = 0;
 
 	if (!to_uart || log_is_empty() || this_cpu()->index != 0)
 		return;
 	spin_lock(&lock);
-	send_some();
-	lost = lines_lost;
-	if (lost != 0 && ring_used(&log_ring) < LOG_RING_SIZE / 2)
+	if (unsent > 0 || begin_line())
+		sent(uart_write(bytes, next_bytes(bytes)));
+	if (lines_lost != 0 && ring_used(&log_ring) < LOG_RING_SIZE / 2) {
+		lost = lines_lost;
 		lines_lost = 0;
-	else
-		lost = 0;
+	}
 	uart_want_interrupt(!log_is_empty());
 	spin_unlock(&lock);
 	if (lost != 0)
@@ -235,15 +267,10 @@ void log_flush_unlocked(void)
 {
 	char bytes[FIFO_MAX];
 
-	while (!log_is_empty()) {
-		u32 count;
+	while (unsent > 0 || begin_line()) {
+		u32 count = next_bytes(bytes);
 
-		if (sending == NULL)
-			sending = ring_used(&log_ring) != 0 ? &log_ring : &guest_ring;
-		count = ring_peek_line(sending, bytes, sizeof(bytes));
 		uart_write_wait(bytes, count);
-		sending->tail += count;
-		if (count == 0 || bytes[count - 1] == '\n')
-			sending = NULL;
+		sent(count);
 	}
 }

@@ -225,6 +225,35 @@ static void a_console_speaks_in_whole_lines_under_its_name(void **state)
 	guest_console_destroy(web);
 }
 
+static void lines_of_both_rings_come_in_the_order_they_were_written(void **state)
+{
+	struct guest_console *web = guest_console_create("web");
+
+	(void)state;
+	log_info("1");
+	guest_console_write(web, "2\n", 2);
+	log_info("3");
+	guest_console_write(web, "4\n5\n", 4);
+	drain();
+	assert_string_equal(sent, "[  1.500000] 1\nguest web: 2\n[  1.500000] 3\n"
+				  "guest web: 4\nguest web: 5\n");
+	guest_console_destroy(web);
+}
+
+static void a_line_that_is_half_sent_can_be_dropped(void **state)
+{
+	(void)state;
+	log_info("the first line, which will be cut off in the middle");
+	log_drain();
+	log_configure(LOG_INFO, false);
+	for (int i = 0; i < 5000; i++)
+		log_info("line %d", i);
+	log_configure(LOG_INFO, true);
+	drain();
+	assert_memory_equal(sent, "[  1.500000] the[  1.500000] line ", 33);
+	assert_non_null(strstr(sent, "line 4999\n"));
+}
+
 static void a_host_line_never_cuts_a_guest_line(void **state)
 {
 	struct guest_console *web = guest_console_create("web");
@@ -297,6 +326,9 @@ int main(void)
 		cmocka_unit_test_setup(a_flood_is_counted, start),
 		cmocka_unit_test_setup(without_a_port_the_newest_lines_stay, start),
 		cmocka_unit_test_setup(a_console_speaks_in_whole_lines_under_its_name, start),
+		cmocka_unit_test_setup(
+			lines_of_both_rings_come_in_the_order_they_were_written, start),
+		cmocka_unit_test_setup(a_line_that_is_half_sent_can_be_dropped, start),
 		cmocka_unit_test_setup(a_host_line_never_cuts_a_guest_line, start),
 		cmocka_unit_test_setup(a_guest_that_floods_loses_only_its_own_output, start),
 		cmocka_unit_test_setup(the_rate_limit_counts_what_it_suppresses, start),
