@@ -35,9 +35,6 @@ static u8 *io_bitmaps;
 static bool passes_through(u32 msr)
 {
 	switch (msr) {
-	case MSR_TSC_AUX:
-		return vmx_capabilities.secondary & SECONDARY_RDTSCP;
-	case MSR_TSC:
 	case MSR_PAT:
 	case MSR_SYSENTER_CS:
 	case MSR_SYSENTER_ESP:
@@ -62,9 +59,7 @@ static void pass_msr(u32 msr)
 	u8 keep = (u8) ~(1u << (index & 7));
 
 	reads[index / 8] &= keep;
-	/* A write would move every guest's clock, and ours. */
-	if (msr != MSR_TSC)
-		reads[MSR_BITMAP_WRITE + index / 8] &= keep;
+	reads[MSR_BITMAP_WRITE + index / 8] &= keep;
 }
 
 int vmcs_create_bitmaps(void)
@@ -125,6 +120,16 @@ void vmx_vcpu_destroy(struct vcpu *vcpu)
 /* ---- Controls and host state
  * ------------------------------------------------------------------------ */
 
+/* INVPCID raises #UD in a guest whose CPUID does not announce it. */
+static u32 secondary_controls(const struct vcpu *vcpu)
+{
+	u32 secondary = vmx_capabilities.secondary;
+
+	if (!(cpuid_of(vcpu, 7, 0).ebx & BIT(10)))
+		secondary &= ~(u32)SECONDARY_INVPCID;
+	return secondary;
+}
+
 static void write_controls(struct vcpu *vcpu, struct vmx_vcpu *vmx)
 {
 	const struct vmx_capabilities *caps = &vmx_capabilities;
@@ -134,7 +139,7 @@ static void write_controls(struct vcpu *vcpu, struct vmx_vcpu *vmx)
 
 	vmwrite(VMCS_PIN_CONTROLS, caps->pin);
 	vmwrite(VMCS_PRIMARY_CONTROLS, caps->primary);
-	vmwrite(VMCS_SECONDARY_CONTROLS, caps->secondary);
+	vmwrite(VMCS_SECONDARY_CONTROLS, secondary_controls(vcpu));
 	vmwrite(VMCS_EXIT_CONTROLS, caps->exit);
 	vmwrite(VMCS_ENTRY_CONTROLS, caps->entry);
 	vmwrite(VMCS_EXCEPTION_BITMAP, INTERCEPTED_EXCEPTIONS);

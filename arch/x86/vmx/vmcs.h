@@ -165,7 +165,6 @@ enum vmcs_field {
 #define PRIMARY_SECONDARY        BIT(31)
 
 #define SECONDARY_EPT                BIT(1)
-#define SECONDARY_RDTSCP             BIT(3)
 #define SECONDARY_VPID               BIT(5)
 #define SECONDARY_WBINVD             BIT(6)
 #define SECONDARY_UNRESTRICTED_GUEST BIT(7)

@@ -46,7 +46,7 @@ struct vmx_vcpu {
 	struct timer turn; /* armed where there is no preemption timer */
 	/* MSRs that a guest writes without an exit and that no VMCS field holds, while not running.
 	 */
-	u64 msrs[6];
+	u64 msrs[5];
 };
 
 /* vmx_capabilities.c */
@@ -128,24 +128,23 @@ void vmx_run(struct vcpu *vcpu, u64 until);
 /* vmx_entry.S: where VM exits arrive. */
 extern const char vmx_exit[];
 
-/* Lengths of instructions that have only one form. */
-#define VMCALL_LENGTH 3
-#define CPUID_LENGTH  2
-#define RDMSR_LENGTH  2
-#define WRMSR_LENGTH  2
-#define HLT_LENGTH    1
-
 /* The instruction that exited is done: goes behind it, ends the blocking that it lived under, and
  * leaves the single-step trap that it owes. */
-static inline void vmx_skip_instruction(u64 length)
+static inline void vmx_skip_to(u64 rip)
 {
 	u64 blocking = vmread(GUEST_INTERRUPTIBILITY);
 
-	vmwrite(GUEST_RIP, vmread(GUEST_RIP) + length);
+	vmwrite(GUEST_RIP, rip);
 	if (unlikely(blocking & (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)))
 		vmwrite(GUEST_INTERRUPTIBILITY, blocking & ~(BLOCKING_BY_STI | BLOCKING_BY_MOV_SS));
 	if (unlikely(vmread(GUEST_RFLAGS) & BIT(8) /* TF */))
 		vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | PENDING_DEBUG_BS);
+}
+
+/* Not by a length known beforehand: any instruction may carry prefixes. */
+static inline void vmx_skip_instruction(void)
+{
+	vmx_skip_to(vmread(GUEST_RIP) + vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
 }
 
 #endif

@@ -56,7 +56,6 @@ static const struct control secondary_controls[] = {
 	{SECONDARY_UNRESTRICTED_GUEST, MUST_BE_SET, "unrestricted guest"},
 	{SECONDARY_WBINVD, MUST_BE_SET, "WBINVD exiting"},
 	{SECONDARY_VPID, SET_IF_POSSIBLE, "enable VPID"},
-	{SECONDARY_RDTSCP, SET_IF_POSSIBLE, "enable RDTSCP"},
 	{SECONDARY_INVPCID, SET_IF_POSSIBLE, "enable INVPCID"},
 };
 

@@ -143,7 +143,7 @@ void vmx_cr_access(struct vcpu *vcpu)
 {
 	vcpu->exits[EXITED_CR]++;
 	if (cr_access(vcpu, vmread(VMCS_EXIT_QUALIFICATION)) == DONE)
-		vmx_skip_instruction(vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
+		vmx_skip_instruction();
 	else
 		vcpu_inject_exception(vcpu, VECTOR_GP, 0);
 }
@@ -170,7 +170,7 @@ void vmx_port_io(struct vcpu *vcpu)
 		else
 			*rax = value;
 	}
-	vmx_skip_instruction(vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
+	vmx_skip_instruction();
 }
 
 void vmx_rdmsr(struct vcpu *vcpu)
@@ -186,7 +186,7 @@ void vmx_rdmsr(struct vcpu *vcpu)
 	}
 	vcpu->regs[RAX] = (u32)value;
 	vcpu->regs[RDX] = value >> 32;
-	vmx_skip_instruction(RDMSR_LENGTH);
+	vmx_skip_instruction();
 }
 
 void vmx_wrmsr(struct vcpu *vcpu)
@@ -198,7 +198,7 @@ void vmx_wrmsr(struct vcpu *vcpu)
 	vcpu->exits[EXITED_MSR]++;
 	outcome = msr == MSR_EFER ? vmx_set_efer(vcpu, value) : msr_write(vcpu, msr, value);
 	if (outcome == DONE)
-		vmx_skip_instruction(WRMSR_LENGTH);
+		vmx_skip_instruction();
 	else
 		vcpu_inject_exception(vcpu, VECTOR_GP, 0);
 }
@@ -213,7 +213,7 @@ static void mmio(struct vcpu *vcpu, gpa_t address)
 	vcpu->regs[RSP] = vcpu->context.rsp;
 	switch (mmio_emulate(vcpu, address)) {
 	case DONE:
-		vmx_skip_instruction(vcpu->context.rip - vmread(GUEST_RIP));
+		vmx_skip_to(vcpu->context.rip);
 		if (vcpu->regs[RSP] != vcpu->context.rsp)
 			vmwrite(GUEST_RSP, vcpu->regs[RSP]);
 		break;

@@ -138,7 +138,7 @@ void vmx_run(struct vcpu *vcpu, u64 until)
 		case EXIT_VMCALL:
 			vcpu->exits[EXITED_HYPERCALL]++;
 			if (hypercall(vcpu, guest_may_call(vcpu)) == DONE)
-				vmx_skip_instruction(VMCALL_LENGTH);
+				vmx_skip_instruction();
 			break;
 		case EXIT_EPT_VIOLATION:
 			vmx_ept_violation(vcpu);
@@ -165,7 +165,7 @@ void vmx_run(struct vcpu *vcpu, u64 until)
 			break;
 		case EXIT_HLT:
 			vcpu->exits[EXITED_HALT]++;
-			vmx_skip_instruction(HLT_LENGTH);
+			vmx_skip_instruction();
 			vcpu_halt(vcpu, vmread(GUEST_RFLAGS) & RFLAGS_IF);
 			break;
 		case EXIT_IO:
@@ -180,7 +180,7 @@ void vmx_run(struct vcpu *vcpu, u64 until)
 		case EXIT_CPUID:
 			vcpu->exits[EXITED_CPUID]++;
 			cpuid_emulate(vcpu);
-			vmx_skip_instruction(CPUID_LENGTH);
+			vmx_skip_instruction();
 			break;
 		case EXIT_CR_ACCESS:
 			vmx_cr_access(vcpu);
@@ -196,7 +196,7 @@ void vmx_run(struct vcpu *vcpu, u64 until)
 		case EXIT_INVD:
 			/* All memory is coherent: nothing for a guest to write back. */
 			vcpu->exits[EXITED_OTHER]++;
-			vmx_skip_instruction(vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
+			vmx_skip_instruction();
 			break;
 		case EXIT_MONITOR:
 		case EXIT_MWAIT:

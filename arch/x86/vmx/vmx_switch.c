@@ -6,22 +6,15 @@
 #include "arch/x86/processor.h"
 #include "arch/x86/vmx/vmx.h"
 
-static const u32 switched_msrs[] = {
-	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE, MSR_TSC_AUX};
+static const u32 switched_msrs[] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SFMASK, MSR_KERNEL_GS_BASE};
 _Static_assert(ARRAY_SIZE(switched_msrs) == ARRAY_SIZE(((struct vmx_vcpu *)0)->msrs),
 	"one slot for each MSR");
-
-/* TSC_AUX, the last, exists only with RDTSCP. */
-static unsigned msr_count(void)
-{
-	return ARRAY_SIZE(switched_msrs) - !(vmx_capabilities.secondary & SECONDARY_RDTSCP);
-}
 
 void vmx_guest_registers_load(struct vcpu *vcpu)
 {
 	const struct vmx_vcpu *vmx = vcpu->vendor;
 
-	for (unsigned i = 0; i < msr_count(); i++)
+	for (unsigned i = 0; i < ARRAY_SIZE(switched_msrs); i++)
 		wrmsr(switched_msrs[i], vmx->msrs[i]);
 	write_dr0(vcpu->debug_registers[0]);
 	write_dr1(vcpu->debug_registers[1]);
@@ -35,7 +28,7 @@ void vmx_guest_registers_save(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = vcpu->vendor;
 
-	for (unsigned i = 0; i < msr_count(); i++)
+	for (unsigned i = 0; i < ARRAY_SIZE(switched_msrs); i++)
 		vmx->msrs[i] = rdmsr(switched_msrs[i]);
 	vcpu->debug_registers[0] = read_dr0();
 	vcpu->debug_registers[1] = read_dr1();
