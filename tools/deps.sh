@@ -33,6 +33,7 @@ check clang-format-14      clang-format-14
 check clang-tidy-14        clang-tidy-14
 check cppcheck             cppcheck
 check ovmf                 /usr/share/OVMF/OVMF_CODE_4M.fd
+check git                  git
 check python3-pytest       python:pytest
 check python3-pytest-xdist python:xdist
 END

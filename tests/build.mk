@@ -1,0 +1,46 @@
+# Tests. `make check` is what CI runs; docs/testing.md explains the parts.
+
+PYTEST   := $(PYTHON) -m pytest
+# Emulators at a time.
+JOBS     ?= 2
+RESULTS  := $O/results
+FIGURES  := $O/figures
+SOURCES   = $(shell git ls-files '*.c' '*.h')
+
+.PHONY: check check-all check-built check-host check-boot check-deps format format-check lint
+
+# The first make installs what is missing; the second then finds it.
+check: check-deps
+	@$(MAKE) check-built
+check-all: check-deps
+	@$(MAKE) check-built lint FULL=1 && $(MAKE) fuzz T=$(if $(filter command line,$(origin T)),$T,20)
+
+check-deps:
+	@tools/deps.sh build run check
+
+# Every part runs whatever the others say; the report counts them all and gives the status.
+check-built: all unit
+	@rm -rf $(RESULTS) && mkdir -p $(RESULTS)
+	@-$(MAKE) -k check-unit && cp $O/unit/results.tsv $(RESULTS)/unit.tsv || cp $O/unit/results.tsv $(RESULTS)/unit.tsv
+	@-$(MAKE) check-host
+	@-$(MAKE) check-boot
+	@$(PYTHON) tools/check_report.py $(if $(FULL),--complete) $(FIGURES)/check.tsv $(RESULTS)/unit.tsv $(RESULTS)/host.tsv $(RESULTS)/boot.tsv
+
+check-host: all
+	@cd tests && O=$(abspath $O) $(PYTEST) -n $(JOBS) host source --results $(abspath $(RESULTS))/host.tsv
+
+check-boot: all
+	@cd tests && O=$(abspath $O) $(PYTEST) -n $(JOBS) boot --results $(abspath $(RESULTS))/boot.tsv $(if $(FULL),--full) $(if $(K),-k '$K')
+
+format:
+	@clang-format-14 -i $(SOURCES)
+format-check:
+	@clang-format-14 --dry-run -Werror $(SOURCES)
+
+# clang-tidy looks at the pure logic, which compiles for the host; cppcheck at everything.
+TIDY_SRC = $(filter lib/%.c tmem/%.c manifest/%.c,$(SOURCES))
+lint:
+	$(call quiet,LINT,clang-tidy)clang-tidy-14 --quiet --warnings-as-errors='*' $(TIDY_SRC) -- -std=gnu11 -I. -Iinclude 2>$O/clang-tidy.log
+	$(call quiet,LINT,cppcheck)cppcheck --quiet --error-exitcode=1 --std=c11 --language=c --platform=unix64 -j$(JOBS) \
+		--enable=warning,portability --inline-suppr --suppressions-list=tests/cppcheck.suppressions \
+		-I. -Iinclude $(filter-out tests/%,$(filter %.c,$(SOURCES)))

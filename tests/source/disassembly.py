@@ -1,0 +1,140 @@
+"""Reads the hypervisor's image: functions, who calls whom, how much stack each takes.
+
+Frames are bounded from above: a return address, each register that is pushed, and the largest adjustment of the
+stack pointer. An indirect call may reach any function whose address is stored in the image's data or loaded by
+an instruction, except those that call back into the caller: control flows down only (docs/design.md).
+"""
+
+import re
+import struct
+import subprocess
+from dataclasses import dataclass, field
+from functools import cached_property
+
+FUNCTION = re.compile(r"^([0-9a-f]{16}) <([^>]+)>:$")
+INSTRUCTION = re.compile(r"^ *([0-9a-f]+):\t(\S+)\s*(.*)$")
+TARGET = re.compile(r"<([^>+]+)(\+0x[0-9a-f]+)?>$")
+VECTOR = re.compile(r"%([xyz]mm\d|mm[0-7]|st\b)")
+# x87 and MMX instructions that name no register.
+VECTOR_NAMES = re.compile(r"^(f(?!xsave|xrstor)[a-z0-9]+|emms)$")
+
+# Entered by hardware or by the boot code, never through a pointer from C.
+ENTRIES = {"kernel_main", "cpu_main", "other_cpu", "exception_stubs", "interrupt_stubs", "vmx_exit"}
+
+
+@dataclass
+class Function:
+    name: str
+    address: int
+    calls: set = field(default_factory=set)
+    indirect: bool = False
+    vectors: bool = False
+    pushed: set = field(default_factory=set)
+    adjustment: int = 0
+    alignment: int = 0
+
+    @property
+    def frame(self):
+        return 8 + 8 * len(self.pushed) + self.adjustment + self.alignment
+
+
+class Image:
+    """One ELF file, disassembled."""
+
+    def __init__(self, path):
+        self.path = path
+        text = subprocess.run(
+            ["objdump", "-d", "--no-show-raw-insn", str(path)],
+            capture_output=True, text=True, check=True, timeout=120,
+        ).stdout
+        self.functions = {}
+        self.loaded = set()  # immediate operands: addresses that instructions load
+        current = None
+        for line in text.splitlines():
+            start = FUNCTION.match(line)
+            if start:
+                current = Function(start[2], int(start[1], 16))
+                self.functions[current.name] = current
+            elif current:
+                match = INSTRUCTION.match(line)
+                if match:
+                    self._instruction(current, match[2], match[3].split(" #")[0].strip())
+
+    def _instruction(self, function, name, operands):
+        if VECTOR.search(operands) or VECTOR_NAMES.match(name):
+            function.vectors = True
+        if name.startswith(("call", "j")):
+            target = TARGET.search(operands)
+            if operands.startswith("*"):
+                # A jump through a table of its own is a switch.
+                function.indirect |= name.startswith("call") or "(" not in operands
+            elif target and target[1] != function.name and not target[2]:
+                function.calls.add(target[1])
+        elif name.startswith("push"):
+            function.pushed.add(operands)
+        elif name.startswith("sub") and operands.endswith(",%rsp"):
+            match = re.match(r"\$0x([0-9a-f]+),", operands)
+            if match:
+                function.adjustment = max(function.adjustment, int(match[1], 16))
+        elif name.startswith("add") and operands.endswith(",%rsp"):
+            match = re.match(r"\$0xf{8,}([0-9a-f]+),", operands)  # add $-128,%rsp
+            if match:
+                function.adjustment = max(function.adjustment, 128)
+        elif name.startswith("and") and operands.endswith(",%rsp"):
+            function.alignment = 64
+        for value in re.findall(r"\$0x(ffffffff[0-9a-f]{8})\b", operands):
+            self.loaded.add(int(value, 16))
+
+    def section(self, name):
+        """The bytes of a section."""
+        listing = subprocess.run(
+            ["readelf", "-SW", str(self.path)], capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+        match = re.search(rf"\] {re.escape(name)} +\S+ +[0-9a-f]+ ([0-9a-f]+) ([0-9a-f]+) ", listing)
+        if not match:
+            return b""
+        offset, size = int(match[1], 16), int(match[2], 16)
+        with open(self.path, "rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+    @cached_property
+    def address_taken(self):
+        """Names of functions that an indirect call may reach."""
+        stored = set(self.loaded)
+        for section in (".rodata", ".data"):
+            data = self.section(section)
+            data = data[: len(data) // 8 * 8]
+            stored.update(value for (value,) in struct.iter_unpack("<Q", data))
+        return {f.name for f in self.functions.values() if f.address in stored} - ENTRIES
+
+    def _reaches(self, name, wanted, seen):
+        if name == wanted:
+            return True
+        if name in seen or name not in self.functions:
+            return False
+        seen.add(name)
+        return any(self._reaches(callee, wanted, seen) for callee in self.functions[name].calls)
+
+    def callees(self, name):
+        function = self.functions[name]
+        names = {callee for callee in function.calls if callee in self.functions}
+        if function.indirect:
+            names |= {t for t in self.address_taken if not self._reaches(t, name, set())}
+        return names
+
+    def deepest(self):
+        """((bytes, names) of the deepest chain of calls, the cycles that were met)."""
+        depths, cycles = {}, set()
+
+        def depth(name, path):
+            if name in path:
+                cycles.add(" -> ".join(path[path.index(name) :] + (name,)))
+                return 0, ()
+            if name not in depths:
+                below = [depth(callee, path + (name,)) for callee in self.callees(name)]
+                size, chain = max(below, default=(0, ()))
+                depths[name] = (size + self.functions[name].frame, (name, *chain))
+            return depths[name]
+
+        return max(depth(name, ()) for name in self.functions), cycles

@@ -1,0 +1,73 @@
+"""What the hypervisor's image must keep: no page both writable and executable, its size, the depth of its
+stack, and the guest's vector registers."""
+
+import re
+import subprocess
+
+import pytest
+
+from disassembly import Image
+from image import HYPERVISOR
+
+TEXT_MAX = 128 * 1024
+STACK_MAX = 8 * 1024  # of the 16 KiB that each CPU has; the rest is for what this cannot see
+# They save and restore what they touch (arch/x86/pages.S).
+VECTOR_FUNCTIONS = {"arch_copy_page", "arch_clear_page"}
+
+
+@pytest.fixture(scope="module")
+def image():
+    return Image(HYPERVISOR)
+
+
+def segments():
+    listing = subprocess.run(
+        ["readelf", "-lW", str(HYPERVISOR)], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    pattern = r"^ +(LOAD|GNU_STACK) +0x\w+ 0x(\w+) 0x\w+ 0x\w+ 0x(\w+) ([R ][W ][E ])"
+    found = re.findall(pattern, listing, re.MULTILINE)
+    return [(kind, int(at, 16), int(size, 16), flags) for kind, at, size, flags in found]
+
+
+def test_no_segment_is_writable_and_executable():
+    found = segments()
+    assert [s for s in found if s[0] == "LOAD"]
+    for kind, address, _, flags in found:
+        assert not ("W" in flags and "E" in flags), f"{kind} at {address:#x} is {flags}"
+
+
+def test_segments_share_no_page():
+    pages = [
+        set(range(at >> 12, (at + size + 4095) >> 12)) for kind, at, size, _ in segments() if kind == "LOAD"
+    ]
+    for i, one in enumerate(pages):
+        for other in pages[i + 1 :]:
+            assert not one & other
+
+
+def test_text_is_small():
+    size = sum(size for kind, _, size, flags in segments() if kind == "LOAD" and "E" in flags)
+    assert 16 * 1024 < size <= TEXT_MAX, f"{size} bytes of text; the budget is {TEXT_MAX}"
+
+
+def test_the_header_is_multiboot2():
+    result = subprocess.run(["grub-file", "--is-x86-multiboot2", str(HYPERVISOR)], check=False, timeout=60)
+    assert result.returncode == 0
+
+
+def test_only_marked_functions_touch_vector_registers(image):
+    touching = {f.name for f in image.functions.values() if f.vectors}
+    assert touching == VECTOR_FUNCTIONS
+
+
+def test_the_stack_is_deep_enough(image):
+    (size, chain), _ = image.deepest()
+    path = "\n".join(f"  {image.functions[name].frame:6} {name}" for name in chain)
+    assert 512 < size <= STACK_MAX, f"{size} bytes; the budget is {STACK_MAX}:\n{path}"
+
+
+def test_nothing_recurses(image):
+    _, cycles = image.deepest()
+    # BUG prints through the formatter, which ends in BUG where it would allocate; BUG ends a second one.
+    bad = [cycle for cycle in cycles if " bug " not in f" {cycle} ".replace(" -> ", " ")]
+    assert not bad, "\n".join(sorted(bad))
