@@ -165,47 +165,63 @@ uint64_t act_bad_registers(void)
  * Instructions that exit, with prefixes that do not change them. What counts is where the guest
  * goes on: RSI is loaded right behind each. Segment overrides and REX are ignored by all of these.
  */
-#define RUNS_ON(...)                                                                               \
-	({                                                                                         \
-		uint64_t mark = 0, rax = 0, rcx = 0xc0000080;                                      \
-		__asm__ volatile(__VA_ARGS__ "; mov $0x5a5a, %%rsi"                                \
+static uint64_t mark;
+
+#define PREFIXED(name, ...)                                                                        \
+	static void name(void)                                                                     \
+	{                                                                                          \
+		uint64_t rax = 0, rcx = 0xc0000080;                                                \
+		__asm__ volatile(".byte " __VA_ARGS__ "; mov $0x5a5a, %%rsi"                       \
 				 : "=S"(mark), "+a"(rax), "+c"(rcx)                                \
 				 :                                                                 \
 				 : "rbx", "rdx", "memory");                                        \
-		mark == 0x5a5a;                                                                    \
-	})
+	}
+
+PREFIXED(plain_cpuid, "0x0f, 0xa2")
+PREFIXED(cs_cpuid, "0x2e, 0x0f, 0xa2")
+PREFIXED(rex_cpuid, "0x48, 0x0f, 0xa2")
+PREFIXED(ds_cs_rex_cpuid, "0x3e, 0x2e, 0x4f, 0x0f, 0xa2")
+PREFIXED(cs_rdmsr, "0x2e, 0x0f, 0x32")
+PREFIXED(fs_rex_wbinvd, "0x64, 0x48, 0x0f, 0x09")
+
+static bool runs_on(void (*function)(void))
+{
+	mark = 0;
+	return fault_of(function) == NO_FAULT && mark == 0x5a5a;
+}
+
+/* MOV CR8 with every kind of register operand, and with redundant prefixes. */
+static uint64_t cr8;
+
+INSTRUCTION(cr8_plain, "mov %1, %%cr8; mov %%cr8, %0" : "=r"(cr8) : "r"(5ul))
+INSTRUCTION(cr8_r13, "mov $6, %%r13; mov %%r13, %%cr8; mov %%cr8, %%rbp; mov %%rbp, %0"
+	    : "=r"(cr8)
+	    :
+	    : "r13", "rbp")
+/* CS: REX.WR MOV CR8, RAX, then DS: REX.R MOV RCX, CR8 */
+INSTRUCTION(cr8_prefixed, ".byte 0x2e, 0x4c, 0x0f, 0x22, 0xc0; .byte 0x3e, 0x44, 0x0f, 0x20, 0xc1"
+	    : "=c"(cr8)
+	    : "a"(7ul))
+INSTRUCTION(cr8_rsp, "mov %%rsp, %%rbx; mov $3, %%esp; mov %%rsp, %%cr8; mov %%cr8, %%rsp;"
+		     "mov %%rsp, %0; mov %%rbx, %%rsp"
+	    : "=&r"(cr8)
+	    :
+	    : "rbx", "memory")
 
 uint64_t act_prefixes(void)
 {
-	uint64_t tpr;
+	CHECK(runs_on(plain_cpuid));
+	CHECK(runs_on(cs_cpuid));
+	CHECK(runs_on(rex_cpuid));
+	CHECK(runs_on(ds_cs_rex_cpuid));
+	CHECK(runs_on(cs_rdmsr));
+	CHECK(runs_on(fs_rex_wbinvd));
 
-	CHECK(RUNS_ON("cpuid"));
-	CHECK(RUNS_ON(".byte 0x2e, 0x0f, 0xa2"));             /* CS: CPUID */
-	CHECK(RUNS_ON(".byte 0x48, 0x0f, 0xa2"));             /* REX.W CPUID */
-	CHECK(RUNS_ON(".byte 0x3e, 0x2e, 0x4f, 0x0f, 0xa2")); /* DS: CS: REX CPUID */
-	CHECK(RUNS_ON(".byte 0x2e, 0x0f, 0x32"));             /* CS: RDMSR */
-	CHECK(RUNS_ON(".byte 0x64, 0x48, 0x0f, 0x09"));       /* FS: REX.W WBINVD */
-
-	/* Every general register, and redundant prefixes. */
-	__asm__ volatile("mov %0, %%cr8" : : "r"(5ul));
-	__asm__ volatile("mov %%cr8, %0" : "=r"(tpr));
-	CHECK(tpr == 5 && rdmsr(MSR_X2APIC_TPR) == 0x50);
-	__asm__ volatile("mov $6, %%r13; mov %%r13, %%cr8; mov %%cr8, %%rbp; mov %%rbp, %0"
-			 : "=r"(tpr)
-			 :
-			 : "r13", "rbp");
-	CHECK(tpr == 6);
-	/* CS: REX.WR MOV CR8, RAX, then DS: REX.R MOV RCX, CR8 */
-	__asm__ volatile(".byte 0x2e, 0x4c, 0x0f, 0x22, 0xc0; .byte 0x3e, 0x44, 0x0f, 0x20, 0xc1"
-			 : "=c"(tpr)
-			 : "a"(7ul));
-	CHECK(tpr == 7);
-	__asm__ volatile("mov %%rsp, %%rbx; mov $3, %%esp; mov %%rsp, %%cr8; mov %%cr8, %%rsp;"
-			 "mov %%rsp, %0; mov %%rbx, %%rsp"
-			 : "=&r"(tpr)
-			 :
-			 : "rbx", "memory");
-	CHECK(tpr == 3);
+	CHECK(fault_of(cr8_plain) == NO_FAULT && cr8 == 5);
+	CHECK(rdmsr(MSR_X2APIC_TPR) == 0x50);
+	CHECK(fault_of(cr8_r13) == NO_FAULT && cr8 == 6);
+	CHECK(fault_of(cr8_prefixed) == NO_FAULT && cr8 == 7);
+	CHECK(fault_of(cr8_rsp) == NO_FAULT && cr8 == 3);
 	__asm__ volatile("mov %0, %%cr8" : : "r"(0ul));
 	return 0;
 }
