@@ -96,7 +96,10 @@ void svm_window_opened(struct vcpu *vcpu);
 void svm_nmi_returns(struct vcpu *vcpu);
 
 /* svm_instruction.c */
-/* Moves RIP behind the instruction that exited; @length without prefixes. */
+/* RIP stands behind the instruction that exited: ends the interrupt shadow it lived under, and
+ * raises the single-step trap that it owes. */
+void svm_retire_instruction(struct vcpu *vcpu);
+/* Moves RIP there, @length without prefixes, and retires. */
 void svm_skip_instruction(struct vcpu *vcpu, unsigned length);
 /* The general register of a MOV to or from a control register that exited. False if the instruction
  * is gone: it must run again. */

@@ -114,7 +114,7 @@ void svm_port(struct vcpu *vcpu)
 	if (info & IO_IN)
 		vcpu->regs[RAX] = merge(vcpu->regs[RAX], value, size);
 	vmcb->rip = vmcb->exit_info_2;
-	vmcb->interrupt_shadow = 0;
+	svm_retire_instruction(vcpu);
 }
 
 void svm_halt(struct vcpu *vcpu)

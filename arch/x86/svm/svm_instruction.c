@@ -6,6 +6,8 @@
 #include "arch/x86/guest/fetch.h"
 #include "arch/x86/svm/svm.h"
 
+#define DR6_BS BIT(14)
+
 #define REX_B BIT(0)
 
 #define MODRM_RM 7
@@ -73,21 +75,33 @@ static bool read_prefixes(struct vcpu *vcpu, struct prefixes *p)
 	return false;
 }
 
+void svm_retire_instruction(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = vmcb_of(vcpu);
+
+	vmcb->interrupt_shadow = 0;
+	if (unlikely(vmcb->rflags & RFLAGS_TF)) {
+		vmcb->dr6 |= DR6_BS;
+		vmcb->clean &= ~(u32)CLEAN_DR;
+		vcpu_inject_exception(vcpu, VECTOR_DB, 0);
+	}
+}
+
 void svm_skip_instruction(struct vcpu *vcpu, unsigned length)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
 	struct prefixes p;
 
-	vmcb->interrupt_shadow = 0;
 	if (svm_features.next_rip) {
 		vmcb->rip = vmcb->next_rip;
-		return;
+	} else {
+		if (read_prefixes(vcpu, &p))
+			length += p.count;
+		vmcb->rip += length;
+		if (!svm_in_long_mode(vmcb))
+			vmcb->rip = (u32)vmcb->rip;
 	}
-	if (read_prefixes(vcpu, &p))
-		length += p.count;
-	vmcb->rip += length;
-	if (!svm_in_long_mode(vmcb))
-		vmcb->rip = (u32)vmcb->rip;
+	svm_retire_instruction(vcpu);
 }
 
 bool svm_cr_operand(struct vcpu *vcpu, enum reg *reg)
