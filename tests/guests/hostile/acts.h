@@ -27,6 +27,7 @@ uint64_t act_hidden(void);
 uint64_t act_bad_registers(void);
 uint64_t act_prefixes(void);
 uint64_t act_cut_short(void);
+uint64_t act_single_step(void);
 
 /* Stopped. */
 uint64_t act_triple_fault(void);

@@ -27,6 +27,7 @@ static const struct act acts[] = {
 	{"bad-registers", act_bad_registers},
 	{"prefixes", act_prefixes},
 	{"cut-short", act_cut_short},
+	{"single-step", act_single_step},
 	{"triple-fault", act_triple_fault},
 	{"wild-read", act_wild_read},
 	{"wild-write", act_wild_write},
