@@ -29,7 +29,7 @@ static struct tmem_handle handle_in_registers(const struct vcpu *vcpu)
 	return handle_of(vcpu->regs[RDI], vcpu->regs[RSI], vcpu->regs[RDX], vcpu->regs[R10]);
 }
 
-static s64 console_write(struct vcpu *vcpu)
+static __attribute__((noinline)) s64 console_write(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	u64 from = vcpu->regs[RDI];
@@ -77,7 +77,7 @@ static s64 batch_entry(struct vm *vm, const struct tmem_batch_entry *entry)
  * are looked up before the first has an effect. Each entry is read once, since the guest may change
  * it meanwhile.
  */
-static s64 batch(struct vcpu *vcpu)
+static __attribute__((noinline)) s64 batch(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	u64 start = vcpu->regs[RDI];
@@ -107,66 +107,71 @@ static s64 batch(struct vcpu *vcpu)
 	return (s64)count;
 }
 
-enum outcome hypercall(struct vcpu *vcpu, bool allowed)
+/* The calls of tmem, without those that a guest has no store for. */
+static s64 tmem_call(struct vcpu *vcpu, u64 number)
 {
 	struct vm *vm = vcpu->vm;
 	struct tmem_client *tmem = vm->tmem;
-	u64 number = vcpu->regs[RAX];
 	struct tmem_handle handle;
-	s64 result;
 
-	if (unlikely(!allowed)) {
-		result = -SLUICE_EPERM;
-		goto out;
-	}
-	if (number - HYPERCALL_TMEM_POOL_NEW <= HYPERCALL_TMEM_BATCH - HYPERCALL_TMEM_POOL_NEW &&
-		unlikely(!tmem)) {
-		result = -SLUICE_ENOSYS;
-		goto out;
-	}
-
+	if (unlikely(!tmem))
+		return -SLUICE_ENOSYS;
 	switch (number) {
 	case HYPERCALL_TMEM_PUT:
 		handle = handle_in_registers(vcpu);
-		result = tmem_put(tmem, &handle, memory_page(vm, gfn(vcpu->regs[R8])));
-		break;
+		return tmem_put(tmem, &handle, memory_page(vm, gfn(vcpu->regs[R8])));
 	case HYPERCALL_TMEM_GET:
 		handle = handle_in_registers(vcpu);
-		result = tmem_get(tmem, &handle, memory_page(vm, gfn(vcpu->regs[R8])));
-		break;
+		return tmem_get(tmem, &handle, memory_page(vm, gfn(vcpu->regs[R8])));
 	case HYPERCALL_TMEM_FLUSH_PAGE:
 		handle = handle_in_registers(vcpu);
-		result = tmem_flush_page(tmem, &handle);
-		break;
+		return tmem_flush_page(tmem, &handle);
 	case HYPERCALL_TMEM_FLUSH_OBJECT:
 		handle = handle_in_registers(vcpu);
-		result = tmem_flush_object(tmem, &handle);
-		break;
-	case HYPERCALL_NULL:
-		result = 0;
-		break;
+		return tmem_flush_object(tmem, &handle);
 	case HYPERCALL_TMEM_BATCH:
-		result = batch(vcpu);
-		break;
+		return batch(vcpu);
 	case HYPERCALL_TMEM_POOL_NEW:
-		result = tmem_pool_create(tmem, vcpu->regs[RDI], vcpu->regs[RSI], vcpu->regs[RDX]);
-		break;
+		return tmem_pool_create(tmem, vcpu->regs[RDI], vcpu->regs[RSI], vcpu->regs[RDX]);
 	case HYPERCALL_TMEM_POOL_DESTROY:
-		result = tmem_pool_destroy(tmem, (s64)vcpu->regs[RDI]);
-		break;
+		return tmem_pool_destroy(tmem, (s64)vcpu->regs[RDI]);
+	default:
+		return -SLUICE_ENOSYS;
+	}
+}
+
+static __attribute__((noinline)) enum outcome serve(struct vcpu *vcpu, u64 number)
+{
+	s64 result;
+
+	switch (number) {
 	case HYPERCALL_CONSOLE_WRITE:
 		result = console_write(vcpu);
 		break;
 	case HYPERCALL_SHUTDOWN:
-		vm_stop(vm, STOP_SHUTDOWN, vcpu->regs[RDI]);
+		vm_stop(vcpu->vm, STOP_SHUTDOWN, vcpu->regs[RDI]);
 		return DONE;
 	default:
-		result = -SLUICE_ENOSYS;
+		result = tmem_call(vcpu, number);
 		break;
 	}
 	if (result == -SLUICE_EAGAIN)
 		return RESTART;
-out:
 	vcpu->regs[RAX] = (u64)result;
+	return DONE;
+}
+
+enum outcome hypercall(struct vcpu *vcpu, bool allowed)
+{
+	u64 number = vcpu->regs[RAX];
+
+	/* Before anything that needs a stack frame: what a round trip costs at least. */
+	if (likely(allowed)) {
+		if (number != HYPERCALL_NULL)
+			return serve(vcpu, number);
+		vcpu->regs[RAX] = 0;
+		return DONE;
+	}
+	vcpu->regs[RAX] = (u64)-SLUICE_EPERM;
 	return DONE;
 }
