@@ -18,8 +18,8 @@ typedef int16_t s16;
 typedef int32_t s32;
 typedef int64_t s64;
 
-/* Guest-physical and host-physical addresses (bytes) and frame numbers (4 KiB units): four types, so
- * that the compiler refuses to mix them. */
+/* Guest-physical and host-physical addresses (bytes) and frame numbers (4 KiB units): four types,
+ * so that the compiler refuses to mix them. */
 typedef struct {
 	u64 raw;
 } gpa_t;
@@ -94,12 +94,12 @@ static inline bool mfn_is_none(mfn_t n)
 
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
-#define __must_check      __attribute__((warn_unused_result))
+#define __must_check        __attribute__((warn_unused_result))
 #define __printf_like(f, a) __attribute__((format(printf, f, a)))
-#define __aligned_to(n)   __attribute__((aligned(n)))
-#define __packed_struct   __attribute__((packed))
-#define likely(x)         __builtin_expect(!!(x), 1)
-#define unlikely(x)       __builtin_expect(!!(x), 0)
+#define __aligned_to(n)     __attribute__((aligned(n)))
+#define __packed_struct     __attribute__((packed))
+#define likely(x)           __builtin_expect(!!(x), 1)
+#define unlikely(x)         __builtin_expect(!!(x), 0)
 
 #define READ_ONCE(x)     __atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define WRITE_ONCE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)

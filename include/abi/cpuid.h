@@ -1,14 +1,14 @@
 /*
- * CPUID leaves that Sluice adds. The KVM signature stands at 0x40000000 (with kvmclock and friends when
- * Linux guests come); Sluice's own leaves stand at 0x40000100.
+ * CPUID leaves that Sluice adds. The KVM signature stands at 0x40000000 (with kvmclock and friends
+ * when Linux guests come); Sluice's own leaves stand at 0x40000100.
  */
 #ifndef ABI_CPUID_H
 #define ABI_CPUID_H
 
 #define KVM_CPUID_SIGNATURE 0x40000000u
-/* EAX = guest TSC frequency in kHz, EBX = LAPIC timer frequency in kHz (the timing leaf that VMware and
- * KVM share). */
-#define HV_CPUID_TIMING     0x40000010u
+/* EAX = guest TSC frequency in kHz, EBX = LAPIC timer frequency in kHz (the timing leaf that VMware
+ * and KVM share). */
+#define HV_CPUID_TIMING 0x40000010u
 
 /* EAX = highest leaf, EBX ECX EDX = "SluiceSluice". */
 #define SLUICE_CPUID_SIGNATURE 0x40000100u

@@ -1,7 +1,8 @@
 /*
- * The hypercall ABI, version 1. VMCALL on Intel, VMMCALL on AMD (CPUID leaf SLUICE_CPUID_FEATURES says
- * which). RAX = number, arguments in RDI RSI RDX R10 R8 R9, result in RAX: 0 or positive, or a negative
- * value from abi/errno.h. All other registers are kept. Callers must be at CPL 0 in 64-bit mode.
+ * The hypercall ABI, version 1. VMCALL on Intel, VMMCALL on AMD (CPUID leaf SLUICE_CPUID_FEATURES
+ * says which). RAX = number, arguments in RDI RSI RDX R10 R8 R9, result in RAX: 0 or positive, or a
+ * negative value from abi/errno.h. All other registers are kept. Callers must be at CPL 0 in 64-bit
+ * mode.
  */
 #ifndef ABI_HYPERCALL_H
 #define ABI_HYPERCALL_H
@@ -14,17 +15,17 @@
 
 #define HYPERCALL_NULL          (HYPERCALL_BASE + 0x00) /* -> 0 */
 #define HYPERCALL_CONSOLE_WRITE (HYPERCALL_BASE + 0x01) /* gpa, length -> bytes taken */
-#define HYPERCALL_SHUTDOWN      (HYPERCALL_BASE + 0x02) /* reason: 0 = results verified; no return */
+#define HYPERCALL_SHUTDOWN      (HYPERCALL_BASE + 0x02) /* reason: 0 = verified; no return */
 
-#define HYPERCALL_TMEM_POOL_NEW     (HYPERCALL_BASE + 0x10) /* flags, uuid lo, uuid hi -> pool 0..15 */
+#define HYPERCALL_TMEM_POOL_NEW     (HYPERCALL_BASE + 0x10) /* flags, uuid lo, hi -> pool 0..15 */
 #define HYPERCALL_TMEM_POOL_DESTROY (HYPERCALL_BASE + 0x11) /* pool -> 0 */
 #define HYPERCALL_TMEM_PUT          (HYPERCALL_BASE + 0x12) /* handle, object[3], gfn -> 0 */
-#define HYPERCALL_TMEM_GET          (HYPERCALL_BASE + 0x13) /* handle, object[3], gfn -> 0 or -ENOENT */
+#define HYPERCALL_TMEM_GET          (HYPERCALL_BASE + 0x13) /* as PUT -> 0 or -ENOENT */
 #define HYPERCALL_TMEM_FLUSH_PAGE   (HYPERCALL_BASE + 0x14) /* handle, object[3] -> 0 */
 #define HYPERCALL_TMEM_FLUSH_OBJECT (HYPERCALL_BASE + 0x15) /* handle, object[3] -> 0 */
 #define HYPERCALL_TMEM_BATCH        (HYPERCALL_BASE + 0x16) /* gpa of entries, count -> completed */
 
-/* The first argument of PUT, GET and FLUSH: page index in the high half, pool id (signed) in the low. */
+/* The first argument of PUT, GET and FLUSH: page index high, pool id (signed) in the low half. */
 #define TMEM_HANDLE(pool, index) ((uint64_t)(index) << 32 | (uint32_t)(pool))
 
 #define TMEM_POOL_PERSISTENT 0x1u
@@ -36,12 +37,12 @@
 
 /* One entry of a batch. The hypervisor reads it once and writes only @result. */
 struct tmem_batch_entry {
-	uint32_t op;        /* HYPERCALL_TMEM_PUT, _GET, _FLUSH_PAGE */
-	int32_t result;     /* 0 or a negative errno */
-	uint64_t handle;    /* TMEM_HANDLE() */
+	uint32_t op;     /* HYPERCALL_TMEM_PUT, _GET, _FLUSH_PAGE */
+	int32_t result;  /* 0 or a negative errno */
+	uint64_t handle; /* TMEM_HANDLE() */
 	uint64_t object[3];
 	uint64_t gfn;
-	uint64_t zero[2];   /* must be zero */
+	uint64_t zero[2]; /* must be zero */
 };
 _Static_assert(sizeof(struct tmem_batch_entry) == 64, "batch entries are 64 bytes");
 

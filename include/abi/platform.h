@@ -1,6 +1,6 @@
 /*
- * The fixed places of the PC that a guest sees. RAM starts at 0; the hole from PLATFORM_HOLE_START to
- * 4 GiB holds devices; RAM beyond the hole continues at 4 GiB.
+ * The fixed places of the PC that a guest sees. RAM starts at 0; the hole from PLATFORM_HOLE_START
+ * to 4 GiB holds devices; RAM beyond the hole continues at 4 GiB.
  */
 #ifndef ABI_PLATFORM_H
 #define ABI_PLATFORM_H
@@ -8,8 +8,9 @@
 #define PLATFORM_HOLE_START 0xc0000000u
 #define PLATFORM_HOLE_END   0x100000000ull
 
-/* virtio-mmio version 2 windows, one after the other; an empty slot reads device id 0. Device n raises
- * GSI PLATFORM_VIRTIO_GSI + n, edge-triggered. Disks stand in the order of the manifest, from slot 0. */
+/* virtio-mmio version 2 windows, one after the other; an empty slot reads device id 0. Device n
+ * raises GSI PLATFORM_VIRTIO_GSI + n, edge-triggered. Disks stand in the order of the manifest,
+ * from slot 0. */
 #define PLATFORM_VIRTIO_BASE   0xd0000000u
 #define PLATFORM_VIRTIO_STRIDE 0x1000u
 #define PLATFORM_VIRTIO_SLOTS  16u

@@ -1,6 +1,6 @@
 /*
- * BUG: the hypervisor found itself inconsistent. Prints the message, registers, a symbolized stack and
- * the last exits, then stops or reboots as configured. Never for what a guest can cause.
+ * BUG: the hypervisor found itself inconsistent. Prints the message, registers, a symbolized stack
+ * and the last exits, then stops or reboots as configured. Never for what a guest can cause.
  */
 #ifndef CORE_BUG_H
 #define CORE_BUG_H
@@ -23,7 +23,8 @@ void bug_set_action(enum bug_action action);
 /* The same for two of them. */
 void bug_set_reboot(bool reboot);
 
-/* A function that prints the last exits with bug_print(); it may touch nothing that needs a lock. */
+/* A function that prints the last exits with bug_print(); it may touch nothing that needs a lock.
+ */
 void bug_set_last_exits(void (*print)(void));
 /* Straight to the port, waiting; only within a BUG. */
 void bug_print(const char *format, ...) __printf_like(1, 2);

@@ -10,14 +10,14 @@
 /* The order: a CPU that holds a lock may take only those further down. */
 enum lock_rank {
 	LOCK_NONE,
-	LOCK_VM,       /* one VM's devices and life */
-	LOCK_MEMORY,   /* one VM's gfn table and nested tables */
+	LOCK_VM,     /* one VM's devices and life */
+	LOCK_MEMORY, /* one VM's gfn table and nested tables */
 	LOCK_TMEM_CLIENT,
 	LOCK_TMEM_ARENA,
 	LOCK_LIMBO,
 	LOCK_FRAMES,
-	LOCK_SCHED,    /* one CPU's run queue */
-	LOCK_TIMER,    /* one CPU's timers */
+	LOCK_SCHED, /* one CPU's run queue */
+	LOCK_TIMER, /* one CPU's timers */
 	LOCK_LOG,
 };
 

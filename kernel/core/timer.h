@@ -1,7 +1,8 @@
 /*
  * Timers of one CPU: a deadline in TSC ticks and a kind that tells the dispatch loop what to do. No
- * callbacks: timer_pop() hands out what expired, and the top floor calls its owner. A timer is armed,
- * cancelled and popped on the CPU it was armed on; cancelling from elsewhere goes through its lock.
+ * callbacks: timer_pop() hands out what expired, and the top floor calls its owner. A timer is
+ * armed, cancelled and popped on the CPU it was armed on; cancelling from elsewhere goes through
+ * its lock.
  */
 #ifndef CORE_TIMER_H
 #define CORE_TIMER_H
@@ -12,10 +13,10 @@
 enum timer_kind { TIMER_SLICE, TIMER_LAPIC, TIMER_DISK };
 
 struct timer {
-	u64 deadline;         /* TSC */
-	struct timer *next;   /* ascending deadlines */
+	u64 deadline;       /* TSC */
+	struct timer *next; /* ascending deadlines */
 	enum timer_kind kind;
-	u32 cpu;              /* whose queue it is in; valid while armed */
+	u32 cpu; /* whose queue it is in; valid while armed */
 	bool armed;
 };
 

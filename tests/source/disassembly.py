@@ -124,17 +124,36 @@ class Image:
         return names
 
     def deepest(self):
-        """((bytes, names) of the deepest chain of calls, the cycles that were met)."""
-        depths, cycles = {}, set()
+        """(bytes, names) of the deepest chain of calls; circles through indirect calls are cut."""
+        depths = {}
 
         def depth(name, path):
             if name in path:
-                cycles.add(" -> ".join(path[path.index(name) :] + (name,)))
                 return 0, ()
             if name not in depths:
-                below = [depth(callee, path + (name,)) for callee in self.callees(name)]
+                below = [depth(callee, (*path, name)) for callee in self.callees(name)]
                 size, chain = max(below, default=(0, ()))
                 depths[name] = (size + self.functions[name].frame, (name, *chain))
             return depths[name]
 
-        return max(depth(name, ()) for name in self.functions), cycles
+        return max(depth(name, ()) for name in self.functions)
+
+    def recursions(self):
+        """Circles of direct calls, each as a list of names."""
+        circles, done, path = [], set(), []
+
+        def visit(name):
+            if name in path:
+                circles.append([*path[path.index(name) :], name])
+                return
+            if name in done or name not in self.functions:
+                return
+            path.append(name)
+            for callee in sorted(self.functions[name].calls):
+                visit(callee)
+            path.pop()
+            done.add(name)
+
+        for name in self.functions:
+            visit(name)
+        return circles
