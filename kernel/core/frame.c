@@ -282,9 +282,11 @@ u64 frames_of_class(enum frame_class class)
 
 void frames_update_reserve(void)
 {
-	frames.reserve = frames.reserve_wanted;
-	if (frames.reserve == 0)
-		frames.reserve = MAX(frames.total / 64, (u64)arch_cpu_count() * BLOCK_PAGES);
+	u64 reserve = frames.reserve_wanted;
+
+	if (reserve == 0)
+		reserve = MAX(frames.total / 64, (u64)arch_cpu_count() * BLOCK_PAGES);
+	WRITE_ONCE(frames.reserve, reserve);
 }
 
 void frames_set_reserve(u64 bytes)
