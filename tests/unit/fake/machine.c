@@ -18,6 +18,7 @@ __thread struct cpu *fake_cpu;
 unsigned fake_kicks[MAX_CPUS];
 u64 fake_pages_cleared, fake_pages_copied;
 bool fake_clear_skip;
+u64 fake_tsc;
 char fake_log_last[512];
 char fake_log_text[65536];
 unsigned fake_log_lines, fake_log_errors;
@@ -114,9 +115,7 @@ void arch_kick(unsigned index)
 
 u64 arch_tsc(void)
 {
-	static u64 now;
-
-	return ++now;
+	return ++fake_tsc;
 }
 
 u64 arch_tsc_hz(void)

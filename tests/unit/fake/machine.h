@@ -25,6 +25,8 @@ extern unsigned fake_kicks[MAX_CPUS];
 /* Pages cleared and copied since the start; @fake_clear_skip makes arch_clear_page() only count. */
 extern u64 fake_pages_cleared, fake_pages_copied;
 extern bool fake_clear_skip;
+/* The TSC: advances by one at each look, and by what a test adds. 1 GHz. */
+extern u64 fake_tsc;
 
 /* The last line logged, and how many of which level or worse there were since fake_log_reset(). */
 extern char fake_log_last[512];
