@@ -47,7 +47,8 @@ static enum submitted submit(struct virtio_blk *blk, u64 now)
 {
 	struct virtqueue *queue = &blk->device.queue;
 
-	for (unsigned n = 0; n < queue->size; n++) {
+	/* One look more than the queue has entries: a driver that filled it is done after that. */
+	for (unsigned n = 0; n <= queue->size; n++) {
 		struct virtq_error error;
 
 		switch (virtqueue_peek(queue, &blk->chain, &error)) {

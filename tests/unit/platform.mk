@@ -9,3 +9,4 @@ $O/unit/obj/tests/unit/test_decoder.c.o: UNIT_CFLAGS += -I$O/unit/gen
 test_decoder_SRC := arch/x86/guest/decode.c arch/x86/guest/alu.c arch/x86/guest/walk.c
 test_virtqueue_SRC := kernel/virtio/queue.c kernel/virtio/blk_request.c
 test_elf_SRC := arch/x86/guest/elf.c
+test_blk_SRC = $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c)
