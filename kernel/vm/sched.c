@@ -254,14 +254,16 @@ void sched_put(struct vcpu *vcpu, u64 ticks)
 	vcpu->virtual_time += weighted(vcpu, ticks);
 	/* A request to yield was for this turn; STOPPED needs none. */
 	__atomic_fetch_and(&vcpu->requests, ~(u32)VCPU_REQ_YIELD, __ATOMIC_RELAXED);
-	if (vm_is_stopped(vcpu->vm))
+	if (vm_is_stopped(vcpu->vm)) {
 		vcpu->state = VCPU_STOPPED;
-	else if (vcpu->offline)
+	} else if (vcpu->offline) {
+		vcpu->offline = false;
 		vcpu->state = VCPU_WAIT_SIPI;
-	else if (vcpu->blocking && !vcpu->wake_pending)
+	} else if (vcpu->blocking && !vcpu->wake_pending) {
 		vcpu->state = VCPU_BLOCKED;
-	else
+	} else {
 		enqueue(queue, vcpu);
+	}
 	spin_unlock(&queue->lock);
 }
 

@@ -74,7 +74,7 @@ struct vcpu_event {
 
 /* How a vCPU begins. */
 struct vcpu_start {
-	enum { START_NONE, START_PVH, START_SIPI, START_INIT } kind;
+	enum { START_NONE, START_PVH, START_SIPI } kind;
 	u32 entry;      /* START_PVH: 32-bit physical entry point */
 	u32 start_info; /* START_PVH: gpa of hvm_start_info, in EBX */
 	u8 sipi_vector; /* START_SIPI: CS = vector << 8, IP = 0 */

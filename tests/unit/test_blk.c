@@ -1,6 +1,6 @@
 /*
- * A whole virtio-blk device over real guest memory, pins and timers: a driver written for this test sets
- * it up through its registers, and then breaks every rule.
+ * A whole virtio-blk device over real guest memory, pins and timers: a driver written for this test
+ * sets it up through its registers, and then breaks every rule.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -196,8 +196,8 @@ static void request(u16 head, u32 type, u64 sector, u64 data, u32 bytes)
 	guest_write(HEADER + head * 16u, &header, sizeof(header));
 	guest_write(STATUS + head, &status, 1);
 	set_desc(head, HEADER + head * 16u, 16, VIRTQ_DESC_NEXT, head + 1);
-	set_desc(head + 1, data, bytes, VIRTQ_DESC_NEXT | (type == BLK_T_OUT ? 0 : VIRTQ_DESC_WRITE),
-		head + 2);
+	set_desc(head + 1, data, bytes,
+		VIRTQ_DESC_NEXT | (type == BLK_T_OUT ? 0 : VIRTQ_DESC_WRITE), head + 2);
 	set_desc(head + 2, STATUS + head, 1, VIRTQ_DESC_WRITE, 0);
 	offer(head);
 }
@@ -254,7 +254,8 @@ static void needs_reset(unsigned slot, const char *message)
 	assert_int_equal(reg(slot, 0x070), 0);
 }
 
-/* ---- Registers ---------------------------------------------------------------------------------- */
+/* ---- Registers ----------------------------------------------------------------------------------
+ */
 
 static void identity(void **state)
 {
@@ -318,7 +319,8 @@ static void wrong_features(void **state)
 	assert_int_equal(reg(0, 0x070), 15);
 }
 
-/* ---- Requests ------------------------------------------------------------------------------------ */
+/* ---- Requests
+ * ------------------------------------------------------------------------------------ */
 
 static void write_then_read(void **state)
 {
@@ -557,7 +559,8 @@ static void two_cpus(void **state)
 	assert_int_equal(used_index(), 2);
 }
 
-/* ---- Hostile drivers ------------------------------------------------------------------------------- */
+/* ---- Hostile drivers
+ * ------------------------------------------------------------------------------- */
 
 static void chain_loops(void **state)
 {
@@ -576,8 +579,8 @@ static void chain_loops(void **state)
 
 static void data_outside_ram(void **state)
 {
-	static const u64 bad[] = {GUEST_RAM, GUEST_RAM - 100, PLATFORM_VIRTIO_BASE, ~0UL, ~0UL - 511,
-		0xffffffff00000000};
+	static const u64 bad[] = {GUEST_RAM, GUEST_RAM - 100, PLATFORM_VIRTIO_BASE, ~0UL,
+		~0UL - 511, 0xffffffff00000000};
 
 	(void)state;
 	assert_int_equal(disks_create(vm), 0);
@@ -660,7 +663,8 @@ static void bad_rings(void **state)
 	assert_int_equal(reg(0, 0x044), 1);
 }
 
-/* ---- Manifests that cannot be served ------------------------------------------------------------------ */
+/* ---- Manifests that cannot be served
+ * ------------------------------------------------------------------ */
 
 static void truncated_module(void **state)
 {
@@ -669,7 +673,8 @@ static void truncated_module(void **state)
 	(void)state;
 	info->modules[0].bytes = MODULE_BYTES - 100;
 	assert_int_equal(disks_create(vm), -SLUICE_EINVAL);
-	assert_non_null(strstr(fake_log_text, "\"web\": disk \"data\": module \"data.tar\" has 32668"));
+	assert_non_null(
+		strstr(fake_log_text, "\"web\": disk \"data\": module \"data.tar\" has 32668"));
 	assert_null(vm->devices[0]);
 	info->modules[0].bytes = 0;
 	assert_int_equal(disks_create(vm), -SLUICE_EINVAL);

@@ -80,7 +80,6 @@ int lapic_create(struct vcpu *vcpu)
 	lapic_reset(lapic);
 	/* vCPU 0 is started by its start info, the others by a SIPI. */
 	lapic->waits_for_sipi = vcpu->id != 0;
-	lapic->started = vcpu->id == 0;
 	vcpu->lapic = lapic;
 	return 0;
 }

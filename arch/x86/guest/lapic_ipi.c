@@ -48,45 +48,43 @@ static void deliver_nmi(struct vcpu *vcpu)
 	vcpu_wake(vcpu);
 }
 
+bool lapic_all_deaf(const struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		const struct lapic *lapic = vm->vcpus[i]->lapic;
+
+		if (READ_ONCE(lapic->nmi) || !(lapic->deaf || lapic->waits_for_sipi))
+			return false;
+	}
+	return true;
+}
+
 static void deliver_init(struct vcpu *vcpu)
 {
-	struct lapic *lapic = vcpu->lapic;
-	bool wake;
+	struct vm *vm = vcpu->vm;
+	bool all;
 
-	spin_lock(&vcpu->vm->lock);
-	wake = lapic->started;
-	lapic->waits_for_sipi = true;
-	lapic->deaf = false;
-	if (wake)
-		vcpu->start = (struct vcpu_start){.kind = START_INIT};
-	spin_unlock(&vcpu->vm->lock);
-	if (wake) {
-		vcpu_request(vcpu, VCPU_REQ_START);
-		vcpu_wake(vcpu);
-	}
+	/* A SIPI from another vCPU comes wholly before or after. */
+	spin_lock(&vm->lock);
+	vcpu->lapic->waits_for_sipi = true;
+	vcpu->lapic->deaf = false;
+	vcpu->start = (struct vcpu_start){.kind = START_NONE};
+	vcpu_wait_for_sipi(vcpu);
+	all = lapic_all_deaf(vm);
+	spin_unlock(&vm->lock);
+	if (all) /* nobody is left to send one */
+		vm_stop(vm, STOP_ALL_HALTED, 0);
 }
 
 static void deliver_sipi(struct vcpu *vcpu, u8 vector)
 {
-	struct lapic *lapic = vcpu->lapic;
-	bool first, wanted;
-
 	spin_lock(&vcpu->vm->lock);
-	wanted = lapic->waits_for_sipi;
-	first = !lapic->started;
-	if (wanted) {
-		lapic->waits_for_sipi = false;
-		lapic->started = true;
+	if (vcpu->lapic->waits_for_sipi) {
+		vcpu->lapic->waits_for_sipi = false;
 		vcpu->start = (struct vcpu_start){.kind = START_SIPI, .sipi_vector = vector};
+		sched_start(vcpu);
 	}
 	spin_unlock(&vcpu->vm->lock);
-	if (!wanted)
-		return;
-	vcpu_request(vcpu, VCPU_REQ_START);
-	if (first)
-		sched_start(vcpu);
-	else
-		vcpu_wake(vcpu);
 }
 
 static void deliver(struct vcpu *vcpu, const struct lapic_message *message)
@@ -178,9 +176,6 @@ struct vcpu_start vcpu_take_start(struct vcpu *vcpu)
 		return start;
 	}
 	lapic_reset(vcpu->lapic);
-	if (start.kind == START_INIT)
-		vcpu_block(vcpu);
-	else
-		vcpu->regs[RDX] = cpuid_of(vcpu, 1, 0).eax; /* Intel SDM vol. 3, table 10-1 */
+	vcpu->regs[RDX] = cpuid_of(vcpu, 1, 0).eax; /* Intel SDM vol. 3, table 10-1 */
 	return start;
 }

@@ -1,7 +1,7 @@
 /*
  * The state of one LAPIC, for lapic.c, lapic_timer.c and lapic_ipi.c only.
  *
- * Invariant: irr and tmr change by atomic operations from any CPU; deaf, waits_for_sipi and started
+ * Invariant: irr and tmr change by atomic operations from any CPU; deaf and waits_for_sipi
  * under the VM's lock; all else on the vCPU's own CPU.
  */
 #ifndef GUEST_LAPIC_STATE_H
@@ -32,13 +32,14 @@ struct lapic {
 	u64 deadline;                    /* TSC; of MODE_DEADLINE, 0 if not armed */
 	bool nmi;                        /* pending */
 	bool deaf;                       /* in HLT with interrupts off: only NMI and INIT wake it */
-	bool waits_for_sipi;
-	bool started; /* ran before: sched_start() was called */
+	bool waits_for_sipi;             /* after INIT */
 };
 
 /* All registers as after INIT (Intel SDM vol. 3, 11.4.7.3); keeps the flags of the vCPU's life. */
 void lapic_reset(struct lapic *lapic);
 void lapic_error(struct lapic *lapic, u32 bit);
+/* Whether no vCPU of @vm can ever run again. Under the VM's lock. */
+bool lapic_all_deaf(const struct vm *vm);
 
 enum timer_mode lapic_timer_mode(const struct lapic *lapic);
 void lapic_timer_write_lvt(struct lapic *lapic, u32 value);

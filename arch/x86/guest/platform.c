@@ -47,18 +47,6 @@ void platform_destroy(struct vm *vm)
 	vm->platform = NULL;
 }
 
-/* Whether nothing can ever run again: under the VM's lock. */
-static bool all_are_deaf(const struct vm *vm)
-{
-	for (unsigned i = 0; i < vm->vcpu_count; i++) {
-		const struct lapic *lapic = vm->vcpus[i]->lapic;
-
-		if (lapic->nmi || !(lapic->deaf || lapic->waits_for_sipi))
-			return false;
-	}
-	return true;
-}
-
 void vcpu_halt(struct vcpu *vcpu, bool interrupts_enabled)
 {
 	struct lapic *lapic = vcpu->lapic;
@@ -78,7 +66,7 @@ void vcpu_halt(struct vcpu *vcpu, bool interrupts_enabled)
 	}
 	spin_lock(&vm->lock);
 	lapic->deaf = true;
-	all = all_are_deaf(vm);
+	all = lapic_all_deaf(vm);
 	spin_unlock(&vm->lock);
 	if (all)
 		vm_stop(vm, STOP_ALL_HALTED, 0);

@@ -9,21 +9,17 @@
 #define CPUID_LENGTH  2
 #define WBINVD_LENGTH 2
 
-/* False if the vCPU went away instead: INIT took it. */
-static bool take_requests(struct vcpu *vcpu, u32 requests)
+static void take_requests(struct vcpu *vcpu, u32 requests)
 {
 	__atomic_fetch_and(
 		&vcpu->requests, ~(requests & (VCPU_REQ_START | VCPU_REQ_EVENT)), __ATOMIC_ACQUIRE);
 	if (requests & VCPU_REQ_START) {
 		struct vcpu_start start = vcpu_take_start(vcpu);
 
-		if (start.kind == START_INIT)
-			return false;
 		if (start.kind != START_NONE)
 			vmcb_load_start(vcpu, &start);
 	}
 	svm_deliver_event(vcpu);
-	return true;
 }
 
 /* The epoch comes first: this CPU promises to hold nothing that was removed before it began. */
@@ -162,8 +158,8 @@ void svm_run(struct vcpu *vcpu, u64 until)
 
 		if (unlikely(requests & VCPU_REQ_YIELD))
 			break;
-		if (unlikely(requests) && !take_requests(vcpu, requests))
-			break;
+		if (unlikely(requests))
+			take_requests(vcpu, requests);
 		serve(vcpu, enter(cpu->vendor, vcpu));
 	}
 	svm_save_debug_registers(vcpu);

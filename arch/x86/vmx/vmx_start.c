@@ -84,7 +84,6 @@ void vmx_start(struct vcpu *vcpu)
 
 	switch (start.kind) {
 	case START_NONE:
-	case START_INIT: /* blocked until a SIPI */
 		return;
 	case START_PVH:
 		write_reset_state(vcpu);
