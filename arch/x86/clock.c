@@ -80,7 +80,8 @@ static u64 measure_pm_timer(struct moment *first, struct moment *last)
 	while (elapsed < wanted) {
 		u32 now = (read_pm_timer() - first->reference) & 0xffffff;
 
-		if (now == elapsed && ++unchanged == PATIENCE)
+		unchanged = now == elapsed ? unchanged + 1 : 0;
+		if (unchanged == PATIENCE)
 			return 0;
 		elapsed = now;
 	}
