@@ -48,13 +48,15 @@ void bug_print(const char *format, ...)
 	uart_write_wait(line, (unsigned)length);
 }
 
-static void print_address(u64 address)
+/* @is_return: the instruction after a call, which may be the next function's first if the call does
+ * not return. */
+static void print_address(u64 address, bool is_return)
 {
 	u64 offset;
-	const char *name = symbol_of(address, &offset);
+	const char *name = symbol_of(address - is_return, &offset);
 
 	if (name != NULL)
-		bug_print("bug:   %016lx %s+0x%lx\n", address, name, offset);
+		bug_print("bug:   %016lx %s+0x%lx\n", address, name, offset + is_return);
 	else
 		bug_print("bug:   %016lx\n", address);
 }
@@ -68,7 +70,7 @@ static void print_stack(u64 frame)
 
 		if (words[1] == 0)
 			break;
-		print_address(words[1]);
+		print_address(words[1], true);
 		frame = words[0];
 	}
 }
@@ -136,6 +138,17 @@ static const char *exception_name(u64 vector)
 	return vector < ARRAY_SIZE(names) ? names[vector] : "exception";
 }
 
+static void print_interrupted(const struct trap_frame *frame)
+{
+	u64 offset;
+
+	print_address(frame->rip, false);
+	/* A call into nowhere has no frame of its own yet: its caller is on top of the stack. */
+	if (symbol_of(frame->rip, &offset) == NULL && arch_on_stack(frame->rsp))
+		print_address(*(const u64 *)frame->rsp, true);
+	print_stack(frame->rbp);
+}
+
 void bug_exception(const struct trap_frame *frame, bool nested)
 {
 	begin();
@@ -152,9 +165,7 @@ void bug_exception(const struct trap_frame *frame, bool nested)
 		frame->r14, frame->r15);
 	bug_print("bug: cs %04lx ss %04lx rflags %08lx cr2 %016lx\n", frame->cs, frame->ss,
 		frame->rflags, arch_fault_address());
-	if (!nested) {
-		print_address(frame->rip);
-		print_stack(frame->rbp);
-	}
+	if (!nested)
+		print_interrupted(frame);
 	end();
 }

@@ -1,0 +1,101 @@
+"""The processor floor by itself: timers, page rights, and every BUG names what happened and where.
+
+Boots build/machine.elf (tests/machine/), whose command line names the case.
+"""
+
+import pytest
+
+import emulator
+import image
+
+FAULTS = {
+    # case: what the report must say, the function it must name (None: no walk is safe)
+    "null": ("#PF page fault", "fault_null"),
+    "write-text": ("#PF page fault (vector 14, error 0x3)", "fault_write_text"),
+    "write-alias": ("#PF page fault (vector 14, error 0x3)", "fault_write_alias"),
+    "execute-data": ("#PF page fault (vector 14, error 0x11)", "test_fault"),
+    "not-canonical": ("#GP general protection", "fault_not_canonical"),
+    "stack-overflow": ("#PF page fault", "fault_stack_overflow"),
+    "double": ("#DF double fault", "fault_double"),
+    "gs-lost": ("#PF page fault", "fault_gs_lost"),
+    "nested": ("while handling another exception or interrupt", None),
+    "assertion": ("assertion failed: data[2] == 7", "fault_assertion"),
+    "bug-in-bug": ("and another one while reporting", "fault_in_bug"),
+}
+
+
+@pytest.fixture
+def boot(machine, tmp_path):
+    """Boots the case @name and returns the lines of the serial port."""
+
+    def run(name, modules=None):
+        manifest = tmp_path / "empty.toml"
+        manifest.write_text("# nobody reads this\n")
+        iso = image.build(
+            tmp_path / "machine.iso",
+            manifest,
+            modules or {},
+            hypervisor=image.BUILD / "machine.elf",
+            command_line=name,
+        )
+        return emulator.run(iso, machine, timeout=90)
+
+    return run
+
+
+def assert_passed(run):
+    assert any("test: passed" in line for line in run.log), "\n".join(run.log[-20:])
+    assert run.powered_off
+
+
+@pytest.mark.cpus(1, 2, 4)
+def test_every_processor_has_a_timer_and_hears_kicks(boot, machine):
+    run = boot("processors")
+    assert_passed(run)
+    assert any(f"test: {machine.cpus} processors" in line for line in run.log)
+
+
+@pytest.mark.cpus(1)
+@pytest.mark.parametrize("case", ["page-rights", "page-copies"])
+def test_memory(boot, case):
+    assert_passed(boot(case))
+
+
+# QEMU takes any value in any MSR.
+@pytest.mark.backends("bochs:corei7_icelake_u")
+@pytest.mark.cpus(1)
+def test_an_expected_fault_of_an_msr_is_an_error_code(boot):
+    assert_passed(boot("msr-access"))
+
+
+@pytest.mark.cpus(1)
+def test_modules_are_reserved_and_memory_is_there(boot, tmp_path):
+    big = tmp_path / "big"
+    big.write_bytes(b"\x42" + bytes(3_000_000))
+    run = boot("boot-memory", {"web": big})
+    assert_passed(run)
+    assert any('module "web" "" 3000001 bytes, first 42' in line for line in run.log)
+
+
+@pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
+@pytest.mark.cpus(2)
+@pytest.mark.parametrize("case", FAULTS)
+def test_bug_names_what_happened(boot, case):
+    says, function = FAULTS[case]
+    run = boot(case)
+    report = [line for line in run.log if line.startswith("bug: ")]
+    text = "\n".join(run.log[-40:])
+    assert report and report[0].startswith("bug: BUG on CPU 0"), text
+    assert any(says in line for line in report), text
+    if function:
+        assert any(f" {function}+0x" in line for line in report), text
+    assert report[-1] == "bug: powering off" and run.powered_off, text
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(1)
+def test_reboot_resets_the_machine(boot):
+    # QEMU runs with -no-reboot, so a reset ends it.
+    run = boot("reboot")
+    assert run.powered_off
+    assert not any("FAILED" in line for line in run.log)
