@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 """Derives a manifest from another by overrides, and checks the result.
 
-    tools/derive.py BASE.toml [-o OUT.toml] [PATH=VALUE | PATH+=TEXT | PATH=]...
+    tools/derive.py BASE.toml [-o OUT.toml] [PATH=VALUE | PATH+=SIZE | PATH~=WORD=VALUE | PATH=]...
 
 PATH is table.key: machine.log_level, tmem.pool_max, guest.NAME.memory_max, guest.NAME.disk.NAME.size;
-NAME may be * for all. VALUE is written as in TOML, or bare where it is a string (24M). += appends words to a
-string; an empty VALUE removes the key.
+NAME may be * for all. VALUE is written as in TOML, or bare where it is a string (24M). += adds to a size, ~= sets
+the word WORD=VALUE of a command line (and appends it where it is absent), an empty VALUE removes the key.
 """
 
 import argparse
@@ -28,6 +28,24 @@ def _value(text):
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def size_of(text):
+    """Bytes of a size as manifests write it."""
+    match = re.fullmatch(r"(\d+)([KMG]?)", str(text))
+    if not match:
+        raise DeriveError(f"'{text}' is not a size such as 64M")
+    return int(match[1]) * SIZE_UNITS[match[2]]
+
+
+def _with_word(line, word):
+    name = word.split("=")[0]
+    words = line.split()
+    kept = [word if w.split("=")[0] == name else w for w in words]
+    return " ".join(kept if word in kept else [*kept, word])
 
 
 def _named(tables, name, path):
@@ -54,14 +72,16 @@ def _tables(manifest, path):
 
 def apply(manifest, override):
     """Applies one override to @manifest, a dictionary as tomllib gives it."""
-    match = re.fullmatch(r"([A-Za-z0-9_.*-]+?)(\+?=)(.*)", override, re.DOTALL)
+    match = re.fullmatch(r"([A-Za-z0-9_.*-]+?)([+~]?=)(.*)", override, re.DOTALL)
     if not match:
         raise DeriveError(f"'{override}' is not PATH=VALUE")
     path, operator, text = match.groups()
     tables, key = _tables(manifest, path)
     for table in tables:
         if operator == "+=":
-            table[key] = f"{table.get(key, '')} {text}".strip()
+            table[key] = f"{(size_of(table.get(key, '0')) + size_of(text)) // 1024}K"
+        elif operator == "~=":
+            table[key] = _with_word(table.get(key, ""), text)
         elif text == "":
             table.pop(key, None)
         else:
@@ -106,11 +126,21 @@ def check(text, name="the derived manifest", checker=CHECKER):
         raise DeriveError(messages.strip())
 
 
+def load(text):
+    """A manifest's text as a dictionary."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DeriveError(f"no TOML: {error}") from error
+
+
 def derive(base, overrides, checker=CHECKER):
     """The text of the manifest at path @base with @overrides applied, checked."""
     try:
-        manifest = tomllib.loads(Path(base).read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        text = Path(base).read_text(encoding="utf-8")
+        check(text, str(base), checker)
+        manifest = load(text)
+    except OSError as error:
         raise DeriveError(f"{base}: {error}") from error
     for override in overrides:
         apply(manifest, override)

@@ -1,0 +1,79 @@
+"""The experiment of docs/experiment.md: its cells, each derived from one manifest, and how one is run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import derive
+import emulator
+import image
+import serial_log
+
+MANIFEST = image.ROOT / "boot" / "manifests" / "experiment.toml"
+CONFIGS = ("tmem", "tmem_off", "spread")
+SEEDS = (1, 2, 3)
+MEMORY = 256  # MiB of the emulated machine
+PAGE = 4096
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the experiment: @pool is in bytes."""
+
+    config: str
+    pool: int
+    seed: int
+
+    def overrides(self, guests):
+        """What makes this cell of the manifest, whose guests are named @guests."""
+        common = [f"guest.*.cmdline~=seed={self.seed}"]
+        if self.config == "tmem":
+            return [*common, "tmem.enabled=true", f"tmem.pool_max={self.pool // 1024}K"]
+        common += ["tmem.enabled=false", "tmem.pool_max="]
+        if self.config == "tmem_off":
+            return common
+        if self.config == "spread":
+            # The pool's memory as RAM, an equal part to each.
+            part = self.pool // len(guests) // PAGE * PAGE // 1024
+            return [*common, f"guest.*.memory_max+={part}K"]
+        raise ValueError(f"no configuration {self.config}")
+
+
+def build_image(iso, base, overrides):
+    """Derives a manifest from @base, and makes an image of it with the modules it names."""
+    text = derive.derive(base, overrides, image.CHECKER)
+    path = Path(iso).with_suffix(".toml")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    names = image.module_names(derive.load(text))
+    return image.build(iso, path, image.find_modules(names, [image.BUILD / "guests"]))
+
+
+class Outcome:
+    """What a run of the experiment came to."""
+
+    def __init__(self, run):
+        self.log = run.log
+        self.seconds = run.seconds
+        self.powered_off = run.powered_off
+        self.guests = serial_log.stats_of_guests(run.log)
+        self.machine = serial_log.stats_of_machine(run.log)
+
+    def complaints(self):
+        """Everything that keeps the run from being a good one, in words."""
+        found = [line for line in self.log if line.startswith("bug: ")][:8]
+        if not self.powered_off:
+            found.append("the machine halted instead of powering off")
+        for name, figures in self.guests.items():
+            if name != "total" and figures.get("verified") != 1:
+                ending = f"{figures.get('reason')}, code {figures.get('code')}"
+                found.append(f'guest "{name}" did not verify its results ({ending})')
+        if "total" not in self.guests:
+            found.append("there is no summary")
+        if self.machine.get("audit_errors") != 0:
+            found.append(f"the audit found {self.machine.get('audit_errors', 'nothing, for it did not run')}")
+        return found
+
+
+def run(iso, machine, timeout, on_line=None):
+    """Boots the image and returns an Outcome."""
+    return Outcome(emulator.run(iso, machine, timeout=timeout, on_line=on_line))
