@@ -9,3 +9,18 @@ $(MANIFEST_CHECK): tools/manifest_check.c $(MANIFEST_SRC) $(wildcard manifest/*.
 	$(call quiet,HOSTCC,$@)mkdir -p $(@D) && $(CC) $(HOST_CFLAGS) -o $@ $(filter %.c,$^)
 
 all: $(MANIFEST_CHECK)
+
+# ---- The experiment ----
+
+BACKEND ?=
+# More for the two tools, such as overrides: make run ARGS='guest.*.cmdline~=seed=2'
+ARGS    ?=
+
+.PHONY: run compare run-built compare-built
+run compare:
+	@tools/deps.sh build run
+	@$(MAKE) $@-built
+run-built: all
+	@O=$(abspath $O) $(PYTHON) tools/run.py $(if $(BACKEND),--backend $(BACKEND)) $(ARGS)
+compare-built: all
+	@O=$(abspath $O) $(PYTHON) tools/compare.py $(if $(BACKEND),--backends $(BACKEND)) $(ARGS)

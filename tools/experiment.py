@@ -11,8 +11,20 @@ import serial_log
 MANIFEST = image.ROOT / "boot" / "manifests" / "experiment.toml"
 CONFIGS = ("tmem", "tmem_off", "spread")
 SEEDS = (1, 2, 3)
+FACTORS = (0.9, 1.1, 1.3)  # of the overflow
 MEMORY = 256  # MiB of the emulated machine
 PAGE = 4096
+
+
+def overflow(manifest):
+    """O, by how many bytes the largest simultaneous demand exceeds the guests' memory. The checked-in manifest's
+    pool is 1.1 x O."""
+    return derive.size_of(manifest["tmem"]["pool_max"]) / 1.1
+
+
+def pool_size(overflow_bytes, factor):
+    """A pool of @factor x O, in whole blocks of 64 KiB."""
+    return round(overflow_bytes * factor / 65536) * 65536
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,210 @@
+#!/usr/bin/python3
+"""Runs the cells of the experiment and compares the configurations (docs/experiment.md).
+
+    tools/compare.py [--backends qemu,bochs] [--seeds 1,2,3] [--factors 0.9,1.1,1.3] [--configs tmem,...]
+                     [--jobs N] [--timeout SECONDS] [-o build/figures/compare.tsv]
+
+In QEMU every cell is run, in Bochs one of each configuration. The table is written as cells end, so that an
+interrupted run leaves what it has. The status is 1 where a cell failed or went unverified; a goal that is missed
+is shown and is no failure.
+"""
+
+import argparse
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import derive
+import emulator
+import experiment
+import image
+
+COLUMNS = (
+    "backend pool seed config guest disk_sectors first_reads sectors_avoided swap_writes swap_reads ticks verified"
+).split()
+# Columns that come from the guests' figures under the same names.
+FIGURES = COLUMNS[5:]
+MIB = 1 << 20
+BOCHS_FACTOR, BOCHS_SEED = 1.1, 1
+
+# (what, against, at most): with first reads aside, from this share of the overflow upwards.
+GOALS = (("reads", "tmem_off", 0.5), ("reads", "spread", 0.8), ("swap", "tmem_off", 0.25), ("swap", "spread", 0.5))
+GOAL_FACTOR = 1.1
+
+
+@dataclass(frozen=True)
+class Task:
+    """One boot. What does not depend on the pool is run once and stands for all @pools."""
+
+    backend: str
+    config: str
+    seed: int
+    pools: tuple  # bytes
+
+    @property
+    def name(self):
+        sizes = "all pools" if len(self.pools) > 1 else f"pool {self.pools[0] / MIB:.1f} MiB"
+        return f"{self.backend} {self.config}, {sizes}, seed {self.seed}"
+
+
+class Table:
+    """The rows measured so far, in memory and on disk."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.rows = []
+        self.lock = threading.Lock()
+        self.path.write_text("\t".join(COLUMNS) + "\n", encoding="utf-8")
+
+    def add(self, task, guests):
+        with self.lock, open(self.path, "a", encoding="utf-8") as file:
+            for pool in task.pools:
+                for name, figures in guests.items():
+                    key = [task.backend, f"{pool / MIB:.2f}", task.seed, task.config, name]
+                    row = dict(zip(COLUMNS, key + [figures.get(f, "") for f in FIGURES]))
+                    self.rows.append(row)
+                    file.write("\t".join(str(row[c]) for c in COLUMNS) + "\n")
+
+    def total(self, backend, pool, seed, config):
+        for row in self.rows:
+            if (row["backend"], row["pool"], row["seed"], row["config"], row["guest"]) == (
+                backend, f"{pool / MIB:.2f}", seed, config, "total",
+            ):
+                return row
+        return None
+
+
+def tasks_of(backend, pools, seeds, configs):
+    tasks = []
+    for seed in seeds:
+        for config in configs:
+            if config == "tmem_off":
+                tasks.append(Task(backend, config, seed, tuple(pools)))
+            else:
+                tasks += [Task(backend, config, seed, (pool,)) for pool in pools]
+    return tasks
+
+
+def run_task(task, guests, base, timeout, table):
+    """Runs one cell; returns what was wrong with it, in words."""
+    name = task.name.replace(" ", "-").replace(",", "")
+    iso = image.BUILD / "compare" / f"{name}.iso"
+    cell = experiment.Cell(task.config, task.pools[0], task.seed)
+    machine = emulator.Machine(task.backend, memory=experiment.MEMORY)
+    try:
+        experiment.build_image(iso, base, cell.overrides(guests))
+        outcome = experiment.run(iso, machine, timeout)
+    except emulator.EmulatorTimeout as error:
+        iso.with_suffix(".log").write_text("\n".join(error.log) + "\n", encoding="utf-8")
+        return [str(error)]
+    except (emulator.EmulatorError, image.ImageError, derive.DeriveError) as error:
+        return [str(error)]
+    finally:
+        iso.unlink(missing_ok=True)
+    iso.with_suffix(".log").write_text("\n".join(outcome.log) + "\n", encoding="utf-8")
+    table.add(task, outcome.guests)
+    total = outcome.guests.get("total", {})
+    print(
+        f"  {task.name}: {total.get('disk_sectors')} sectors ({total.get('first_reads')} first), "
+        f"swap {total.get('swap_writes')} + {total.get('swap_reads')}, {outcome.seconds:.0f} s",
+        flush=True,
+    )
+    return outcome.complaints()
+
+
+def amount(row, what):
+    if what == "reads":
+        return row["disk_sectors"] - row["first_reads"]
+    return row["swap_writes"] + row["swap_reads"]
+
+
+def ratio(one, other):
+    if other == 0:
+        return 1.0 if one == 0 else float("inf")
+    return one / other
+
+
+def print_comparison(table, backends, pools, seeds, overflow):
+    """Ratios of tmem to the others, cell by cell, with what misses its goal marked."""
+    titles = [f"{what}/{against}" for what, against, _ in GOALS]
+    print(f"\n{'backend':8} {'pool':>6} {'of O':>5} {'seed':>4}" + "".join(f"{t:>16}" for t in titles))
+    print(f"{'':8} {'MiB':>6} {'':>5} {'goal':>4}" + "".join(f"{'<= ' + str(g):>16}" for *_, g in GOALS))
+    missed = 0
+    for backend in backends:
+        for pool in pools:
+            for seed in seeds:
+                tmem = table.total(backend, pool, seed, "tmem")
+                if not tmem:
+                    continue
+                line = f"{backend:8} {pool / MIB:6.2f} {pool / overflow:5.2f} {seed:4}"
+                for what, against, goal in GOALS:
+                    other = table.total(backend, pool, seed, against)
+                    if not other:
+                        line += f"{'-':>16}"
+                        continue
+                    value = ratio(amount(tmem, what), amount(other, what))
+                    applies = pool / overflow >= GOAL_FACTOR - 0.005
+                    miss = applies and value > goal
+                    missed += miss
+                    line += f"{value:>15.3f}{'!' if miss else ' '}"
+                print(line)
+    print(f"{missed} ratios miss their goal (marked !)" if missed else "every goal is met")
+
+
+def numbers(kind):
+    return lambda text: [kind(part) for part in text.split(",")]
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--backends", type=numbers(str), default=["qemu", "bochs"])
+    parser.add_argument("--seeds", type=numbers(int), default=list(experiment.SEEDS))
+    parser.add_argument("--factors", type=numbers(float), default=list(experiment.FACTORS))
+    parser.add_argument("--configs", type=numbers(str), default=list(experiment.CONFIGS))
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--timeout", type=int, default=0)
+    parser.add_argument("--manifest", default=experiment.MANIFEST)
+    parser.add_argument("-o", "--output", default=image.BUILD / "figures" / "compare.tsv")
+    arguments = parser.parse_args()
+
+    try:
+        base = derive.load(Path(arguments.manifest).read_text(encoding="utf-8"))
+        overflow = experiment.overflow(base)
+    except (OSError, derive.DeriveError) as error:
+        sys.exit(f"compare.py: {error}")
+    guests = [guest["name"] for guest in base["guest"]]
+    size = lambda factor: experiment.pool_size(overflow, factor)
+    pools = [size(factor) for factor in arguments.factors]
+    tasks = []
+    for backend in arguments.backends:
+        if backend == "bochs":
+            tasks += tasks_of(backend, [size(BOCHS_FACTOR)], [BOCHS_SEED], arguments.configs)
+        else:
+            tasks += tasks_of(backend, pools, arguments.seeds, arguments.configs)
+    # The slow ones first, so that the last to end is a short one.
+    tasks.sort(key=lambda task: task.backend != "bochs")
+
+    print(f"{len(tasks)} boots, {arguments.jobs} at a time; O is {overflow / MIB:.1f} MiB", flush=True)
+    table = Table(arguments.output)
+    failures = []
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        limit = lambda task: arguments.timeout or (3600 if task.backend == "bochs" else 600)
+        jobs = {
+            task: pool.submit(run_task, task, guests, arguments.manifest, limit(task), table) for task in tasks
+        }
+        for task, job in jobs.items():
+            failures += [f"{task.name}: {complaint}" for complaint in job.result()]
+    print_comparison(table, arguments.backends, sorted({*pools, size(BOCHS_FACTOR)}), arguments.seeds, overflow)
+    print(f"figures: {arguments.output}")
+    for failure in failures:
+        print(f"compare.py: {failure}", file=sys.stderr)
+    sys.exit(bool(failures))
+
+
+if __name__ == "__main__":
+    main()
