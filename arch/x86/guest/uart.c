@@ -118,6 +118,8 @@ void uart_guest_write(struct vm *vm, unsigned offset, u8 value)
 		/* Enabling the interrupt of an empty transmitter raises it. */
 		if (value & IER_THR_EMPTY)
 			note_empty(vm);
+		else
+			ioapic_lower(vm, PLATFORM_UART_GSI);
 		break;
 	case IIR_FCR:
 		uart->fcr = value;
