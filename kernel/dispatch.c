@@ -22,6 +22,19 @@
 static struct vcpu *fpu_owner[MAX_CPUS];
 static struct timer slice_timer[MAX_CPUS];
 
+/* The steady pace of the policies: ten times a second, on the boot CPU. */
+#define TICK_US 100000
+
+static struct timer tick_timer = {.kind = TIMER_TICK};
+
+static void tick(void)
+{
+	if (!tmem_store)
+		return;
+	tmem_tick(tmem_store);
+	timer_arm(&tick_timer, arch_tsc() + ticks_from_us(TICK_US));
+}
+
 static void serve_timers(void)
 {
 	u32 events = __atomic_exchange_n(&this_cpu()->events, 0, __ATOMIC_ACQ_REL);
@@ -34,6 +47,9 @@ static void serve_timers(void)
 			break;
 		case TIMER_DISK:
 			virtio_blk_complete(timer);
+			break;
+		case TIMER_TICK:
+			tick();
 			break;
 		case TIMER_SLICE: /* the turn is over: that was all */
 			break;
@@ -113,6 +129,8 @@ void dispatch(void)
 {
 	const bool boot_cpu = this_cpu()->index == 0;
 
+	if (boot_cpu)
+		tick();
 	for (;;) {
 		struct vcpu *vcpu;
 

@@ -30,6 +30,7 @@ void ending(void)
 {
 	u64 found;
 
+	log_flush(); /* what guests wrote comes before the summary */
 	world_stop();
 	found = audit_run();
 	summary_print(first_entry ? first_entry - boot_info()->entry_tsc : 0, found);

@@ -26,6 +26,7 @@ struct tmem_client {
 	bool alive;
 	u8 number; /* in tmem->clients */
 	u32 weight;
+	u32 used_at; /* tmem->ticks when it last put or got */
 	struct tmem *tmem;
 	u64 persistent_max;
 	struct pool *pools[TMEM_POOLS_PER_GUEST];
@@ -51,6 +52,12 @@ static inline void client_lock(struct tmem_client *client)
 static inline void client_unlock(struct tmem_client *client)
 {
 	tmem_port_unlock(&client->lock);
+}
+
+/* The client is at work: its share is its own for the next TMEM_IDLE_TICKS. Client lock. */
+static inline void client_note_use(struct tmem_client *client)
+{
+	WRITE_ONCE(client->used_at, READ_ONCE(client->tmem->ticks));
 }
 
 /* A slot of the client's own magazines or of the arena; SLOT_NONE if neither has one. Client lock.

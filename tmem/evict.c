@@ -2,7 +2,7 @@
  * Eviction within the store, and reclaim for guests' memory. The client that holds most ephemeral
  * pages for its weight gives up its oldest page. That is weighted max-min fairness: what one does
  * not use of its share others may borrow, and who is below its share is never evicted from by
- * another's put.
+ * another's put, as long as it uses the store at all: pages of idle clients go first.
  *
  * No two client locks are ever held at once: whoever needs a page of another client releases its
  * own first and looks everything up again afterwards. Lock order: client before arena.
@@ -16,10 +16,21 @@ static struct tmem_client *client_number(const struct tmem *tmem, u32 number)
 	return __atomic_load_n(&tmem->clients[number], __ATOMIC_ACQUIRE);
 }
 
+void tmem_tick(struct tmem *tmem)
+{
+	__atomic_fetch_add(&tmem->ticks, 1, __ATOMIC_RELAXED);
+}
+
+static bool is_idle(const struct tmem *tmem, const struct tmem_client *client)
+{
+	/* Signed: it may have been used since the ticks were read. */
+	return (s32)(READ_ONCE(tmem->ticks) - READ_ONCE(client->used_at)) > (s32)TMEM_IDLE_TICKS;
+}
+
 /*
  * Whom a new page of @self should be taken from, NULL if nobody. An ephemeral put counts itself in:
  * it takes from others only while they are strictly further over their share than @self would then
- * be.
+ * be. Idle clients come before all others: there is no share to respect.
  * @self NULL: reclaim. Reads counts without locks; the caller looks again.
  */
 static struct tmem_client *choose_victim(
@@ -27,6 +38,7 @@ static struct tmem_client *choose_victim(
 {
 	struct tmem_client *victim = NULL;
 	u64 pages = 0, weight = 1;
+	bool idle = false;
 
 	if (self && class == EPHEMERAL) {
 		pages = self->stats.ephemeral_pages + 1;
@@ -36,13 +48,18 @@ static struct tmem_client *choose_victim(
 	for (u32 number = 0; number < TMEM_CLIENTS; number++) {
 		struct tmem_client *client = client_number(tmem, number);
 		u64 its_pages, its_weight;
+		bool its_idle;
 
 		if (!client)
 			continue;
 		its_pages = READ_ONCE(client->stats.ephemeral_pages);
 		its_weight = READ_ONCE(client->weight);
-		if (its_pages * weight > pages * its_weight && its_weight) {
+		if (!its_pages || !its_weight)
+			continue;
+		its_idle = is_idle(tmem, client);
+		if (its_idle == idle ? its_pages * weight > pages * its_weight : its_idle) {
 			victim = client;
+			idle = its_idle;
 			pages = its_pages;
 			weight = its_weight;
 		}

@@ -192,6 +192,7 @@ int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const
 	int result;
 
 	client_lock(client);
+	client_note_use(client);
 	stats->puts++;
 	do
 		result = put_once(client, handle, page, &slot, &admitted);
@@ -254,6 +255,7 @@ int tmem_get(struct tmem_client *client, const struct tmem_handle *handle, void 
 	int result;
 
 	client_lock(client);
+	client_note_use(client);
 	result = get_locked(client, handle, page);
 	client_unlock(client);
 	return result;

@@ -76,6 +76,14 @@ int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle
 /* Up to 64 pages a call; -EAGAIN while there is more. */
 int tmem_flush_object(struct tmem_client *client, const struct tmem_handle *handle);
 
+/* A client that neither puts nor gets for so many ticks is idle: until it comes back its share is lent,
+ * and its pages are the first to go. */
+#define TMEM_IDLE_TICKS 10U
+
+/* To be called at a steady pace, ten times a second in the hypervisor; a host that never calls it has no
+ * idle clients. Any CPU. */
+void tmem_tick(struct tmem *tmem);
+
 /*
  * Takes up to @max ephemeral pages away, all from one block, and hands their frames over to the
  * caller (still of class tmem, contents another guest's: scrub). Returns how many @pages were

@@ -135,6 +135,31 @@ static void below_its_share_nobody_is_evicted_from(void **state)
 		store_end_client(loud[i]);
 }
 
+/* An idle client's share is lent whole, and is its own again with its first put. */
+static void idle_share_is_lent(void **state)
+{
+	struct tmem_client *idle = store_client(tmem, 1, ~0UL);
+	struct tmem_client *busy = store_client(tmem, 1, ~0UL);
+	int idle_pool = tmem_pool_create(idle, 0, 0, 0);
+	int busy_pool = tmem_pool_create(busy, 0, 0, 0);
+
+	(void)state;
+	assert_int_equal(fill(idle, idle_pool, 1, 500), 0);
+	for (unsigned tick = 0; tick < TMEM_IDLE_TICKS; tick++)
+		tmem_tick(tmem);
+	assert_int_equal(fill(busy, busy_pool, 1, 2000), 0);
+	assert_in_range(ephemeral_pages(idle), 499, 500);
+	tmem_tick(tmem);
+	assert_int_equal(fill(busy, busy_pool, 2, 2000), 0);
+	assert_int_equal(ephemeral_pages(idle), 0);
+	assert_int_equal(ephemeral_pages(busy), 1000);
+	assert_int_equal(fill(idle, idle_pool, 2, 2000), 0);
+	assert_in_range(ephemeral_pages(idle), 499, 501);
+	assert_int_equal(ephemeral_pages(idle) + ephemeral_pages(busy), 1000);
+	store_end_client(idle);
+	store_end_client(busy);
+}
+
 static void persistent_puts_displace_ephemeral_pages(void **state)
 {
 	struct tmem_client *swapper = store_client(tmem, 1, ~0UL);
@@ -203,6 +228,7 @@ int main(void)
 		SHARES(no_slot_is_stranded),
 		SHARES(unused_share_is_lent_and_taken_back),
 		SHARES(below_its_share_nobody_is_evicted_from),
+		SHARES(idle_share_is_lent),
 		SHARES(persistent_puts_displace_ephemeral_pages),
 		SHARES(entitlement_limits_persistent_pages),
 		SHARES(all_clients_can_come_and_go),
