@@ -63,7 +63,7 @@ static u64 *parameter(const u64 *field)
 {
 	hpa_t page = early_trampoline_page();
 
-	return (u64 *)((char *)hpa_to_ptr(page) + ((const char *)field - trampoline_start));
+	return (u64 *)((char *)hpa_to_ptr(page) + ((u64)field - (u64)trampoline_start));
 }
 
 static bool wait_for(u32 expected, u64 us)
@@ -108,7 +108,7 @@ unsigned arch_start_other_cpus(void)
 	if (acpi->cpu_count <= 1 || early_trampoline_page().raw == 0)
 		return count;
 	memcpy(hpa_to_ptr(early_trampoline_page()), trampoline_start,
-		(u64)(trampoline_end - trampoline_start));
+		(u64)trampoline_end - (u64)trampoline_start);
 	paging_trampoline_show();
 	for (unsigned i = 0; i < acpi->cpu_count; i++) {
 		u32 id = acpi->apic_ids[i];

@@ -91,7 +91,7 @@ u64 arch_fault_address(void)
 
 static u64 find_fixup(u64 rip)
 {
-	for (const struct fixup *fixup = __fixups_start; fixup < __fixups_end; fixup++)
+	for (const struct fixup *fixup = __fixups_start; (u64)fixup < (u64)__fixups_end; fixup++)
 		if (fixup->fault == rip)
 			return fixup->resume;
 	return 0;
