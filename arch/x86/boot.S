@@ -162,9 +162,9 @@ boot_gdt_pointer:
 	.short boot_gdt_pointer - boot_gdt - 1
 	.long PHYSICAL(boot_gdt)
 message_not_multiboot:
-	.asciz "\r\nsluice: not started by a multiboot2 boot loader; use GRUB's multiboot2 command\r\n"
+	.asciz "\r\nsluice: not started by a multiboot2 boot loader; use GRUB's multiboot2 command: halted\r\n"
 message_no_long_mode:
-	.asciz "\r\nsluice: this processor has no 64-bit mode (CPUID 0x80000001 EDX bit 29)\r\n"
+	.asciz "\r\nsluice: this processor has no 64-bit mode (CPUID 0x80000001 EDX bit 29): halted\r\n"
 
 	.section .data.boot, "aw"
 	.balign 8

@@ -97,7 +97,7 @@ __attribute__((noreturn)) static void fail(const char *what)
 {
 	say("\r\nsluice: cannot start: ");
 	say(what);
-	say("\r\n");
+	say(": halted\r\n");
 	arch_halt();
 }
 

@@ -3,6 +3,8 @@
 Boots build/machine.elf (tests/machine/), whose command line names the case.
 """
 
+import dataclasses
+
 import pytest
 
 import emulator
@@ -28,7 +30,7 @@ FAULTS = {
 def boot(machine, tmp_path):
     """Boots the case @name and returns the lines of the serial port."""
 
-    def run(name, modules=None):
+    def run(name, modules=None, on=machine):
         manifest = tmp_path / "empty.toml"
         manifest.write_text("# nobody reads this\n")
         iso = image.build(
@@ -38,7 +40,7 @@ def boot(machine, tmp_path):
             hypervisor=image.BUILD / "machine.elf",
             command_line=name,
         )
-        return emulator.run(iso, machine, timeout=90)
+        return emulator.run(iso, on, timeout=90)
 
     return run
 
@@ -90,6 +92,33 @@ def test_bug_names_what_happened(boot, case):
     if function:
         assert any(f" {function}+0x" in line for line in report), text
     assert report[-1] == "bug: powering off" and run.powered_off, text
+
+
+@pytest.mark.cpus(2)
+def test_a_bug_stops_the_other_processors(boot):
+    run = boot("bug-elsewhere")
+    report = [line for line in run.log if line.startswith("bug: ")]
+    assert report[0] == "bug: BUG on CPU 1", "\n".join(run.log[-20:])
+    assert any(" bug_if_wanted+0x" in line for line in report)
+    assert report[-1] == "bug: powering off" and run.powered_off
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(1)
+@pytest.mark.parametrize(
+    "changes,says",
+    [
+        ({"cpu": "qemu32"}, "no 64-bit mode (CPUID 0x80000001 EDX bit 29): halted"),
+        ({"cpu": "max,-nx"}, "no execute-disable pages (CPUID 0x80000001 EDX bit 20): halted"),
+        ({"cpu": "max,-apic"}, "no local APIC, or it is off (CPUID 1 EDX bit 9): halted"),
+        ({"extra": ("-no-acpi",)}, "no ACPI: the boot loader found no root pointer (RSDP)"),
+    ],
+    ids=["long-mode", "nx", "apic", "acpi"],
+)
+def test_what_the_machine_lacks_is_named(boot, machine, changes, says):
+    run = boot("processors", on=dataclasses.replace(machine, **changes))
+    assert any(says in line for line in run.log), "\n".join(run.log[-20:])
+    assert not any("passed" in line for line in run.log)
 
 
 @pytest.mark.backends("qemu")

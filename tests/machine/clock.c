@@ -3,7 +3,7 @@
  * and they count what reached them.
  */
 #include "arch/x86/arch.h"
-#include "kernel/core/log.h"
+#include "kernel/core/bug.h"
 #include "tests/machine/cases.h"
 
 #define TICKS      20
@@ -44,6 +44,23 @@ static void run_timers(void)
 	__atomic_fetch_add(&timers_done, 1, __ATOMIC_RELEASE);
 }
 
+static bool bug_wanted;
+
+void test_bug_elsewhere(void)
+{
+	WRITE_ONCE(bug_wanted, true);
+	arch_kick(1);
+	/* Nothing but that bug's NMI reaches this processor any more. */
+	for (;;)
+		__asm__ volatile("pause");
+}
+
+__attribute__((noinline)) static void bug_if_wanted(void)
+{
+	if (READ_ONCE(bug_wanted))
+		BUG("on another processor");
+}
+
 void test_other_cpu(void)
 {
 	bool done = false;
@@ -55,6 +72,7 @@ void test_other_cpu(void)
 		events = take_events();
 		if (events & CPU_EVENT_KICK)
 			__atomic_fetch_add(&kicks[this_cpu()->index], 1, __ATOMIC_RELEASE);
+		bug_if_wanted();
 		if (!done && __atomic_load_n(&timers_wanted, __ATOMIC_ACQUIRE) != 0) {
 			run_timers();
 			done = true;

@@ -21,6 +21,7 @@ static const struct {
 	{"boot-memory", test_boot_memory},
 	{"page-copies", test_page_copies},
 	{"msr-access", test_msr_access},
+	{"bug-elsewhere", test_bug_elsewhere},
 	{"reboot", arch_reboot},
 };
 
