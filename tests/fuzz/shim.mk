@@ -1,0 +1,1 @@
+fuzz_ustar_SRC := guest-shim/ustar.c
