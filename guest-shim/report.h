@@ -1,5 +1,5 @@
 /*
- * The line that every guest ends with.
+ * The lines that every guest ends with.
  */
 #ifndef SHIM_REPORT_H
 #define SHIM_REPORT_H
