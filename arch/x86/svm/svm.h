@@ -124,6 +124,7 @@ void svm_port(struct vcpu *vcpu);
 void svm_halt(struct vcpu *vcpu);
 void svm_reinject(struct vcpu *vcpu, u8 vector);
 void svm_host_interrupt(void);
+void svm_finish_halt(struct vcpu *vcpu);
 void svm_host_machine_check(void);
 void svm_entry_failed(struct vcpu *vcpu);
 void svm_unhandled_exit(struct vcpu *vcpu);

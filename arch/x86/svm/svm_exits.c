@@ -2,6 +2,7 @@
  * What exits ask for: each function serves one reason, by handing it to the service that owns it. A
  * guest's mistake ends in an exception or in that guest's stop.
  */
+#include "arch/x86/guest/fetch.h"
 #include "arch/x86/guest/platform.h"
 #include "arch/x86/processor.h"
 #include "arch/x86/svm/svm.h"
@@ -10,6 +11,7 @@
 
 #define VMMCALL_LENGTH 3
 #define HLT_LENGTH     1
+#define OPCODE_HLT     0xf4
 
 #define DR6_BD BIT(13)
 #define DR7_GD BIT(13)
@@ -135,6 +137,25 @@ void svm_reinject(struct vcpu *vcpu, u8 vector)
 		vmcb->clean &= ~(u32)CLEAN_DR;
 	}
 	vcpu_inject_exception(vcpu, vector, (u32)vmcb->exit_info_1);
+}
+
+/*
+ * An exit between STI and HLT: the guest must sleep before it takes an interrupt, or one that it
+ * has just checked for is lost. VMRUN has to restore STI's shadow, but QEMU's (7.2) forgets it; so
+ * the HLT is run here.
+ */
+void svm_finish_halt(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = vmcb_of(vcpu);
+	u8 opcode;
+
+	if (!(vmcb->interrupt_shadow & INTERRUPT_SHADOW) || vmcb->cpl != 0)
+		return;
+	vmcb_fill_context(vcpu);
+	if (guest_fetch(vcpu, 0, &opcode, 1) != 1 || opcode != OPCODE_HLT)
+		return;
+	vmcb->next_rip = vmcb->rip + HLT_LENGTH;
+	svm_halt(vcpu);
 }
 
 /* The interrupt is still pending: it arrives through the IDT in the window after STI's shadow. */

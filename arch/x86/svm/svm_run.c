@@ -67,6 +67,7 @@ static void serve(struct vcpu *vcpu, enum svm_exit exit)
 	case EXIT_INTR:
 		vcpu->exits[EXITED_INTERRUPT]++;
 		svm_host_interrupt();
+		svm_finish_halt(vcpu);
 		break;
 	case EXIT_VINTR:
 		vcpu->exits[EXITED_WINDOW]++;
