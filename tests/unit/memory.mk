@@ -5,13 +5,17 @@ FRAME_SRC  := kernel/core/frame.c kernel/core/frame_boot.c kernel/core/frame_che
 
 test_frame_SRC := $(FRAME_SRC)
 
-MEMORY_SRC := $(FRAME_SRC) kernel/core/percpu.c kernel/core/timer.c kernel/vm/memory.c \
+MEMORY_PARTS := $(FRAME_SRC) kernel/core/percpu.c kernel/core/timer.c kernel/vm/memory.c \
 	kernel/vm/memory_nested.c kernel/vm/memory_populate.c kernel/vm/memory_remove.c \
 	kernel/vm/limbo.c kernel/vm/reclaim.c kernel/vm/commit.c kernel/vm/audit.c \
 	kernel/vm/audit_memory.c tests/unit/fake/vm.c
+MEMORY_SRC := $(MEMORY_PARTS) tests/unit/fake/store.c
 
 test_nested_SRC     := $(MEMORY_SRC)
 test_memory_SRC     := $(MEMORY_SRC)
 test_quiescence_SRC := $(MEMORY_SRC)
 test_commit_SRC     := $(MEMORY_SRC)
 test_audit_SRC      := $(MEMORY_SRC)
+
+# With the real engine.
+test_tmem_port_SRC := $(MEMORY_PARTS) kernel/vm/tmem_port.c $(wildcard tmem/*.c)

@@ -14,6 +14,7 @@
 #include <abi/errno.h>
 
 #include "fake/machine.h"
+#include "fake/store.h"
 #include "fake/vm.h"
 #include "kernel/core/frame_internal.h"
 #include "kernel/core/percpu.h"

@@ -12,6 +12,7 @@
 #include <abi/errno.h>
 
 #include "fake/machine.h"
+#include "fake/store.h"
 #include "fake/vm.h"
 #include "kernel/core/frame.h"
 #include "kernel/vm/commit.h"

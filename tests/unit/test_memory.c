@@ -14,6 +14,7 @@
 #include <abi/platform.h>
 
 #include "fake/machine.h"
+#include "fake/store.h"
 #include "fake/vm.h"
 #include "kernel/core/frame.h"
 #include "kernel/core/percpu.h"

@@ -39,6 +39,8 @@ const struct nested_layout fake_npt = {
 	.huge = true,
 };
 
+struct tmem *tmem_store;
+
 static struct vm *vms[VMS_MAX];
 static struct guest_config configs[VMS_MAX];
 
@@ -84,7 +86,7 @@ void fake_core_start(u64 bytes, unsigned cpus)
 			memory_destroy(vms[slot]);
 	fake_limbo_empty();
 	fake_vms_reset();
-	fake_store_reset(false);
+	tmem_store = NULL;
 	fake_machine_start(bytes, cpus);
 	if (frames_init())
 		abort();
@@ -117,53 +119,4 @@ u64 fake_translate(const struct memory *memory, u64 address, unsigned *level)
 			       (address & (BIT(shift) - 1));
 		table = entry & 0x000ffffffffff000;
 	}
-}
-
-/* ---- The store ------------------------------------------------------------------------------- */
-
-struct tmem {
-	void *pages[65536];
-	unsigned count;
-};
-
-static struct tmem store;
-struct tmem *tmem_store;
-u64 fake_store_persistent;
-int fake_store_verdict;
-
-void fake_store_reset(bool present)
-{
-	store.count = 0;
-	tmem_store = present ? &store : NULL;
-	fake_store_persistent = 0;
-	fake_store_verdict = 0;
-}
-
-void fake_store_add(void *page)
-{
-	if (store.count == ARRAY_SIZE(store.pages))
-		abort();
-	store.pages[store.count++] = page;
-}
-
-unsigned tmem_reclaim(struct tmem *tmem, void **pages, unsigned max)
-{
-	unsigned count = 0;
-
-	while (count < max && tmem->count > 0)
-		pages[count++] = tmem->pages[--tmem->count];
-	return count;
-}
-
-u64 tmem_persistent_pages(const struct tmem *tmem)
-{
-	(void)tmem;
-	return fake_store_persistent;
-}
-
-int tmem_audit(struct tmem *tmem, void (*visit)(void *page, void *argument), void *argument)
-{
-	for (unsigned i = 0; i < tmem->count; i++)
-		visit(tmem->pages[i], argument);
-	return fake_store_verdict;
 }

@@ -1,6 +1,6 @@
 /*
- * Guests for hosted tests of kernel/vm/: VMs with memory and nothing else, the two vendors' nested
- * layouts, and a tmem store that is a bag of frames.
+ * Guests for hosted tests of kernel/vm/: VMs with memory and nothing else, and the two vendors'
+ * nested layouts. tmem is off until a test sets tmem_store.
  */
 #ifndef FAKE_VM_H
 #define FAKE_VM_H
@@ -23,12 +23,5 @@ void fake_core_start(u64 bytes, unsigned cpus);
 
 /* A walk as the processor does it: the host address behind @address and the leaf's level, or ~0. */
 u64 fake_translate(const struct memory *memory, u64 address, unsigned *level);
-
-/* The fake store: holds pages that tmem_reclaim() hands out, newest first. */
-void fake_store_add(void *page);
-void fake_store_reset(bool present);
-extern u64 fake_store_persistent;
-/* What tmem_audit() answers after its visits. */
-extern int fake_store_verdict;
 
 #endif

@@ -1,0 +1,285 @@
+/*
+ * The real tmem engine on the hypervisor's frames and locks: the pool fills what nobody uses,
+ * guests take it back, persistent pages leave what was promised, and the audit agrees at every
+ * step. Built with lock-order assertions.
+ */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <abi/errno.h>
+#include <abi/hypercall.h>
+
+#include "fake/machine.h"
+#include "fake/vm.h"
+#include "kernel/core/frame.h"
+#include "kernel/core/percpu.h"
+#include "kernel/vm/audit.h"
+#include "kernel/vm/tmem_port.h"
+#include "tmem/port.h"
+
+#define GUEST MIB(16)
+
+static struct vm *vm;
+static struct tmem_client *client;
+static struct vcpu vcpu;
+static s32 ephemeral, persistent;
+
+static void start(u64 ram, unsigned cpus)
+{
+	const struct tmem_config config = {0};
+	struct tmem_client_config guest = {.weight = 256, .persistent_max = ~0UL};
+
+	fake_core_start(ram, cpus);
+	for (unsigned i = 0; i < cpus; i++) {
+		fake_run_as(i);
+		epoch_quiescent(epoch_now());
+	}
+	fake_run_as(0);
+	for (unsigned i = 0; i < ARRAY_SIZE(guest.hash_keys); i++)
+		guest.hash_keys[i] = tmem_port_random();
+	tmem_store = tmem_create(&config);
+	assert_non_null(tmem_store);
+	client = tmem_client_create(tmem_store, &guest);
+	assert_non_null(client);
+	ephemeral = tmem_pool_create(client, 0, 0, 0);
+	persistent = tmem_pool_create(client, TMEM_POOL_PERSISTENT, 0, 0);
+	assert_true(ephemeral >= 0 && persistent >= 0);
+	vm = fake_vm(0);
+	assert_int_equal(memory_commit("guest", GUEST >> PAGE_SHIFT), 0);
+	assert_int_equal(memory_create(vm, GUEST, &fake_ept), 0);
+	vcpu.vm = vm;
+}
+
+static void finish(void)
+{
+	u64 held;
+	int left;
+
+	memory_destroy(vm);
+	memory_uncommit(GUEST >> PAGE_SHIFT);
+	fake_limbo_empty();
+	do
+		left = tmem_client_destroy(client);
+	while (left == -SLUICE_EAGAIN);
+	assert_int_equal(left, 0);
+	assert_int_equal(audit_run(), 0);
+	tmem_destroy(tmem_store);
+	tmem_store = NULL;
+	held = frames_of_class(FRAME_TMEM);
+	assert_int_equal(held, 0);
+	assert_int_equal(audit_run(), 0);
+}
+
+static void fill_page(u8 *page, u64 number)
+{
+	for (unsigned i = 0; i < PAGE_SIZE / sizeof(u64); i++)
+		((u64 *)page)[i] = number * 0x9e3779b97f4a7c15 + i;
+}
+
+static bool page_is(const u8 *page, u64 number)
+{
+	static __thread u8 wanted[PAGE_SIZE];
+
+	fill_page(wanted, number);
+	return memcmp(page, wanted, PAGE_SIZE) == 0;
+}
+
+static struct tmem_handle handle(s32 pool, u64 number)
+{
+	return (struct tmem_handle){
+		.object = {number / 1000 + 1, 0, 0},
+		.index = (u32)(number % 1000),
+		.pool = pool,
+	};
+}
+
+/* Puts page @number through a page of the guest's own. */
+static int put(s32 pool, u64 number)
+{
+	struct tmem_handle key = handle(pool, number);
+	u8 *page = memory_page(vm, gfn(3));
+
+	fill_page(page, number);
+	return tmem_put(client, &key, page);
+}
+
+static int get(s32 pool, u64 number)
+{
+	struct tmem_handle key = handle(pool, number);
+	u8 *page = memory_page(vm, gfn(4));
+	int result = tmem_get(client, &key, page);
+
+	if (result == 0)
+		assert_true(page_is(page, number));
+	return result;
+}
+
+static void pool_fills_what_nobody_uses(void **state)
+{
+	u64 hits = 0;
+
+	(void)state;
+	start(MIB(48), 1);
+	for (u64 number = 0; number < MIB(64) / PAGE_SIZE; number++)
+		assert_int_equal(put(ephemeral, number), 0);
+	/* All but the reserve, and less than one block that could not be had. */
+	assert_in_range(frames_free(), frames_reserve(), frames_reserve() + BLOCK_PAGES);
+	assert_true(frames_of_class(FRAME_TMEM) > MIB(32) / PAGE_SIZE);
+	assert_int_equal(audit_run(), 0);
+	for (u64 number = 0; number < MIB(64) / PAGE_SIZE; number++)
+		hits += get(ephemeral, number) == 0;
+	assert_true(hits > MIB(30) / PAGE_SIZE);
+	assert_int_equal(audit_run(), 0);
+	finish();
+}
+
+static void guests_get_all_they_were_promised(void **state)
+{
+	struct tmem_stats before, after;
+
+	(void)state;
+	start(MIB(48), 1);
+	for (u64 number = 0; number < MIB(64) / PAGE_SIZE; number++)
+		assert_int_equal(put(ephemeral, number), 0);
+	tmem_stats(tmem_store, &before);
+	for (u64 at = 0; at < GUEST; at += PAGE_SIZE)
+		assert_int_equal(memory_fault(&vcpu, gpa(at), ACCESS_WRITE), DONE);
+	assert_int_equal(vm->memory.populated_pages, GUEST / PAGE_SIZE);
+	tmem_stats(tmem_store, &after);
+	assert_true(after.ephemeral_pages < before.ephemeral_pages);
+	assert_true(frames_free() >= frames_reserve());
+	assert_int_equal(audit_run(), 0);
+	finish();
+}
+
+static void persistent_pages_never_break_a_promise(void **state)
+{
+	u64 kept = 0;
+	int result;
+
+	(void)state;
+	start(MIB(48), 1);
+	while ((result = put(persistent, kept)) == 0)
+		kept++;
+	assert_int_equal(result, -SLUICE_ENOSPC);
+	assert_true(kept > MIB(16) / PAGE_SIZE);
+	/* Ephemeral pages fill the rest, and do not matter. */
+	for (u64 number = 0; number < MIB(16) / PAGE_SIZE; number++)
+		(void)!put(ephemeral, number);
+	for (u64 at = 0; at < GUEST; at += PAGE_SIZE)
+		assert_int_equal(memory_fault(&vcpu, gpa(at), ACCESS_WRITE), DONE);
+	for (u64 number = 0; number < kept; number++)
+		assert_int_equal(get(persistent, number), 0);
+	assert_int_equal(audit_run(), 0);
+	finish();
+}
+
+/* A promise must hold also when persistent pages are spread thinly over many blocks. */
+static void thin_persistent_blocks_never_break_a_promise(void **state)
+{
+	u64 kept = 0;
+
+	(void)state;
+	start(MIB(48), 1);
+	while (put(persistent, kept) == 0)
+		kept++;
+	for (u64 number = 0; number < kept; number++) {
+		struct tmem_handle key = handle(persistent, number);
+
+		if (number % 97)
+			assert_int_equal(tmem_flush_page(client, &key), 0);
+	}
+	for (u64 at = 0; at < GUEST; at += PAGE_SIZE)
+		assert_int_equal(memory_fault(&vcpu, gpa(at), ACCESS_WRITE), DONE);
+	for (u64 number = 0; number < kept; number += 97)
+		assert_int_equal(get(persistent, number), 0);
+	assert_int_equal(audit_run(), 0);
+	finish();
+}
+
+/* ---- Several CPUs --------------------------------------------------------------------------- */
+
+#define THREADS 2
+
+static void *work(void *argument)
+{
+	unsigned cpu = (unsigned)(u64)argument;
+	struct vcpu mine = {.vm = vm};
+	u64 random = cpu + 1;
+
+	fake_run_as(cpu);
+	for (unsigned step = 0; step < 20000; step++) {
+		u64 number, frame;
+		struct tmem_handle key;
+		u8 *page;
+
+		random = random * 6364136223846793005 + 1442695040888963407;
+		number = (random >> 33) % 20000 * THREADS + cpu; /* handles of its own */
+		frame = (random >> 40) % (GUEST / PAGE_SIZE / THREADS) * THREADS + cpu;
+		key = handle(ephemeral, number);
+		switch (random >> 61) {
+		case 0:
+			(void)!memory_remove(vm, gfn(frame));
+			break;
+		case 1:
+			if (memory_fault(&mine, gfn_to_gpa(gfn(frame)), ACCESS_READ) != DONE)
+				return (void *)"a fault was not served";
+			break;
+		case 2:
+		case 3:
+			page = memory_page(vm, gfn(frame));
+			if (!page)
+				return (void *)"no page";
+			if (tmem_get(client, &key, page) == 0 && !page_is(page, number))
+				return (void *)"a get gave another page's contents";
+			break;
+		default:
+			page = memory_page(vm, gfn(frame));
+			if (!page)
+				return (void *)"no page";
+			fill_page(page, number);
+			(void)!tmem_put(client, &key, page);
+		}
+		epoch_quiescent(epoch_now());
+		limbo_drain();
+	}
+	epoch_enter_idle();
+	return NULL;
+}
+
+static void cpus_put_get_and_fault_at_once(void **state)
+{
+	pthread_t threads[THREADS];
+
+	(void)state;
+	start(MIB(48), THREADS);
+	for (u64 i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, work, (void *)i), 0);
+	for (unsigned i = 0; i < THREADS; i++) {
+		void *complaint;
+
+		pthread_join(threads[i], &complaint);
+		assert_null(complaint);
+	}
+	fake_run_as(0);
+	assert_int_equal(audit_run(), 0);
+	finish();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pool_fills_what_nobody_uses),
+		cmocka_unit_test(guests_get_all_they_were_promised),
+		cmocka_unit_test(persistent_pages_never_break_a_promise),
+		cmocka_unit_test(thin_persistent_blocks_never_break_a_promise),
+		cmocka_unit_test(cpus_put_get_and_fault_at_once),
+	};
+
+	return cmocka_run_group_tests_name("tmem_port", tests, NULL, NULL);
+}
