@@ -17,6 +17,9 @@
 #define BASE_X2APIC        BIT(10)
 #define BASE_ADDRESS       0x000ffffffffff000UL
 
+/* Far longer than a delivery takes; BUG sends too, and must not hang on a dead processor. */
+#define ICR_PATIENCE 100000U
+
 static bool x2apic;
 static volatile u32 *xapic; /* registers 16 bytes apart */
 
@@ -57,7 +60,7 @@ void apic_send(u32 destination, u32 command)
 	}
 	/* Two registers: if an NMI's handler sends between the writes of what it interrupted, it
 	 * must leave the destination as it was. */
-	while (xapic[APIC_ICR * 4] & ICR_PENDING)
+	for (u32 i = 0; i < ICR_PATIENCE && (xapic[APIC_ICR * 4] & ICR_PENDING); i++)
 		cpu_pause();
 	interrupted = xapic[APIC_ICR_HIGH * 4];
 	xapic[APIC_ICR_HIGH * 4] = destination << 24;

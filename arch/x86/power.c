@@ -10,6 +10,7 @@
 
 #define PM1_SCI_ENABLE BIT(0)
 #define PM1_SLP_TYP(x) ((u32)(x) << 10)
+#define PM1_SLP_MASK   PM1_SLP_TYP(7)
 #define PM1_SLP_EN     BIT(13)
 
 #define PATIENCE 1000000U
@@ -91,14 +92,26 @@ static void acpi_take_over(const struct acpi_power *power)
 		cpu_pause();
 }
 
+/* The type first and then the trigger, and the other bits as they are (ACPI 6.5, 4.8.3.2.1): some
+ * chipsets want it so. */
+static void sleep(u16 port, u8 type)
+{
+	u32 control;
+
+	if (port == 0)
+		return;
+	control = (inw(port) & ~(u32)(PM1_SLP_MASK | PM1_SLP_EN)) | PM1_SLP_TYP(type & 7);
+	outw(port, (u16)control);
+	outw(port, (u16)(control | PM1_SLP_EN));
+}
+
 static void acpi_power_off(const struct acpi_power *power)
 {
 	if (power->pm1a_control == 0 || !power->has_s5)
 		return;
 	acpi_take_over(power);
-	outw(power->pm1a_control, (u16)(PM1_SLP_TYP(power->s5_type_a) | PM1_SLP_EN));
-	if (power->pm1b_control != 0)
-		outw(power->pm1b_control, (u16)(PM1_SLP_TYP(power->s5_type_b) | PM1_SLP_EN));
+	sleep(power->pm1a_control, power->s5_type_a);
+	sleep(power->pm1b_control, power->s5_type_b);
 	for (u32 i = 0; i < PATIENCE; i++)
 		cpu_pause();
 }
