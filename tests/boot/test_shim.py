@@ -2,15 +2,15 @@
 
 from conftest import guest
 
-PACE = "pages=5000 rounds=4000"
+PACE = "pages=2600 rounds=600"
 
 
 def shim(name, arguments, **keys):
     disks = [
         {"name": "data", "module": "shim.tar", "service_us": 100},
-        {"name": "swap", "size": "32M", "service_us": 100},
+        {"name": "swap", "size": "16M", "service_us": 100},
     ]
-    return guest(name, "shim", cmdline=f"{arguments} {PACE}", disks=disks, **keys)
+    return guest(name, "shim", "8M", cmdline=f"{arguments} {PACE}", disks=disks, **keys)
 
 
 def counters(booted, name):

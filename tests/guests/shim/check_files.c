@@ -23,10 +23,14 @@ static unsigned number_of(const char *name)
 static bool content_is_right(
 	const unsigned char *bytes, uint64_t length, unsigned number, uint64_t offset)
 {
+	uint64_t word = pattern_word(number, offset / 8);
+
 	for (uint64_t i = 0; i < length; i++) {
 		uint64_t at = offset + i;
 
-		if (bytes[i] != (unsigned char)(pattern_word(number, at / 8) >> (at % 8 * 8)))
+		if (at % 8 == 0)
+			word = pattern_word(number, at / 8);
+		if (bytes[i] != (unsigned char)(word >> (at % 8 * 8)))
 			return false;
 	}
 	return true;
