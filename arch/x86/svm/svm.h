@@ -22,7 +22,6 @@ struct svm_vcpu {
 	u64 vmcb_address;    /* hpa */
 	u64 asid_generation; /* svm_cpu.asid_generation that its ASID belongs to; 0: none yet */
 	u64 iret_rip;        /* of the IRET that ends NMI blocking */
-	u64 shadow_rip;      /* where an exit last found an interrupt shadow */
 	bool flush;          /* the guest's translations are void: take a clean ASID at entry */
 	bool owns_debug;     /* it touched DR0-3 once, so they are switched for it */
 	bool nmi_blocked;    /* an NMI was delivered and its IRET has not come */
@@ -102,8 +101,6 @@ void svm_nmi_returns(struct vcpu *vcpu);
 void svm_retire_instruction(struct vcpu *vcpu);
 /* Moves RIP there, @length without prefixes, and retires. */
 void svm_skip_instruction(struct vcpu *vcpu, unsigned length);
-/* Whether the instruction at RIP has the opcode @opcode (one byte), prefixes aside. */
-bool svm_next_opcode_is(struct vcpu *vcpu, u8 opcode);
 /* The general register of a MOV to or from a control register that exited. False if the instruction
  * is gone: it must run again. */
 bool __must_check svm_cr_operand(struct vcpu *vcpu, enum reg *reg);

@@ -8,8 +8,6 @@
 #include "arch/x86/processor.h"
 #include "arch/x86/svm/svm.h"
 
-#define OPCODE_HLT 0xf4
-
 static void open_window(struct vmcb *vmcb)
 {
 	if (vmcb->interrupt_control & V_IRQ)
@@ -91,19 +89,6 @@ static bool can_take_interrupt(const struct vmcb *vmcb)
 	return (vmcb->rflags & RFLAGS_IF) && !(vmcb->interrupt_shadow & INTERRUPT_SHADOW);
 }
 
-/*
- * STI; HLT must not be torn apart: an interrupt delivered between the two would leave the guest
- * asleep with its work done. The shadow that STI casts is in the VMCB when the exit came there, but
- * QEMU (7.2) does not restore it at VMRUN, and a second exit at the same place shows none. HLT
- * exits anyway, and vcpu_halt() sees what is pending: so where a shadow was seen over HLT, nothing
- * goes in before it.
- */
-static bool sleeps_next(struct vcpu *vcpu)
-{
-	return unlikely(vmcb_of(vcpu)->rip == svm_of(vcpu)->shadow_rip) &&
-	       svm_next_opcode_is(vcpu, OPCODE_HLT);
-}
-
 void svm_deliver_event(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = svm_of(vcpu);
@@ -127,9 +112,6 @@ void svm_deliver_event(struct vcpu *vcpu)
 	vector = lapic_pending(vcpu);
 	if (vector < 0) {
 		close_window(vmcb);
-	} else if (!vmcb->inject_event && sleeps_next(vcpu)) {
-		close_window(vmcb);
-		vcpu_request(vcpu, VCPU_REQ_EVENT);
 	} else if (vmcb->inject_event || !can_take_interrupt(vmcb)) {
 		open_window(vmcb);
 	} else {

@@ -87,13 +87,6 @@ void svm_retire_instruction(struct vcpu *vcpu)
 	}
 }
 
-bool svm_next_opcode_is(struct vcpu *vcpu, u8 opcode)
-{
-	struct prefixes p;
-
-	return read_prefixes(vcpu, &p) && p.bytes[p.count] == opcode;
-}
-
 void svm_skip_instruction(struct vcpu *vcpu, unsigned length)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);

@@ -48,8 +48,6 @@ static enum svm_exit enter(struct svm_cpu *cpu, struct vcpu *vcpu)
 	vmcb->tlb_control = TLB_KEEP;
 	vmcb->clean = svm_features.clean_bits;
 	vmcb->inject_event = 0;
-	if (unlikely(vmcb->interrupt_shadow))
-		svm->shadow_rip = vmcb->rip;
 	if (unlikely(vmcb->exit_event & EVENT_VALID))
 		svm_requeue_event(vcpu);
 	return (enum svm_exit)(s32)vmcb->exit_code;
