@@ -95,6 +95,14 @@ void *anon_allocate(u64 bytes)
 	return (void *)top_start;
 }
 
+void anon_discard(void *start, u64 bytes)
+{
+	u64 end = ((u64)start + bytes) & ~PAGE_MASK;
+
+	for (u64 page = ROUND_UP((u64)start, PAGE_SIZE); page < end; page += PAGE_SIZE)
+		release(page);
+}
+
 static bool is_allocated(u64 address)
 {
 	return (address >= ANON_BASE && address < ROUND_UP(heap_end, PAGE_SIZE)) ||

@@ -18,6 +18,10 @@ void *anon_move_break(s64 bytes);
 /* @bytes, rounded up to pages, at a page border, for good; NULL if there is no more memory. */
 void *anon_allocate(u64 bytes);
 
+/* The whole pages in @bytes from @start read as zeros from now on; memory, swap slots and preswap
+ * copies they had are given back. The range must have been allocated. */
+void anon_discard(void *start, u64 bytes);
+
 /*
  * The page fault at @address with error code @error: true if the page is there now. Runs on the
  * faulting stack and may sleep. Interrupts must have been on where the fault happened.

@@ -25,6 +25,11 @@ void *shim_alloc_anonymous(size_t bytes)
 	return anon_allocate(bytes);
 }
 
+void shim_discard_anonymous(void *start, size_t bytes)
+{
+	anon_discard(start, bytes);
+}
+
 int shim_file_at(unsigned index, struct shim_file *file)
 {
 	const struct file *found = files_at(index);

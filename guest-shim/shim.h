@@ -27,6 +27,10 @@ void shim_sleep_until(uint64_t ns);
  * no more. */
 void *shim_alloc_anonymous(size_t bytes);
 
+/* The whole pages in @bytes from @start, of such an allocation, are needed no more: their contents
+ * are forgotten and read as zeros. What madvise(MADV_DONTNEED) does on Linux. */
+void shim_discard_anonymous(void *start, size_t bytes);
+
 /* A file of the data disk. The name stays valid; open() takes it. */
 struct shim_file {
 	const char *name;

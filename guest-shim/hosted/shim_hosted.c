@@ -19,7 +19,7 @@
 
 static struct shim_file *files;
 static unsigned count, room;
-static struct timespec start;
+static struct timespec began;
 
 static void die(const char *what)
 {
@@ -57,7 +57,7 @@ __attribute__((constructor)) static void mount(void)
 {
 	const char *folder = getenv("SHIM_DATA");
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
+	clock_gettime(CLOCK_MONOTONIC, &began);
 	if (folder && chdir(folder) != 0)
 		die(folder);
 	if (nftw(".", file_add, OPEN_FOLDERS, FTW_PHYS) != 0)
@@ -70,8 +70,8 @@ uint64_t shim_time_ns(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)(now.tv_sec - start.tv_sec) * 1000000000 + (uint64_t)now.tv_nsec -
-	       (uint64_t)start.tv_nsec;
+	return (uint64_t)(now.tv_sec - began.tv_sec) * 1000000000 + (uint64_t)now.tv_nsec -
+	       (uint64_t)began.tv_nsec;
 }
 
 void shim_sleep_until(uint64_t ns)
@@ -92,6 +92,12 @@ void *shim_alloc_anonymous(size_t bytes)
 		NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	return memory == MAP_FAILED ? NULL : memory;
+}
+
+void shim_discard_anonymous(void *start, size_t bytes)
+{
+	if (madvise(start, bytes, MADV_DONTNEED) != 0)
+		die("madvise");
 }
 
 int shim_file_at(unsigned index, struct shim_file *file)
