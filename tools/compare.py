@@ -93,7 +93,7 @@ def run_task(task, guests, base, timeout, table):
     name = task.name.replace(" ", "-").replace(",", "")
     iso = image.BUILD / "compare" / f"{name}.iso"
     cell = experiment.Cell(task.config, task.pools[0], task.seed)
-    machine = emulator.Machine(task.backend, memory=experiment.MEMORY)
+    machine = emulator.Machine(task.backend, memory=experiment.MEMORY, instruction_time=True)
     try:
         experiment.build_image(iso, base, cell.overrides(guests))
         outcome = experiment.run(iso, machine, timeout)

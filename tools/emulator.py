@@ -48,6 +48,9 @@ class Machine:
     cpu: str = ""
     cpus: int = 1
     memory: int = 256  # MiB
+    # Virtual time counts instructions, one a nanosecond, and passes at once while the processor sleeps: a run
+    # repeats, however busy the host is. Always so in Bochs, where it sets the clock; never with KVM.
+    instruction_time: bool = False
     extra: tuple = ()  # more arguments (QEMU) or bochsrc lines (Bochs)
 
     def __str__(self):
@@ -106,6 +109,7 @@ def _qemu_command(machine, iso):
         _program("qemu-system-x86_64", "qemu-system-x86"),
         *("-M", "pc", "-m", str(machine.memory), "-smp", str(machine.cpus)),
         *("-accel", accelerator, "-cpu", cpu),
+        *(("-icount", "shift=0,sleep=off") if machine.instruction_time and accelerator == "tcg" else ()),
         *("-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot"),
         *("-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
         *machine.extra,
@@ -125,7 +129,8 @@ def _bochs_command(machine, iso, folder):
         "display_library: rfb, options=timeout=0",
         f"romimage: file={BOCHS_BIOS}, options=fastboot",
         f"vgaromimage: file={BOCHS_VGA}",
-        f"cpu: model={machine.cpu or BOCHS_MODELS[0]}, count={machine.cpus}, ips=50000000, "
+        f"cpu: model={machine.cpu or BOCHS_MODELS[0]}, count={machine.cpus}, "
+        f"ips={1000000000 if machine.instruction_time else 50000000}, "
         "reset_on_triple_fault=0, ignore_bad_msrs=0",
         f"memory: guest={machine.memory}, host={min(machine.memory, 2048)}",
         f"ata0-master: type=cdrom, path={os.path.abspath(iso)}, status=inserted",

@@ -1,5 +1,8 @@
 """The experiment of docs/experiment.md: its cells, each derived from one manifest, and how one is run."""
 
+import os
+import re
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +15,7 @@ MANIFEST = image.ROOT / "boot" / "manifests" / "experiment.toml"
 CONFIGS = ("tmem", "tmem_off", "spread")
 SEEDS = (1, 2, 3)
 FACTORS = (0.9, 1.1, 1.3)  # of the overflow
+APPLICATIONS = ("search", "sort", "scan")
 MEMORY = 256  # MiB of the emulated machine
 PAGE = 4096
 
@@ -50,9 +54,38 @@ class Cell:
         raise ValueError(f"no configuration {self.config}")
 
 
+def digest_of(program, arguments, data):
+    """What the application @program answers on the host, on the files in the folder @data."""
+    # On the host nothing is waited for: turns follow each other at once.
+    words = [w for w in arguments.split() if not w.startswith(("turn_ms=", "pause_ms="))]
+    try:
+        result = subprocess.run(
+            [str(program), *words], capture_output=True, text=True, timeout=300, check=False,
+            env=dict(os.environ, SHIM_DATA=str(data)),
+        )
+    except OSError as error:
+        raise image.ImageError(f"{program}: {error.strerror}; `make hosted` builds it") from error
+    match = re.search(r"digest=(0x[0-9a-f]+)$", result.stdout, re.MULTILINE)
+    if result.returncode != 0 or not match:
+        raise image.ImageError(f"{program} failed on the host:\n{result.stdout}{result.stderr}".rstrip())
+    return match[1]
+
+
+def expectations(manifest):
+    """Overrides that tell each application of the experiment what it must come to, as computed on the host."""
+    found = []
+    for guest in manifest.get("guest", []):
+        program = image.BUILD / "hosted" / guest.get("kernel", "")
+        if guest.get("kernel") in APPLICATIONS:
+            digest = digest_of(program, guest.get("cmdline", ""), image.BUILD / "newlib-data")
+            found.append(f"guest.{guest['name']}.cmdline~=expect={digest}")
+    return found
+
+
 def build_image(iso, base, overrides):
     """Derives a manifest from @base, and makes an image of it with the modules it names."""
     text = derive.derive(base, overrides, image.CHECKER)
+    text = derive.derive(base, [*overrides, *expectations(derive.load(text))], image.CHECKER)
     path = Path(iso).with_suffix(".toml")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

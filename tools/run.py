@@ -48,7 +48,9 @@ def main(argv):
     log_path = image.BUILD / "run.log"
     try:
         backend = emulator.choose_backend(arguments.backend)
-        machine = emulator.Machine(backend, arguments.model, arguments.cpus, arguments.memory)
+        machine = emulator.Machine(
+            backend, arguments.model, arguments.cpus, arguments.memory, instruction_time=arguments.cpus == 1
+        )
         timeout = arguments.timeout or (1800 if backend == "bochs" else 300)
         iso = experiment.build_image(image.BUILD / "run.iso", arguments.manifest, arguments.overrides)
         print(f"running on {machine}, at most {timeout} s; the whole log will be in {log_path}")
