@@ -30,7 +30,7 @@ check-host: all
 	@cd tests && O=$(abspath $O) $(PYTEST) -n $(JOBS) host source --results $(abspath $(RESULTS))/host.tsv
 
 check-boot: all
-	@cd tests && O=$(abspath $O) $(PYTEST) -n $(JOBS) boot --results $(abspath $(RESULTS))/boot.tsv $(if $(FULL),--full) $(if $(K),-k '$K')
+	@cd tests && O=$(abspath $O) $(PYTEST) -n $(JOBS) --dist loadgroup boot --results $(abspath $(RESULTS))/boot.tsv $(if $(FULL),--full) $(if $(K),-k '$K')
 
 format:
 	@clang-format-14 -i $(SOURCES)

@@ -44,6 +44,14 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize("machine", machines, ids=[f"{b}-{c}cpu" for b, c in machines], indirect=True)
 
 
+def pytest_collection_modifyitems(items):
+    """Tests of one module that read the same boot run in the same worker (fixture `all_at_once`)."""
+    for item in items:
+        if "all_at_once" in item.fixturenames:
+            machine = "-".join(map(str, item.callspec.params["machine"]))
+            item.add_marker(pytest.mark.xdist_group(f"{item.module.__name__}-{machine}"))
+
+
 @pytest.fixture
 def machine(request, record_property):
     """The emulated machine of this run of the test."""
@@ -82,6 +90,11 @@ class Booted:
     def says(self, text):
         """Whether @text stands in some line of the log."""
         return any(text in line for line in self.log)
+
+    def exits(self, name, reason):
+        """How often the guest @name left guest mode for @reason (enum exit_class)."""
+        rows = serial_log.stats(self.log)
+        return sum(r["count"] for r in rows if r.get("exits") == name and r.get("reason") == reason)
 
     def tail(self, count=40):
         return "\n".join(self.log[-count:])

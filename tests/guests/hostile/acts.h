@@ -39,7 +39,7 @@ uint64_t act_wild_descriptors(void);
 uint64_t act_device_stack(void);
 uint64_t act_device_tables(void);
 uint64_t act_device_arithmetic(void);
-uint64_t act_halted(void);
+uint64_t act_halt_for_ever(void);
 uint64_t act_endless(void);
 uint64_t act_endless_masked(void);
 uint64_t act_debug_loop(void);

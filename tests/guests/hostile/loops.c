@@ -5,7 +5,7 @@
 #include "acts.h"
 #include "machine.h"
 
-uint64_t act_halted(void)
+uint64_t act_halt_for_ever(void)
 {
 	__asm__ volatile("cli; hlt");
 	return __LINE__;

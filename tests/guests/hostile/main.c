@@ -37,7 +37,7 @@ static const struct act acts[] = {
 	{"device-stack", act_device_stack},
 	{"device-tables", act_device_tables},
 	{"device-arithmetic", act_device_arithmetic},
-	{"halted", act_halted},
+	{"halt-for-ever", act_halt_for_ever},
 	{"endless", act_endless},
 	{"endless-masked", act_endless_masked},
 	{"debug-loop", act_debug_loop},
