@@ -93,7 +93,8 @@ enum outcome memory_fault(struct vcpu *vcpu, gpa_t address, u32 access)
 	vm_complain(vm, "no frame for gfn %#lx: %lu KiB free, %lu KiB populated",
 		(unsigned long)frame, (unsigned long)frames_free() * 4,
 		(unsigned long)vm->memory.populated_pages * 4);
-	return BAD;
+	vm_stop(vm, STOP_NO_MEMORY, address.raw);
+	return WAIT;
 }
 
 /* The host address behind an entry in state GFN_RAM. */

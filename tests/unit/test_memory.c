@@ -414,7 +414,9 @@ static void the_reserve_is_the_last_resort(void **state)
 		at += PAGE_SIZE;
 	assert_true(at < MIB(32) && at > MIB(8));
 	assert_true(frames_free() <= 1);
-	assert_int_equal(fault(at), BAD);
+	assert_int_equal(fault(at), WAIT);
+	assert_int_equal(vm->stop_reason, STOP_NO_MEMORY);
+	assert_int_equal(vm->stop_code, at);
 	assert_non_null(strstr(fake_log_text, "no frame for gfn"));
 	assert_null(memory_page(vm, gfn(at >> PAGE_SHIFT)));
 	assert_int_equal(audit_run(), 0);

@@ -96,6 +96,14 @@ void fake_core_start(u64 bytes, unsigned cpus)
 	fake_log_reset();
 }
 
+void vm_stop(struct vm *vm, enum stop_reason reason, u64 code)
+{
+	if (vm->stop_reason != STOP_NONE)
+		return;
+	vm->stop_reason = reason;
+	vm->stop_code = code;
+}
+
 bool rate_limit_ok(struct rate_limit *limit)
 {
 	limit->total++;
