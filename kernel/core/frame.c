@@ -260,6 +260,11 @@ struct frame *frame_of(mfn_t at)
 	return &frames.table[at.raw];
 }
 
+struct frame *frames_table(void)
+{
+	return frames.table;
+}
+
 u64 frames_total(void)
 {
 	return frames.total;

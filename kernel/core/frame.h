@@ -78,6 +78,7 @@ void hypervisor_free_pages(void *table, u64 pages);
 unsigned order_of(u64 bytes);
 
 struct frame *frame_of(mfn_t frame); /* NULL where there is no RAM */
+struct frame *frames_table(void);    /* all of them, by mfn up to frames_end(): for the audit */
 u64 frames_total(void);              /* frames of RAM */
 u64 frames_end(void);                /* highest mfn of RAM + 1 */
 u64 frames_free(void);

@@ -19,6 +19,10 @@
 
 static u64 discrepancies;
 
+/* The frame table, while an audit runs. */
+static struct frame *table;
+static u64 table_end;
+
 static const char *const class_names[FRAME_CLASSES] = {
 	[FRAME_ABSENT] = "absent",
 	[FRAME_FREE] = "free",
@@ -48,21 +52,28 @@ void audit_report(const char *format, ...)
 	log_error("audit: %s", line);
 }
 
-bool audit_met(mfn_t at, enum frame_class class, u16 owner, u32 users)
+/* What audit_met() found wrong. */
+static bool report_met(mfn_t at, enum frame_class class, u16 owner)
 {
-	struct frame *frame = frame_of(at);
+	const struct frame *frame = frame_of(at);
 
-	if (unlikely(!frame)) {
+	if (!frame) {
 		audit_report("frame %#lx is used as %s, but is no RAM", (unsigned long)at.raw,
 			class_name((u8) class));
 		return false;
 	}
-	if (unlikely(frame->class != class || frame->owner != owner)) {
-		audit_report("frame %#lx is used as %s of guest %u, but is %s of guest %u",
-			(unsigned long)at.raw, class_name((u8) class), owner,
-			class_name(frame->class), frame->owner);
-		return frame->class == class;
-	}
+	audit_report("frame %#lx is used as %s of guest %u, but is %s of guest %u",
+		(unsigned long)at.raw, class_name((u8) class), owner, class_name(frame->class),
+		frame->owner);
+	return frame->class == class;
+}
+
+bool audit_met(mfn_t at, enum frame_class class, u16 owner, u32 users)
+{
+	struct frame *frame = &table[at.raw];
+
+	if (unlikely(at.raw >= table_end || frame->class != class || frame->owner != owner))
+		return report_met(at, class, owner);
 	frame->next += users;
 	return true;
 }
@@ -83,12 +94,9 @@ static void check_lists(void)
 /* Clears the scratch fields. Frames on lists need theirs for the links. */
 static void clear_scratch(void)
 {
-	for (u64 at = 0; at < frames_end(); at++) {
-		struct frame *frame = frame_of(mfn(at));
-
-		if (frame && frame->class > FRAME_FREE && frame->class < FRAME_LIMBO)
+	for (struct frame *frame = table; frame < table + table_end; frame++)
+		if (frame->class > FRAME_FREE && frame->class < FRAME_LIMBO)
 			frame->next = 0;
-	}
 }
 
 static void visit_tmem(void *page, void *argument)
@@ -117,12 +125,12 @@ static void check_allocated(u64 at, const struct frame *frame)
 /* Compares every frame with what was met, and takes the marks off. */
 static void sweep(u64 *count)
 {
-	for (u64 at = 0; at < frames_end(); at++) {
-		struct frame *frame = frame_of(mfn(at));
+	for (u64 at = 0; at < table_end; at++) {
+		struct frame *frame = &table[at];
 
-		if (!frame)
-			continue;
 		switch (frame->class) {
+		case FRAME_ABSENT:
+			break;
 		case FRAME_FREE | FRAME_MARK:
 		case FRAME_LIMBO | FRAME_MARK:
 			frame->class &= (u8)~FRAME_MARK;
@@ -162,6 +170,8 @@ u64 audit_run(void)
 	struct vm *vm;
 
 	discrepancies = 0;
+	table = frames_table();
+	table_end = frames_end();
 	check_lists();
 	clear_scratch();
 	for_each_vm (vm)
