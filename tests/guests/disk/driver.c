@@ -1,0 +1,115 @@
+/*
+ * The polling virtio-blk driver of the disk guest (virtio 1.2, 4.2 and 5.2).
+ */
+#include "driver.h"
+
+#include <abi/platform.h>
+
+static inline uint64_t rdtsc(void)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+	return (uint64_t)hi << 32 | lo;
+}
+
+/* start.S maps the first GiB; the windows' 2 MiB go behind the fourth entry of its PDPT. */
+void driver_map_windows(void)
+{
+	static uint64_t directory[512] __attribute__((aligned(4096)));
+	uint64_t cr3, *pml4, *pdpt;
+
+	__asm__ volatile("mov %%cr3, %0" : "=r"(cr3));
+	pml4 = (uint64_t *)(uintptr_t)(cr3 & ~0xfffull);
+	pdpt = (uint64_t *)(uintptr_t)(pml4[0] & ~0xfffull);
+	directory[(PLATFORM_VIRTIO_BASE >> 21) & 511] = (PLATFORM_VIRTIO_BASE & ~0x1fffffull) |
+							0x9b;
+	pdpt[3] = (uintptr_t)directory | 0x3;
+	__asm__ volatile("mov %0, %%cr3" : : "r"(cr3) : "memory");
+}
+
+static volatile uint32_t *window(const struct disk *disk, unsigned reg)
+{
+	return (volatile uint32_t *)(uintptr_t)(PLATFORM_VIRTIO_BASE +
+						disk->slot * PLATFORM_VIRTIO_STRIDE + reg);
+}
+
+uint32_t disk_get(const struct disk *disk, unsigned reg)
+{
+	return *window(disk, reg);
+}
+
+void disk_set(const struct disk *disk, unsigned reg, uint32_t value)
+{
+	*window(disk, reg) = value;
+}
+
+static void set_address(const struct disk *disk, unsigned reg, const void *ring)
+{
+	disk_set(disk, reg, (uint32_t)(uintptr_t)ring);
+	disk_set(disk, reg + 4, 0);
+}
+
+bool disk_start(struct disk *disk, unsigned slot)
+{
+	memset(disk, 0, sizeof(*disk));
+	disk->slot = slot;
+	if (disk_get(disk, REG_MAGIC) != 0x74726976 || disk_get(disk, REG_VERSION) != 2 ||
+		disk_get(disk, REG_DEVICE_ID) != 2)
+		return false;
+	disk_set(disk, REG_STATUS, 0);
+	if (disk_get(disk, REG_STATUS) != 0)
+		return false;
+	disk_set(disk, REG_STATUS, 3);
+	disk_set(disk, REG_DRIVER_FEATURES_SELECT, 1);
+	disk_set(disk, REG_DRIVER_FEATURES, 1); /* VERSION_1 */
+	disk_set(disk, REG_STATUS, 11);
+	if (disk_get(disk, REG_STATUS) != 11)
+		return false;
+	disk_set(disk, REG_QUEUE_SELECT, 0);
+	disk_set(disk, REG_QUEUE_SIZE, QUEUE);
+	set_address(disk, REG_DESC, disk->rings.desc);
+	set_address(disk, REG_AVAIL, &disk->rings.avail_flags);
+	set_address(disk, REG_USED, &disk->rings.used_flags);
+	disk_set(disk, REG_QUEUE_READY, 1);
+	disk_set(disk, REG_STATUS, 15);
+	return disk_get(disk, REG_QUEUE_READY) == 1 && disk_get(disk, REG_STATUS) == 15;
+}
+
+void disk_prepare(struct disk *disk, uint32_t type, uint64_t sector, uint64_t data, uint32_t bytes)
+{
+	struct desc *d = disk->rings.desc;
+
+	disk->header.type = type;
+	disk->header.sector = sector;
+	disk->status = S_NONE;
+	d[0] = (struct desc){(uintptr_t)&disk->header, 16, DESC_NEXT, 1};
+	d[1] = (struct desc){data, bytes, DESC_NEXT | (type == TYPE_OUT ? 0 : DESC_WRITE), 2};
+	d[2] = (struct desc){(uintptr_t)&disk->status, 1, DESC_WRITE, 0};
+}
+
+void disk_offer(struct disk *disk, uint16_t head)
+{
+	disk->rings.avail[disk->rings.avail_index % QUEUE] = head;
+	__asm__ volatile("" : : : "memory");
+	disk->rings.avail_index++;
+	__asm__ volatile("mfence" : : : "memory");
+	disk_set(disk, REG_QUEUE_NOTIFY, 0);
+}
+
+uint8_t disk_wait(struct disk *disk)
+{
+	volatile uint16_t *used = &disk->rings.used_index;
+	uint64_t end = rdtsc() + 2000ull * cpuid(HV_CPUID_TIMING, 0).eax;
+
+	while (*used != disk->rings.avail_index && rdtsc() < end)
+		__asm__ volatile("pause");
+	return *used == disk->rings.avail_index ? disk->status : S_NONE;
+}
+
+uint8_t disk_do(struct disk *disk, uint32_t type, uint64_t sector, void *data, uint32_t bytes)
+{
+	disk_prepare(disk, type, sector, (uintptr_t)data, bytes);
+	disk_offer(disk, 0);
+	return disk_wait(disk);
+}

@@ -1,0 +1,184 @@
+/*
+ * Two disks: slot 0 a module whose byte n of sector s is (s + n) mod 251, slot 1 blank. Reads and
+ * writes both, then breaks every rule of the queue; after each the device must ask for its reset,
+ * and work again after it. What main() returns is the number of the step that went wrong; 0 means
+ * that all were right.
+ */
+#include "driver.h"
+
+#include <abi/platform.h>
+
+enum step {
+	ALL_RIGHT,
+	NO_DISK,
+	BAD_FEATURES,
+	BAD_READ,
+	BAD_ID,
+	BAD_ERROR,
+	BAD_WRITE,
+	TOO_FAST,
+	NOT_BROKEN, /* + the number of the rule */
+};
+
+#define CHUNK (16 * SECTOR)
+
+static struct disk data, blank;
+static uint8_t buffer[CHUNK + 4096] __attribute__((aligned(4096)));
+
+static uint8_t expected(uint64_t sector, unsigned byte)
+{
+	return (uint8_t)((sector + byte) % 251);
+}
+
+static enum step check_module(void)
+{
+	uint8_t *to = buffer + 0xf80; /* each transfer crosses pages */
+	uint32_t sectors = disk_get(&data, REG_CAPACITY);
+
+	if (!(disk_get(&data, REG_DEVICE_FEATURES) & FEATURE_READ_ONLY) ||
+		disk_get(&blank, REG_DEVICE_FEATURES) & FEATURE_READ_ONLY || sectors < 32)
+		return BAD_FEATURES;
+	for (uint32_t sector = 0; sector + 16 <= sectors; sector += 16) {
+		if (disk_do(&data, TYPE_IN, sector, to, CHUNK) != S_OK)
+			return BAD_READ;
+		for (unsigned n = 0; n < CHUNK; n++)
+			if (to[n] != expected(sector + n / SECTOR, n % SECTOR))
+				return BAD_READ;
+	}
+	if (disk_do(&data, TYPE_GET_ID, 0, buffer, 20) != S_OK || buffer[0] != 'd' ||
+		buffer[1] != 'a' || buffer[4] != 0)
+		return BAD_ID;
+	if (disk_do(&data, TYPE_OUT, 0, buffer, SECTOR) != S_IOERR ||
+		disk_do(&data, TYPE_IN, sectors, buffer, SECTOR) != S_IOERR ||
+		disk_do(&data, TYPE_IN, ~0ull, buffer, SECTOR) != S_IOERR ||
+		disk_do(&data, TYPE_IN, 0, buffer, 100) != S_IOERR ||
+		disk_do(&data, 99, 0, buffer, SECTOR) != S_UNSUPP)
+		return BAD_ERROR;
+	return ALL_RIGHT;
+}
+
+static enum step check_blank(void)
+{
+	uint32_t lo, hi;
+	uint64_t start, end;
+
+	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+	start = (uint64_t)hi << 32 | lo;
+	if (disk_do(&blank, TYPE_IN, 8, buffer, CHUNK) != S_OK)
+		return BAD_READ;
+	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+	end = (uint64_t)hi << 32 | lo;
+	/* The manifest says one millisecond a request. */
+	if (end - start < cpuid(HV_CPUID_TIMING, 0).eax)
+		return TOO_FAST;
+	for (unsigned n = 0; n < CHUNK; n++)
+		if (buffer[n] != 0)
+			return BAD_READ;
+	for (unsigned n = 0; n < CHUNK; n++)
+		buffer[n] = (uint8_t)(n * 7 + n / 256);
+	if (disk_do(&blank, TYPE_OUT, 3, buffer, CHUNK) != S_OK ||
+		disk_do(&blank, TYPE_FLUSH, 0, buffer, 0) != S_OK)
+		return BAD_WRITE;
+	memset(buffer, 0, CHUNK);
+	if (disk_do(&blank, TYPE_IN, 3, buffer, CHUNK) != S_OK)
+		return BAD_READ;
+	for (unsigned n = 0; n < CHUNK; n++)
+		if (buffer[n] != (uint8_t)(n * 7 + n / 256))
+			return BAD_WRITE;
+	return ALL_RIGHT;
+}
+
+/* Each breaks one rule; the request was prepared before and is offered after. */
+static void loop(struct disk *d)
+{
+	d->rings.desc[1].flags = DESC_NEXT;
+	d->rings.desc[1].next = 0;
+}
+static void data_in_devices(struct disk *d)
+{
+	d->rings.desc[1].address = PLATFORM_VIRTIO_BASE;
+}
+static void data_beyond_ram(struct disk *d)
+{
+	d->rings.desc[1].address = 1ull << 40;
+}
+static void data_overflows(struct disk *d)
+{
+	d->rings.desc[1].address = ~0ull - 100;
+}
+static void status_beyond_ram(struct disk *d)
+{
+	d->rings.desc[2].address = 1ull << 52;
+}
+static void header_beyond_ram(struct disk *d)
+{
+	d->rings.desc[0].address = ~0ull;
+}
+static void header_too_short(struct disk *d)
+{
+	d->rings.desc[0].bytes = 15;
+}
+static void no_status(struct disk *d)
+{
+	d->rings.desc[0].flags = 0;
+}
+static void next_outside(struct disk *d)
+{
+	d->rings.desc[1].next = 0xffff;
+}
+static void indirect(struct disk *d)
+{
+	d->rings.desc[1].flags = DESC_INDIRECT;
+}
+static void readable_last(struct disk *d)
+{
+	d->rings.desc[2].flags = 0;
+}
+static void index_jumps(struct disk *d)
+{
+	d->rings.avail_index += 1000;
+}
+
+static void (*const rules[])(struct disk *) = {loop, data_in_devices, data_beyond_ram,
+	data_overflows, status_beyond_ram, header_beyond_ram, header_too_short, no_status,
+	next_outside, indirect, readable_last, index_jumps};
+
+static enum step break_rules(void)
+{
+	for (unsigned n = 0; n < sizeof(rules) / sizeof(rules[0]); n++) {
+		if (!disk_start(&data, 0))
+			return NO_DISK;
+		disk_prepare(&data, TYPE_IN, 0, (uintptr_t)buffer, SECTOR);
+		rules[n](&data);
+		disk_offer(&data, 0);
+		if (!(disk_get(&data, REG_STATUS) & STATUS_NEEDS_RESET) ||
+			disk_get(&data, REG_QUEUE_READY) != 0 || data.status != S_NONE)
+			return NOT_BROKEN + n;
+		/* The other disk does not notice. */
+		if (disk_do(&blank, TYPE_IN, 0, buffer, SECTOR) != S_OK)
+			return BAD_READ;
+	}
+	if (!disk_start(&data, 0) || disk_do(&data, TYPE_IN, 1, buffer, SECTOR) != S_OK ||
+		buffer[0] != 1)
+		return BAD_READ;
+	return ALL_RIGHT;
+}
+
+int main(const struct start_info *info)
+{
+	enum step (*const steps[])(void) = {check_module, check_blank, break_rules};
+	enum step result = ALL_RIGHT;
+
+	(void)info;
+	print("disk guest: started\n");
+	driver_map_windows();
+	if (!disk_start(&data, 0) || !disk_start(&blank, 1))
+		result = NO_DISK;
+	for (unsigned n = 0; result == ALL_RIGHT && n < sizeof(steps) / sizeof(steps[0]); n++)
+		result = steps[n]();
+	if (result == ALL_RIGHT)
+		print("disk guest: done\n");
+	else
+		print_value("disk guest: failed at step", result);
+	return (int)result;
+}
