@@ -1,12 +1,11 @@
-# ISO images: `make iso` makes $O/sluice.iso from MANIFEST and MODULES ("name=path" words).
+# ISO images: `make iso` makes $O/sluice.iso of MANIFEST and the modules it names, which are looked for beside it and
+# in $O/guests; MODULES ("name=path" words) says where others are.
 
-MKISO    := boot/mkiso.sh
-MANIFEST ?= $(firstword $(wildcard boot/manifests/*.toml))
+MANIFEST ?= boot/manifests/experiment.toml
 MODULES  ?=
 
-$O/sluice.iso: $(HV) $(MKISO) boot/grub.cfg $(MANIFEST) $(foreach m,$(MODULES),$(lastword $(subst =, ,$m)))
-	$(if $(MANIFEST),,$(error make iso: no manifest: set MANIFEST=path/to/sluice.toml))
-	$(call quiet,ISO,$@)COMMAND_LINE='$(COMMAND_LINE)' $(MKISO) $@ $(HV) $(MANIFEST) $(MODULES)
-
 .PHONY: iso
-iso: $O/sluice.iso
+iso: all
+	@tools/deps.sh run
+	$(call quiet,ISO,$O/sluice.iso)O=$(abspath $O) COMMAND_LINE='$(COMMAND_LINE)' $(PYTHON) tools/iso.py $O/sluice.iso \
+		$(MANIFEST) $(ARGS) $(MODULES:%=-m %)

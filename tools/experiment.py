@@ -82,15 +82,18 @@ def expectations(manifest):
     return found
 
 
-def build_image(iso, base, overrides):
-    """Derives a manifest from @base, and makes an image of it with the modules it names."""
+def build_image(iso, base, overrides, modules=None):
+    """Derives a manifest from @base, and makes an image of it with the modules it names: those in @modules (name to
+    path), and else what lies beside the manifest or was built."""
     text = derive.derive(base, overrides, image.CHECKER)
     text = derive.derive(base, [*overrides, *expectations(derive.load(text))], image.CHECKER)
     path = Path(iso).with_suffix(".toml")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    names = image.module_names(derive.load(text))
-    return image.build(iso, path, image.find_modules(names, [image.BUILD / "guests"]))
+    given = modules or {}
+    names = [name for name in image.module_names(derive.load(text)) if name not in given]
+    found = image.find_modules(names, [Path(base).parent, image.BUILD / "guests"])
+    return image.build(iso, path, found | given)
 
 
 class Outcome:

@@ -40,7 +40,9 @@ def build(iso, manifest, modules, hypervisor=HYPERVISOR, command_line=""):
     """Makes @iso of the manifest's path (None: none) and {name: path}."""
     command = [str(ROOT / "boot" / "mkiso.sh"), str(iso), str(hypervisor), str(manifest)]
     command += [f"{name}={path}" for name, path in modules.items()]
-    environment = dict(os.environ, COMMAND_LINE=command_line)
+    environment = dict(os.environ)
+    if command_line:
+        environment["COMMAND_LINE"] = command_line
     result = subprocess.run(
         command, capture_output=True, text=True, timeout=120, check=False, env=environment
     )
