@@ -20,7 +20,7 @@ static void check_heap(void)
 	static unsigned char *blocks[BLOCKS];
 	static size_t sizes[BLOCKS];
 
-	for (unsigned step = 0; step < 4000; step++) {
+	for (unsigned step = 0; step < 1500; step++) {
 		unsigned i = (unsigned)(random_next() % BLOCKS);
 
 		for (size_t at = 0; at < sizes[i]; at++)

@@ -29,7 +29,7 @@ def main():
     image = sys.argv[1]
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
-        for number in range(120):
+        for number in range(80):
             size = SIZES[number] if number < len(SIZES) else 3000 + 997 * number
             # Every tenth path is longer than the 100 bytes of a header's name, so that it needs the prefix.
             parent = root / ("directory-" * 9 + "/" + "sub-" * 9 if number % 10 == 3 else f"d{number % 7}")
