@@ -74,7 +74,7 @@ struct arena {
 struct tmem {
 	struct arena arena;
 	u64 persistent_pages __aligned_to(64); /* of all clients; atomic */
-	u32 ticks;         /* tmem_tick() calls */
+	u32 ticks;                             /* tmem_tick() calls */
 	u32 reclaim_block; /* number of the block that is being emptied, plus 1; under the arena
 			      lock */
 	/* Set once under the arena lock; the structures stay until the store goes. */

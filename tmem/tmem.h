@@ -76,12 +76,12 @@ int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle
 /* Up to 64 pages a call; -EAGAIN while there is more. */
 int tmem_flush_object(struct tmem_client *client, const struct tmem_handle *handle);
 
-/* A client that neither puts nor gets for so many ticks is idle: until it comes back its share is lent,
- * and its pages are the first to go. */
+/* A client that neither puts nor gets for so many ticks is idle: until it comes back its share is
+ * lent, and its pages are the first to go. */
 #define TMEM_IDLE_TICKS 10U
 
-/* To be called at a steady pace, ten times a second in the hypervisor; a host that never calls it has no
- * idle clients. Any CPU. */
+/* To be called at a steady pace, ten times a second in the hypervisor; a host that never calls it
+ * has no idle clients. Any CPU. */
 void tmem_tick(struct tmem *tmem);
 
 /*

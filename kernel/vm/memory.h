@@ -78,10 +78,10 @@ void memory_destroy(struct vm *vm);
 
 /*
  * A nested fault at @address. Populates RAM with the largest page that fits. DONE: enter again
- * (another vCPU may have been faster; of a 1 GiB page only a part may be scrubbed yet, and the guest
- * faults again); MMIO: in the device hole; BAD: beyond RAM; WAIT: no frame is to be had, the VM was
- * stopped with STOP_NO_MEMORY (later, it will wait for one). Takes LOCK_MEMORY; may reclaim: no lock
- * may be held.
+ * (another vCPU may have been faster; of a 1 GiB page only a part may be scrubbed yet, and the
+ * guest faults again); MMIO: in the device hole; BAD: beyond RAM; WAIT: no frame is to be had, the
+ * VM was stopped with STOP_NO_MEMORY (later, it will wait for one). Takes LOCK_MEMORY; may reclaim:
+ * no lock may be held.
  */
 enum outcome memory_fault(struct vcpu *vcpu, gpa_t address, u32 access);
 
