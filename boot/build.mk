@@ -5,7 +5,7 @@ MANIFEST ?= boot/manifests/experiment.toml
 MODULES  ?=
 
 .PHONY: iso
-iso: all
+iso: all hosted
 	@tools/deps.sh run
 	$(call quiet,ISO,$O/sluice.iso)O=$(abspath $O) COMMAND_LINE='$(COMMAND_LINE)' $(PYTHON) tools/iso.py $O/sluice.iso \
 		$(MANIFEST) $(ARGS) $(MODULES:%=-m %)

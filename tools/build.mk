@@ -20,7 +20,7 @@ ARGS    ?=
 run compare:
 	@tools/deps.sh build run
 	@$(MAKE) $@-built
-run-built: all
+run-built: all hosted
 	@O=$(abspath $O) $(PYTHON) tools/run.py $(if $(BACKEND),--backend $(BACKEND)) $(ARGS)
-compare-built: all
+compare-built: all hosted
 	@O=$(abspath $O) $(PYTHON) tools/compare.py $(if $(BACKEND),--backends $(BACKEND)) $(ARGS)

@@ -1,5 +1,6 @@
 """The experiment of docs/experiment.md: its cells, each derived from one manifest, and how one is run."""
 
+import functools
 import os
 import re
 import subprocess
@@ -54,6 +55,7 @@ class Cell:
         raise ValueError(f"no configuration {self.config}")
 
 
+@functools.cache
 def digest_of(program, arguments, data):
     """What the application @program answers on the host, on the files in the folder @data."""
     # On the host nothing is waited for: turns follow each other at once.
