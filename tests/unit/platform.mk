@@ -12,3 +12,4 @@ test_elf_SRC := arch/x86/guest/elf.c
 test_blk_SRC = $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c)
 test_pc_SRC = $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c) \
 	$(addprefix arch/x86/guest/,cpuid.c ioapic.c lapic.c lapic_ipi.c lapic_timer.c msr.c platform.c ports.c uart.c)
+test_mmio_SRC = $(MEMORY_SRC) $(addprefix arch/x86/guest/,mmio.c fetch.c decode.c alu.c walk.c)

@@ -8,11 +8,20 @@
 #include "arch/x86/processor.h"
 #include "kernel/vm/memory.h"
 
+/* A walk, and whether it met a table that is not RAM. */
+struct fetch {
+	struct vm *vm;
+	bool outside_ram;
+};
+
 static bool read_table(void *argument, u64 address, void *to, unsigned bytes)
 {
-	struct vm *vm = argument;
+	struct fetch *fetch = argument;
 
-	return memory_read(vm, gpa(address), to, bytes) == 0;
+	if (memory_read(fetch->vm, gpa(address), to, bytes) == 0)
+		return true;
+	fetch->outside_ram = true;
+	return false;
 }
 
 enum code_size guest_code_size(const struct vcpu_context *context)
@@ -22,10 +31,12 @@ enum code_size guest_code_size(const struct vcpu_context *context)
 	return context->cs_default_32 ? CODE_32 : CODE_16;
 }
 
-unsigned guest_fetch(struct vcpu *vcpu, unsigned offset, u8 *to, unsigned count)
+static unsigned fetch_bytes(
+	struct vcpu *vcpu, unsigned offset, u8 *to, unsigned count, bool *outside_ram)
 {
 	const struct vcpu_context *context = &vcpu->context;
 	struct walk_mode mode = {context->cr0, context->cr3, context->cr4, context->efer};
+	struct fetch fetch = {vcpu->vm, false};
 	u64 linear = context->cs_base + context->rip + offset;
 	unsigned bytes;
 	u64 address;
@@ -33,8 +44,25 @@ unsigned guest_fetch(struct vcpu *vcpu, unsigned offset, u8 *to, unsigned count)
 	if (guest_code_size(context) != CODE_64)
 		linear = (u32)linear;
 	bytes = (unsigned)MIN((u64)count, PAGE_SIZE - (linear & PAGE_MASK));
-	if (!guest_walk(&mode, linear, read_table, vcpu->vm, &address) ||
-		memory_read(vcpu->vm, gpa(address), to, bytes))
+	if (!guest_walk(&mode, linear, read_table, &fetch, &address)) {
+		*outside_ram = fetch.outside_ram;
 		return 0;
-	return bytes;
+	}
+	*outside_ram = memory_read(vcpu->vm, gpa(address), to, bytes) != 0;
+	return *outside_ram ? 0 : bytes;
+}
+
+unsigned guest_fetch(struct vcpu *vcpu, unsigned offset, u8 *to, unsigned count)
+{
+	bool outside_ram;
+
+	return fetch_bytes(vcpu, offset, to, count, &outside_ram);
+}
+
+bool guest_code_is_outside_ram(struct vcpu *vcpu, unsigned offset)
+{
+	bool outside_ram;
+	u8 byte;
+
+	return fetch_bytes(vcpu, offset, &byte, 1, &outside_ram) == 0 && outside_ram;
 }

@@ -12,5 +12,8 @@ enum code_size guest_code_size(const struct vcpu_context *context);
 /* Reads up to @count bytes from byte @offset of the instruction on, at most to the end of that
  * page. Returns the bytes read; 0 if they are not mapped, or not RAM. */
 unsigned guest_fetch(struct vcpu *vcpu, unsigned offset, u8 *to, unsigned count);
+/* Whether that byte can never be read: it, or a table on the way to it, is not RAM. Else a page
+ * that is not mapped now may be later, and the processor raises #PF itself. */
+bool guest_code_is_outside_ram(struct vcpu *vcpu, unsigned offset);
 
 #endif

@@ -40,19 +40,20 @@ static void device_write(struct vm *vm, u64 address, unsigned bytes, u64 value)
 		ioapic_write(vm, (u32)(address - PLATFORM_IOAPIC_BASE), (u32)value);
 }
 
-/* The second page is looked at only if the instruction needs it. */
-static enum decoded fetch_and_decode(struct vcpu *vcpu, struct instruction *instruction)
+/* The second page is looked at only if the instruction needs it. *@count says how much was read. */
+static enum decoded fetch_and_decode(
+	struct vcpu *vcpu, struct instruction *instruction, unsigned *count)
 {
 	enum code_size size = guest_code_size(&vcpu->context);
 	u8 bytes[INSTRUCTION_MAX];
-	unsigned count;
 	enum decoded result;
 
-	count = guest_fetch(vcpu, 0, bytes, sizeof(bytes));
-	result = decode(bytes, count, size, instruction);
-	if (result == DECODE_TRUNCATED && count > 0) {
-		count += guest_fetch(vcpu, count, bytes + count, (unsigned)sizeof(bytes) - count);
-		result = decode(bytes, count, size, instruction);
+	*count = guest_fetch(vcpu, 0, bytes, sizeof(bytes));
+	result = decode(bytes, *count, size, instruction);
+	if (result == DECODE_TRUNCATED && *count > 0) {
+		*count += guest_fetch(
+			vcpu, *count, bytes + *count, (unsigned)sizeof(bytes) - *count);
+		result = decode(bytes, *count, size, instruction);
 	}
 	return result;
 }
@@ -147,6 +148,7 @@ enum outcome mmio_emulate(struct vcpu *vcpu, gpa_t address)
 {
 	struct vcpu_context *context = &vcpu->context;
 	struct instruction instruction;
+	unsigned count;
 
 	if (!is_virtio(address.raw) && !is_ioapic(address.raw)) {
 		vm_complain(vcpu->vm,
@@ -156,10 +158,16 @@ enum outcome mmio_emulate(struct vcpu *vcpu, gpa_t address)
 			PLATFORM_VIRTIO_BASE, VIRTIO_END - 1, PLATFORM_IOAPIC_BASE);
 		return BAD;
 	}
-	switch (fetch_and_decode(vcpu, &instruction)) {
+	switch (fetch_and_decode(vcpu, &instruction, &count)) {
 	case DECODED:
 		break;
 	case DECODE_TRUNCATED:
+		if (guest_code_is_outside_ram(vcpu, count)) {
+			vm_complain(vcpu->vm,
+				"code at RIP %#lx, or its page tables, in device memory at %#lx",
+				context->rip, address.raw);
+			return BAD;
+		}
 		/* The page went away under another vCPU's hands: the processor will tell. */
 		return RESTART;
 	case DECODE_UNSUPPORTED:
