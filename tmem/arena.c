@@ -23,8 +23,7 @@ static void unlock(struct tmem *tmem)
 	tmem_port_unlock(&tmem->arena.lock);
 }
 
-/* ---- Metadata pages
- * ------------------------------------------------------------------------------------ */
+/* ---- Metadata pages ----------------------------------------------------------------- */
 
 static void *metadata_alloc_locked(struct tmem *tmem)
 {
@@ -65,8 +64,7 @@ void metadata_free(struct tmem *tmem, void *page)
 	unlock(tmem);
 }
 
-/* ---- Block records
- * ---------------------------------------------------------------------------------------- */
+/* ---- Block records ------------------------------------------------------------------ */
 
 static struct block **block_place(struct arena *arena, u32 number)
 {
@@ -169,9 +167,7 @@ struct block *arena_block(const struct tmem *tmem, u32 number)
 	return (uintptr_t)block & UNUSED_MARK ? NULL : block;
 }
 
-/* ---- Slots
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Slots -------------------------------------------------------------------------- */
 
 static void mark_free(struct block *block, u32 place)
 {
@@ -193,7 +189,8 @@ static void mark_absent(struct arena *arena, struct block *block, u32 place)
 	WRITE_ONCE(block->owners[place], OWNER_ABSENT);
 	if (block->frames)
 		block->frames[place] = NULL;
-	arena->frames--;
+	WRITE_ONCE(arena->frames, arena->frames - 1);
+	WRITE_ONCE(arena->dry, false);
 }
 
 /* The lowest set bit of a bitmap of 512; the caller knows that there is one. */
@@ -216,7 +213,8 @@ static void block_release(struct arena *arena, struct block *block)
 {
 	if (block->base && block->present == BLOCK_PAGES) {
 		tmem_port_free(block->base, TMEM_PORT_BLOCK);
-		arena->frames -= BLOCK_PAGES;
+		WRITE_ONCE(arena->frames, arena->frames - BLOCK_PAGES);
+		WRITE_ONCE(arena->dry, false);
 	} else {
 		while (block->free_count) {
 			u32 place = lowest(block->free);
@@ -249,9 +247,11 @@ static bool new_block(struct tmem *tmem, enum tmem_class class)
 	block->base = base;
 	block->present = BLOCK_PAGES;
 	memset(block->absent, 0, sizeof(block->absent));
+	memset(block->free, 0xff, sizeof(block->free));
+	block->free_count = BLOCK_PAGES;
 	for (u32 place = 0; place < BLOCK_PAGES; place++)
-		mark_free(block, place);
-	arena->frames += BLOCK_PAGES;
+		block->owners[place] = OWNER_FREE;
+	WRITE_ONCE(arena->frames, arena->frames + BLOCK_PAGES);
 	arena->empty_blocks++;
 	list_block(arena, block);
 	return true;
@@ -287,31 +287,37 @@ static bool new_single(struct tmem *tmem, enum tmem_class class)
 	block->frames[place] = frame;
 	block->absent[place / 64] &= ~BIT(place % 64);
 	block->present++;
-	arena->frames++;
+	WRITE_ONCE(arena->frames, arena->frames + 1);
 	mark_free(block, place);
 	if (!block->listed)
 		list_block(arena, block);
 	return true;
 }
 
-/* Up to @count slots out of one block with room. */
+/* Up to @count slots out of one block with room, the lowest at the end of @slots. */
 static unsigned take_from(
 	struct arena *arena, struct block *block, u32 client, u32 *slots, unsigned count)
 {
-	unsigned taken = 0;
+	const u32 owner = owner_of_page(client, 0);
+	unsigned left = count;
 
 	if (block_is_unused(block) && block->present == BLOCK_PAGES && block->base)
 		arena->empty_blocks--;
-	while (taken < count && block->free_count) {
-		u32 place = lowest(block->free);
+	for (u32 word = 0; word < BLOCK_PAGES / 64 && left; word++) {
+		u64 bits = block->free[word];
 
-		unmark_free(block, place);
-		WRITE_ONCE(block->owners[place], owner_of_page(client, 0));
-		slots[taken++] = block->number * BLOCK_PAGES + place;
+		for (; bits && left; bits &= bits - 1) {
+			u32 place = word * 64 + (u32)__builtin_ctzl(bits);
+
+			WRITE_ONCE(block->owners[place], owner);
+			slots[--left] = block->number * BLOCK_PAGES + place;
+		}
+		block->free[word] = bits;
 	}
+	block->free_count = (u16)(block->free_count - (count - left));
 	if (!block->free_count)
 		unlist_block(arena, block);
-	return taken;
+	return count - left;
 }
 
 unsigned arena_take(
@@ -319,41 +325,26 @@ unsigned arena_take(
 {
 	struct arena *arena = &tmem->arena;
 	enum tmem_class other = class == EPHEMERAL ? PERSISTENT : EPHEMERAL;
-	unsigned taken = 0;
+	unsigned left = count;
 
 	lock(tmem);
 	if (!arena->room[class] && !new_block(tmem, class))
 		new_single(tmem, class);
-	while (taken < count && arena->room[class])
-		taken += take_from(arena, arena->room[class], client, slots + taken, count - taken);
-	if (!taken && arena->room[other])
-		taken = take_from(arena, arena->room[other], client, slots, 1);
+	/* From the end on: the caller takes the last one first, in ascending order of address. */
+	while (left && arena->room[class])
+		left -= take_from(arena, arena->room[class], client, slots, left);
+	if (left == count && arena->room[other])
+		left -= take_from(arena, arena->room[other], client, slots + count - 1, 1);
+	WRITE_ONCE(arena->dry, left == count);
 	unlock(tmem);
-
-	/* The caller takes the last one first: in ascending order of address. */
-	for (unsigned i = 0; i < taken / 2; i++) {
-		u32 slot = slots[i];
-
-		slots[i] = slots[taken - 1 - i];
-		slots[taken - 1 - i] = slot;
-	}
-	return taken;
+	if (left)
+		memmove(slots, slots + left, (count - left) * sizeof(*slots));
+	return count - left;
 }
 
-/* A slot becomes free; single frames go back to the port at once, and blocks when they are empty.
- */
-static void give(struct arena *arena, struct block *block, u32 place)
+/* What is due when slots of @block have become free: it is listed, or given up when it is empty. */
+static void block_has_room(struct arena *arena, struct block *block)
 {
-	if (!block->base) {
-		void *frame = block->frames[place];
-
-		mark_absent(arena, block, place);
-		tmem_port_free(frame, 0);
-		if (!block->present && !block->claimed)
-			block_destroy(arena, block);
-		return;
-	}
-	mark_free(block, place);
 	if (block->claimed)
 		return;
 	if (block_is_unused(block)) {
@@ -367,11 +358,36 @@ static void give(struct arena *arena, struct block *block, u32 place)
 		list_block(arena, block);
 }
 
+/* A single frame goes back to the port at once. */
+static void give_single(struct arena *arena, struct block *block, u32 place)
+{
+	void *frame = block->frames[place];
+
+	mark_absent(arena, block, place);
+	tmem_port_free(frame, 0);
+	if (!block->present && !block->claimed)
+		block_destroy(arena, block);
+}
+
 void arena_give(struct tmem *tmem, const u32 *slots, unsigned count)
 {
+	struct arena *arena = &tmem->arena;
+
 	lock(tmem);
-	for (unsigned i = 0; i < count; i++)
-		give(&tmem->arena, block_of(tmem, slots[i]), slots[i] % BLOCK_PAGES);
+	WRITE_ONCE(arena->dry, false);
+	for (unsigned i = 0; i < count;) {
+		u32 number = slots[i] / BLOCK_PAGES;
+		struct block *block = block_at(tmem, number);
+
+		if (unlikely(!block->base)) {
+			give_single(arena, block, slots[i++] % BLOCK_PAGES);
+			continue;
+		}
+		/* Neighbours often come together. */
+		for (; i < count && slots[i] / BLOCK_PAGES == number; i++)
+			mark_free(block, slots[i] % BLOCK_PAGES);
+		block_has_room(arena, block);
+	}
 	unlock(tmem);
 }
 
@@ -446,9 +462,7 @@ void arena_unclaim(struct tmem *tmem, struct block *block)
 		list_block(arena, block);
 }
 
-/* ---- Life
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- Life --------------------------------------------------------------------------- */
 
 void arena_init(struct tmem *tmem, u64 max_frames)
 {

@@ -67,8 +67,9 @@ struct arena {
 	u32 unused; /* first free number below, plus 1; chained through the directory */
 	struct block *room[TMEM_CLASSES];      /* blocks with free slots */
 	struct block *scattered[TMEM_CLASSES]; /* where single frames go now */
-	u32 empty_blocks;                      /* blocks kept although all their slots are free */
-	void *pages; /* frames that were turned into free metadata pages, chained */
+	bool dry;         /* the last arena_take() found nothing, and nothing has come back since */
+	u32 empty_blocks; /* blocks kept although all their slots are free */
+	void *pages;      /* frames that were turned into free metadata pages, chained */
 };
 
 struct tmem {
@@ -79,6 +80,7 @@ struct tmem {
 			      lock */
 	/* Set once under the arena lock; the structures stay until the store goes. */
 	struct tmem_client *clients[TMEM_CLIENTS];
+	u32 client_count; /* numbers below this one were used at least once */
 };
 _Static_assert(sizeof(struct tmem) <= PAGE_SIZE, "the store's head is one page");
 
@@ -95,6 +97,15 @@ void arena_destroy(struct tmem *tmem);
 unsigned arena_take(
 	struct tmem *tmem, enum tmem_class class, u32 client, u32 *slots, unsigned count);
 void arena_give(struct tmem *tmem, const u32 *slots, unsigned count);
+
+/* Whether arena_take() can be spared, since it would find nothing. When only the port's memory is
+ * at an end, it may have some again at any time: then it is asked again now and then, for which
+ * @patience counts. */
+static inline bool arena_is_dry(const struct tmem *tmem, u8 *patience)
+{
+	return READ_ONCE(tmem->arena.dry) &&
+	       (READ_ONCE(tmem->arena.frames) >= tmem->arena.max_frames || ++*patience % 32);
+}
 
 /* Takes the frame of a slot (OWNER_MOVING) out of the store; arena_turn_into_metadata() makes a
  * page for metadata_alloc() of it instead. */

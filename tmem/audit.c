@@ -30,9 +30,7 @@ static void visit_metadata(void *page, void *argument)
 	audit->visit(page, audit->argument);
 }
 
-/* ---- Blocks
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- Blocks ------------------------------------------------------------------------- */
 
 static bool bit(const u64 *bits, u32 n)
 {
@@ -68,7 +66,7 @@ static void audit_slot(struct audit *audit, const struct block *block, u32 place
 
 		audit->slots_used++;
 		if (id >> PAGE_ID_SHIFT >= client->pages.numbers ||
-			page_at(client, id)->slot != block->number * BLOCK_PAGES + place)
+			page_slot(page_at(client, id)) != block->number * BLOCK_PAGES + place)
 			FAIL(audit, "block %u slot %u: page %u is elsewhere", block->number, place,
 				id);
 	}
@@ -105,22 +103,21 @@ static void audit_blocks(struct audit *audit)
 		audit->visit(page, audit->argument);
 }
 
-/* ---- Pools
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- Pools -------------------------------------------------------------------------- */
 
 static void audit_page(
 	struct audit *audit, struct pool *pool, const struct object *object, u32 index, u32 id)
 {
 	const struct tmem_client *client = pool->client;
 	const struct page *page = page_at(client, id);
-	const struct block *block = block_of(audit->tmem, page->slot);
+	const struct block *block = block_of(audit->tmem, page_slot(page));
 	struct position position;
 
-	if (page->pool != pool->id ||
-		block->owners[page->slot % BLOCK_PAGES] != owner_of_page(client->number, id))
+	if (page_pool(page) != pool->id ||
+		block->owners[page_slot(page) % BLOCK_PAGES] != owner_of_page(client->number, id))
 		FAIL(audit, "client %u page %u: pool %u, slot %u owned by %x", client->number, id,
-			page->pool, page->slot, block->owners[page->slot % BLOCK_PAGES]);
+			page_pool(page), page_slot(page),
+			block->owners[page_slot(page) % BLOCK_PAGES]);
 	if (pool_find(pool, object->key, index, &position) != id)
 		FAIL(audit, "client %u pool %u: page %u cannot be found", client->number, pool->id,
 			id);
@@ -183,22 +180,20 @@ static void audit_pool(struct audit *audit, struct pool *pool, u64 *pages)
 			*pages += audit_object(audit, pool, object, &groups);
 		}
 	}
-	if (objects != pool->objects.used || objects != pool->object_table.entries ||
+	if (objects != slab_used(&pool->objects) || objects != pool->object_table.entries ||
 		table_check(&pool->object_table, any_id, NULL) != objects)
 		FAIL(audit, "client %u pool %u: %llu objects, %u records, %u in the table",
 			pool->client->number, pool->id, (unsigned long long)objects,
-			pool->objects.used, pool->object_table.entries);
-	if (groups != pool->groups.used || groups != pool->group_table.entries ||
+			slab_used(&pool->objects), pool->object_table.entries);
+	if (groups != slab_used(&pool->groups) || groups != pool->group_table.entries ||
 		table_check(&pool->group_table, any_id, NULL) != groups)
 		FAIL(audit, "client %u pool %u: %llu groups, %u records, %u in the table",
 			pool->client->number, pool->id, (unsigned long long)groups,
-			pool->groups.used, pool->group_table.entries);
+			slab_used(&pool->groups), pool->group_table.entries);
 	pool_visit(pool, visit_metadata, audit);
 }
 
-/* ---- Clients
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Clients ------------------------------------------------------------------------ */
 
 static void audit_magazines(struct audit *audit, const struct tmem_client *client)
 {
@@ -228,7 +223,7 @@ static void audit_client(struct audit *audit, struct tmem_client *client)
 				&pages[client->pools[id]->persistent ? PERSISTENT : EPHEMERAL]);
 	for (u32 id = client->oldest; id && listed <= stats->ephemeral_pages; listed++) {
 		const struct page *page = page_at(client, id);
-		const struct pool *pool = client->pools[page->pool];
+		const struct pool *pool = client->pools[page_pool(page)];
 
 		if (page->prev != prev || !pool || pool->persistent)
 			FAIL(audit, "client %u page %u does not belong into the list",
@@ -238,7 +233,7 @@ static void audit_client(struct audit *audit, struct tmem_client *client)
 	}
 	if (listed != stats->ephemeral_pages || pages[EPHEMERAL] != listed ||
 		client->newest != prev || pages[PERSISTENT] != stats->persistent_pages ||
-		client->pages.used != listed + stats->persistent_pages)
+		slab_used(&client->pages) != listed + stats->persistent_pages)
 		FAIL(audit, "client %u: %llu + %llu pages, %llu + %llu counted, %llu listed",
 			client->number, (unsigned long long)stats->ephemeral_pages,
 			(unsigned long long)stats->persistent_pages,

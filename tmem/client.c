@@ -10,45 +10,44 @@
 /* Pages freed by one step of a destruction. */
 #define STEP_PAGES 64U
 
-/* ---- Slots at hand
- * ------------------------------------------------------------------------------------------ */
+/* ---- Slots at hand ------------------------------------------------------------------ */
+
+/* The own magazine is empty: a batch from the arena, else one of the other class, since mixing is
+ * better than evicting. */
+static __attribute__((noinline)) u32 refill(struct tmem_client *client, enum tmem_class class)
+{
+	struct magazine *magazine = &client->magazines[class];
+	u32 count = 0;
+
+	if (!arena_is_dry(client->tmem, &client->patience))
+		count = arena_take(
+			client->tmem, class, client->number, magazine->slots, MAGAZINE_BATCH);
+
+	if (!count) {
+		magazine = &client->magazines[1 - class];
+		count = magazine->count;
+	}
+	if (!count)
+		return SLOT_NONE;
+	WRITE_ONCE(magazine->count, count - 1);
+	return magazine->slots[count - 1];
+}
 
 u32 client_take_slot(struct tmem_client *client, enum tmem_class class)
 {
-	struct magazine *magazine = &client->magazines[class];
-	struct magazine *other = &client->magazines[1 - class];
+	u32 slot = client_slot_at_hand(client, class);
 
-	if (unlikely(!magazine->count)) {
-		u32 count = arena_take(
-			client->tmem, class, client->number, magazine->slots, MAGAZINE_BATCH);
-
-		WRITE_ONCE(magazine->count, count);
-	}
-	if (unlikely(!magazine->count)) {
-		/* Nothing left of this class: mixing is better than evicting. */
-		if (!other->count)
-			return SLOT_NONE;
-		magazine = other;
-	}
-	WRITE_ONCE(magazine->count, magazine->count - 1);
-	return magazine->slots[magazine->count];
+	return slot == SLOT_NONE ? refill(client, class) : slot;
 }
 
-void client_give_slot(struct tmem_client *client, u32 slot)
+void client_spill(struct tmem_client *client, enum tmem_class class, u32 keep)
 {
-	struct block *block = block_of(client->tmem, slot);
-	struct magazine *magazine = &client->magazines[READ_ONCE(block->class)];
+	struct magazine *magazine = &client->magazines[class];
+	u32 count = magazine->count - keep;
 
-	if (unlikely(magazine->count == MAGAZINE_SLOTS)) {
-		/* The coldest ones go. */
-		arena_give(client->tmem, magazine->slots, MAGAZINE_BATCH);
-		memmove(magazine->slots, magazine->slots + MAGAZINE_BATCH,
-			(MAGAZINE_SLOTS - MAGAZINE_BATCH) * sizeof(u32));
-		WRITE_ONCE(magazine->count, MAGAZINE_SLOTS - MAGAZINE_BATCH);
-	}
-	slot_set_owner(block, slot, owner_of_page(client->number, 0));
-	magazine->slots[magazine->count] = slot;
-	WRITE_ONCE(magazine->count, magazine->count + 1);
+	arena_give(client->tmem, magazine->slots, count);
+	memmove(magazine->slots, magazine->slots + count, keep * sizeof(u32));
+	WRITE_ONCE(magazine->count, keep);
 }
 
 void client_give_all_slots(struct tmem_client *client)
@@ -61,9 +60,7 @@ void client_give_all_slots(struct tmem_client *client)
 	}
 }
 
-/* ---- Pools
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- Pools -------------------------------------------------------------------------- */
 
 int tmem_pool_create(struct tmem_client *client, u64 flags, u64 uuid_lo, u64 uuid_hi)
 {
@@ -86,6 +83,13 @@ int tmem_pool_create(struct tmem_client *client, u64 flags, u64 uuid_lo, u64 uui
 	return result;
 }
 
+static void add_counts(struct pool_counts *sum, const struct pool_counts *counts)
+{
+	sum->puts += counts->puts;
+	sum->gets += counts->gets;
+	sum->hits += counts->hits;
+}
+
 /* Frees up to *@pages pages of a dying pool; 0 once it is gone, else -EAGAIN. */
 static int destroy_pool_step(struct tmem_client *client, struct pool *pool, unsigned *pages)
 {
@@ -100,9 +104,10 @@ static int destroy_pool_step(struct tmem_client *client, struct pool *pool, unsi
 			return -SLUICE_EAGAIN;
 		--*pages;
 		pool_locate(pool, object_any_page(pool, object_id), &position);
-		client_give_slot(client, client_drop_page(client, pool, &position));
+		client_drop_and_keep_slot(client, pool, &position);
 		client->stats.flushed_pages++;
 	}
+	add_counts(&client->past[pool->persistent ? PERSISTENT : EPHEMERAL], &pool->counts);
 	pool_free(client->tmem, pool);
 	client->pools[id] = NULL;
 	return 0;
@@ -122,9 +127,7 @@ int tmem_pool_destroy(struct tmem_client *client, s64 pool)
 	return result;
 }
 
-/* ---- Clients
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Clients ------------------------------------------------------------------------ */
 
 /* A structure for a new client, not alive yet, marked as taken by its weight; NULL if all are in
  * use or memory is short. Structures stay with the store, so that evictions may always look at
@@ -149,6 +152,7 @@ static struct tmem_client *claim_client(struct tmem *tmem, u32 weight)
 			known->tmem = tmem;
 			tmem_port_lock_init(&known->lock, TMEM_LOCK_CLIENT);
 			__atomic_store_n(&tmem->clients[number], known, __ATOMIC_RELEASE);
+			WRITE_ONCE(tmem->client_count, number + 1U);
 		}
 		WRITE_ONCE(known->weight, weight);
 		client = known;
@@ -170,6 +174,7 @@ struct tmem_client *tmem_client_create(struct tmem *tmem, const struct tmem_clie
 	client->persistent_max = config->persistent_max;
 	memcpy(client->hash_keys, config->hash_keys, sizeof(client->hash_keys));
 	memset(&client->stats, 0, sizeof(client->stats));
+	memset(client->past, 0, sizeof(client->past));
 	client->oldest = 0;
 	client->newest = 0;
 	slab_init(&client->pages, sizeof(struct page));
@@ -204,15 +209,30 @@ int tmem_client_destroy(struct tmem_client *client)
 void tmem_client_stats(const struct tmem_client *client, struct tmem_client_stats *stats)
 {
 	struct tmem_client *locked = (struct tmem_client *)client;
+	struct pool_counts counts[TMEM_CLASSES];
 
 	client_lock(locked);
 	*stats = client->stats;
+	memcpy(counts, client->past, sizeof(counts));
+	for (unsigned id = 0; id < TMEM_POOLS_PER_GUEST; id++)
+		if (client->pools[id])
+			add_counts(&counts[client->pools[id]->persistent ? PERSISTENT : EPHEMERAL],
+				&client->pools[id]->counts);
 	client_unlock(locked);
+
+	stats->ephemeral_puts = counts[EPHEMERAL].puts;
+	stats->ephemeral_gets = counts[EPHEMERAL].gets;
+	stats->ephemeral_hits = counts[EPHEMERAL].hits;
+	stats->persistent_puts = counts[PERSISTENT].puts;
+	stats->persistent_gets = counts[PERSISTENT].gets;
+	stats->persistent_hits = counts[PERSISTENT].hits;
+	stats->puts_stored = stats->ephemeral_puts + stats->persistent_puts;
+	stats->puts += stats->puts_stored;
+	stats->gets = stats->ephemeral_gets + stats->persistent_gets;
+	stats->hits = stats->ephemeral_hits + stats->persistent_hits;
 }
 
-/* ---- The store
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- The store ---------------------------------------------------------------------- */
 
 struct tmem *tmem_create(const struct tmem_config *config)
 {

@@ -15,6 +15,7 @@
  */
 #define MAGAZINE_SLOTS 64U
 #define MAGAZINE_BATCH (MAGAZINE_SLOTS / 2)
+#define MAGAZINE_IDLE  4U /* kept by a client without pages */
 
 struct magazine {
 	u32 count;
@@ -24,7 +25,8 @@ struct magazine {
 struct tmem_client {
 	struct tmem_lock lock;
 	bool alive;
-	u8 number; /* in tmem->clients */
+	u8 number;   /* in tmem->clients */
+	u8 patience; /* of arena_is_dry() */
 	u32 weight;
 	u32 used_at; /* tmem->ticks when it last put or got */
 	struct tmem *tmem;
@@ -33,8 +35,9 @@ struct tmem_client {
 	struct slab pages;
 	u32 oldest, newest; /* of the ephemeral pages */
 	u64 hash_keys[6];
-	struct tmem_client_stats
-		stats; /* ephemeral_pages and persistent_pages are the live counts */
+	/* The live counts, and what the pools do not count; of puts only those that failed. */
+	struct tmem_client_stats stats;
+	struct pool_counts past[TMEM_CLASSES];   /* of pools that are gone */
 	struct magazine magazines[TMEM_CLASSES]; /* by the class of the slots' blocks */
 };
 _Static_assert(sizeof(struct tmem_client) <= PAGE_SIZE, "a client is one page");
@@ -60,20 +63,50 @@ static inline void client_note_use(struct tmem_client *client)
 	WRITE_ONCE(client->used_at, READ_ONCE(client->tmem->ticks));
 }
 
+/* A slot of the client's own magazine; SLOT_NONE if it is empty. Client lock. */
+static inline u32 client_slot_at_hand(struct tmem_client *client, enum tmem_class class)
+{
+	struct magazine *magazine = &client->magazines[class];
+	u32 count = magazine->count;
+
+	if (unlikely(!count))
+		return SLOT_NONE;
+	WRITE_ONCE(magazine->count, count - 1);
+	return magazine->slots[count - 1];
+}
+
 /* A slot of the client's own magazines or of the arena; SLOT_NONE if neither has one. Client lock.
  */
 u32 client_take_slot(struct tmem_client *client, enum tmem_class class);
-/* Back into the magazine of its block's class. Client lock. */
-void client_give_slot(struct tmem_client *client, u32 slot);
+/* Gives all but the @keep latest slots of a magazine to the arena. Client lock. */
+void client_spill(struct tmem_client *client, enum tmem_class class, u32 keep);
+
+/* Puts a slot into the magazine of its block's class. Client lock. */
+static inline void client_give_slot(struct tmem_client *client, struct block *block, u32 slot)
+{
+	enum tmem_class class = READ_ONCE(block->class);
+	struct magazine *magazine = &client->magazines[class];
+	u32 count = magazine->count;
+
+	slot_set_owner(block, slot, owner_of_page(client->number, 0));
+	magazine->slots[count++] = slot;
+	WRITE_ONCE(magazine->count, count);
+	if (unlikely(count == MAGAZINE_SLOTS))
+		client_spill(client, class, MAGAZINE_SLOTS - MAGAZINE_BATCH);
+}
 /* Empties the magazines into the arena. Client lock. */
 void client_give_all_slots(struct tmem_client *client);
 
-/* Drops the page at @position in @pool, index and accounts included, and returns its slot, owned by
- * nobody (OWNER_MOVING). Client lock. */
-u32 client_drop_page(struct tmem_client *client, struct pool *pool, struct position *position);
+/* Drops the page at @position in @pool, accounts included; its slot becomes nobody's and must be
+ * given on. Client lock. */
+void client_drop_page(struct tmem_client *client, struct pool *pool,
+	const struct position *position, struct page *page);
 
-/* ---- Eviction (tmem/evict.c)
- * --------------------------------------------------------------------------- */
+/* The same, and keeps the slot. */
+void client_drop_and_keep_slot(
+	struct tmem_client *client, struct pool *pool, const struct position *position);
+
+/* ---- Eviction (tmem/evict.c) -------------------------------------------------------- */
 
 /*
  * Finds a slot for a page of @class when neither magazine nor arena has one: in another client's

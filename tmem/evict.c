@@ -45,7 +45,7 @@ static struct tmem_client *choose_victim(
 		weight = self->weight;
 		victim = self;
 	}
-	for (u32 number = 0; number < TMEM_CLIENTS; number++) {
+	for (u32 number = 0; number < READ_ONCE(tmem->client_count); number++) {
 		struct tmem_client *client = client_number(tmem, number);
 		u64 its_pages, its_weight;
 		bool its_idle;
@@ -67,18 +67,25 @@ static struct tmem_client *choose_victim(
 	return victim && READ_ONCE(victim->stats.ephemeral_pages) ? victim : NULL;
 }
 
-/* Drops the oldest ephemeral page of a client whose lock is held; SLOT_NONE if it has none. */
+/* Drops page @id of a client whose lock is held; returns its slot, which is nobody's. */
+static u32 evict_page(struct tmem_client *client, u32 id)
+{
+	struct page *page = page_at(client, id);
+	struct pool *pool = client->pools[page_pool(page)];
+	u32 slot = page_slot(page);
+	struct position position;
+
+	pool_locate(pool, id, &position);
+	client_drop_page(client, pool, &position, page);
+	client->stats.evictions++;
+	slot_set_owner(block_of(client->tmem, slot), slot, OWNER_MOVING);
+	return slot;
+}
+
+/* Evicts the oldest ephemeral page of a client whose lock is held; SLOT_NONE if it has none. */
 static u32 evict_oldest(struct tmem_client *client)
 {
-	struct position position;
-	struct pool *pool;
-
-	if (!client->alive || !client->oldest)
-		return SLOT_NONE;
-	pool = client->pools[page_at(client, client->oldest)->pool];
-	pool_locate(pool, client->oldest, &position);
-	client->stats.evictions++;
-	return client_drop_page(client, pool, &position);
+	return client->alive && client->oldest ? evict_page(client, client->oldest) : SLOT_NONE;
 }
 
 /* A slot that lies idle in a magazine of @client, whose lock is held. */
@@ -101,7 +108,7 @@ static u32 take_from_magazine(struct tmem_client *client)
 /* One of another client's idle slots; may release @self's lock meanwhile. */
 static u32 borrow_idle_slot(struct tmem_client *self)
 {
-	for (u32 number = 0; number < TMEM_CLIENTS; number++) {
+	for (u32 number = 0; number < READ_ONCE(self->tmem->client_count); number++) {
 		struct tmem_client *client = client_number(self->tmem, number);
 		u32 slot;
 
@@ -144,9 +151,7 @@ u32 evict_for(struct tmem_client *self, enum tmem_class class)
 	return slot;
 }
 
-/* ---- Reclaim
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- Reclaim ------------------------------------------------------------------------ */
 
 /* The number of the block that the oldest page of the client furthest over its share lies in, or
  * ~0. */
@@ -159,7 +164,7 @@ static u32 oldest_block(struct tmem *tmem)
 		return number;
 	client_lock(victim);
 	if (victim->alive && victim->oldest)
-		number = page_at(victim, victim->oldest)->slot / BLOCK_PAGES;
+		number = page_slot(page_at(victim, victim->oldest)) / BLOCK_PAGES;
 	client_unlock(victim);
 	return number;
 }
@@ -232,8 +237,6 @@ static bool seize_slot_of(struct tmem_client *client, struct block *block, u32 s
 {
 	u32 owner = READ_ONCE(block->owners[slot % BLOCK_PAGES]);
 	u32 id = owner & OWNER_PAGE_MASK;
-	struct position position;
-	struct pool *pool;
 
 	if (!owner_is_client(owner, client))
 		return false;
@@ -242,12 +245,9 @@ static bool seize_slot_of(struct tmem_client *client, struct block *block, u32 s
 		slot_set_owner(block, slot, OWNER_MOVING);
 		return true;
 	}
-	pool = client->pools[page_at(client, id)->pool];
-	if (pool->persistent)
+	if (client->pools[page_pool(page_at(client, id))]->persistent)
 		return false;
-	pool_locate(pool, id, &position);
-	client->stats.evictions++;
-	client_drop_page(client, pool, &position);
+	evict_page(client, id);
 	return true;
 }
 

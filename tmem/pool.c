@@ -7,11 +7,6 @@
 
 #include "tmem/client.h"
 
-/* What one put may need: an object, two groups (its own, and one for the page that was alone so
- * far), and for each of these three a line. */
-#define GROUPS_NEEDED 2U
-#define LINES_NEEDED  TABLE_SPARE_LINES
-
 static u64 group_key(u32 object_id, u32 number)
 {
 	return (u64)object_id << 32 | number;
@@ -76,72 +71,53 @@ void pool_free(struct tmem *tmem, struct pool *pool)
 	metadata_free(tmem, pool);
 }
 
-/* ---- Finding
- * --------------------------------------------------------------------------------------------- */
+/* ---- Finding ------------------------------------------------------------------------ */
 
-static inline u32 find_object(struct pool *pool, const u64 key[3], u64 *hash)
+static __attribute__((noinline)) u32 search_object(struct pool *pool, const u64 key[3], u64 hash)
 {
 	const struct table *table = &pool->object_table;
-	u32 id;
+	u32 id = table_find_part(table, &table->now, hash, match_object, key);
 
-	*hash = hash_words(table->now.keys, key[0], key[1], key[2]);
-	if (table_is_empty(table))
-		return 0;
-	id = table_find_part(table, &table->now, *hash, match_object, key);
 	if (!id && table_is_moving(table))
 		id = table_find_part(table, &table->old,
 			hash_words(table->old.keys, key[0], key[1], key[2]), match_object, key);
+	if (id) {
+		pool->recent_object = object_at(pool, id);
+		pool->recent_object_id = id;
+	}
 	return id;
-}
-
-static inline u32 find_group(struct pool *pool, u32 object_id, u32 number, u64 *hash)
-{
-	const struct table *table = &pool->group_table;
-	u64 key = group_key(object_id, number);
-	u32 id;
-
-	*hash = hash_word(table->now.keys, key);
-	if (table_is_empty(table))
-		return 0;
-	id = table_find_part(table, &table->now, *hash, match_group, &key);
-	if (!id && table_is_moving(table))
-		id = table_find_part(
-			table, &table->old, hash_word(table->old.keys, key), match_group, &key);
-	return id;
-}
-
-u32 pool_find(struct pool *pool, const u64 key[3], u32 index, struct position *position)
-{
-	struct object *object;
-
-	position->group = NULL;
-	position->page_id = 0;
-	position->object_id = find_object(pool, key, &position->object_hash);
-	if (!position->object_id) {
-		position->object = NULL;
-		return 0;
-	}
-	object = object_at(pool, position->object_id);
-	position->object = object;
-	if (!object->grouped) {
-		if (object->index == index)
-			position->page_id = object->first;
-		return position->page_id;
-	}
-	position->group_id = find_group(
-		pool, position->object_id, index / GROUP_PAGES, &position->group_hash);
-	if (position->group_id) {
-		position->group = group_at(pool, position->group_id);
-		position->page_id = position->group->pages[index % GROUP_PAGES];
-	}
-	return position->page_id;
 }
 
 u32 pool_find_object(struct pool *pool, const u64 key[3])
 {
-	u64 hash;
+	const struct table *table = &pool->object_table;
+	u64 hash = hash_words(table->now.keys, key[0], key[1], key[2]);
 
-	return find_object(pool, key, &hash);
+	return table_surely_lacks(table, hash) ? 0 : search_object(pool, key, hash);
+}
+
+static __attribute__((noinline)) u32 search_group(struct pool *pool, u64 key, u64 hash)
+{
+	const struct table *table = &pool->group_table;
+	u32 id = table_find_part(table, &table->now, hash, match_group, &key);
+
+	if (!id && table_is_moving(table))
+		id = table_find_part(
+			table, &table->old, hash_word(table->old.keys, key), match_group, &key);
+	if (id) {
+		pool->recent_group = group_at(pool, id);
+		pool->recent_group_id = id;
+	}
+	return id;
+}
+
+u32 pool_find_group(struct pool *pool, u32 object_id, u32 number)
+{
+	const struct table *table = &pool->group_table;
+	u64 key = group_key(object_id, number);
+	u64 hash = hash_word(table->now.keys, key);
+
+	return table_surely_lacks(table, hash) ? 0 : search_group(pool, key, hash);
 }
 
 void pool_locate(struct pool *pool, u32 id, struct position *position)
@@ -149,23 +125,18 @@ void pool_locate(struct pool *pool, u32 id, struct position *position)
 	const struct page *page = page_at(pool->client, id);
 
 	position->page_id = id;
-	if (page->grouped) {
-		position->group_id = page->owner;
-		position->group = group_at(pool, page->owner);
+	if (page_is_grouped(page)) {
+		position->group_id = page_owner(page);
+		position->group = group_at(pool, position->group_id);
 		position->object_id = position->group->object;
-		position->group_hash = rehash_group(
-			pool, pool->group_table.now.keys, position->group_id);
 	} else {
 		position->group = NULL;
-		position->object_id = page->owner;
+		position->object_id = page_owner(page);
 	}
 	position->object = object_at(pool, position->object_id);
-	position->object_hash = rehash_object(
-		pool, pool->object_table.now.keys, position->object_id);
 }
 
-/* ---- Inserting
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Inserting ---------------------------------------------------------------------- */
 
 int pool_reserve(struct tmem *tmem, struct pool *pool)
 {
@@ -174,9 +145,9 @@ int pool_reserve(struct tmem *tmem, struct pool *pool)
 	if (!error)
 		error = slab_reserve(tmem, &pool->objects, 1);
 	if (!error)
-		error = slab_reserve(tmem, &pool->groups, GROUPS_NEEDED);
+		error = slab_reserve(tmem, &pool->groups, POOL_GROUPS_NEEDED);
 	if (!error)
-		error = slab_reserve(tmem, &pool->lines, LINES_NEEDED);
+		error = slab_reserve(tmem, &pool->lines, POOL_LINES_NEEDED);
 	if (!error)
 		error = table_reserve(tmem, &pool->object_table);
 	if (!error)
@@ -184,37 +155,26 @@ int pool_reserve(struct tmem *tmem, struct pool *pool)
 	return error;
 }
 
-/* A group without pages for indices from @number * 16 on, in the table and in its object's list. */
-static struct group *add_group(
-	struct tmem *tmem, struct pool *pool, u32 object_id, u32 number, u64 hash, u32 *id)
+/* A group without pages for indices from @number * 16 on, in the table and in its object's list; it
+ * becomes the recent one. */
+static void add_group(
+	struct tmem *tmem, struct pool *pool, u32 object_id, struct object *object, u32 number)
 {
-	struct object *object = object_at(pool, object_id);
 	struct group *group;
+	u32 id = slab_take(&pool->groups, sizeof(*group), (void **)&group);
 
-	*id = slab_alloc(&pool->groups);
-	group = group_at(pool, *id);
 	*group = (struct group){
 		.object = object_id,
 		.number = number,
 		.next = object->first,
 	};
 	if (object->first)
-		group_at(pool, object->first)->prev = *id;
-	object->first = *id;
-	table_insert(tmem, &pool->group_table, hash, *id);
-	return group;
-}
-
-static void group_set(
-	struct tmem_client *client, struct group *group, u32 group_id, u32 place, u32 page_id)
-{
-	struct page *page = page_at(client, page_id);
-
-	group->pages[place] = page_id;
-	group->count++;
-	page->grouped = 1;
-	page->owner = group_id;
-	page->place = place;
+		group_at(pool, object->first)->prev = id;
+	object->first = id & 0x7fffffff;
+	table_insert(tmem, &pool->group_table,
+		hash_word(pool->group_table.now.keys, group_key(object_id, number)), id);
+	pool->recent_group = group;
+	pool->recent_group_id = id;
 }
 
 /* The object's only page moves into a group. */
@@ -222,90 +182,80 @@ static void group_only_page(
 	struct tmem *tmem, struct pool *pool, u32 object_id, struct object *object)
 {
 	u32 page_id = object->first;
-	u32 number = object->index / GROUP_PAGES;
-	struct group *group;
-	u32 group_id;
 
 	object->grouped = 1;
 	object->first = 0;
-	group = add_group(tmem, pool, object_id, number,
-		hash_word(pool->group_table.now.keys, group_key(object_id, number)), &group_id);
-	group_set(pool->client, group, group_id, object->index % GROUP_PAGES, page_id);
+	add_group(tmem, pool, object_id, object, object->index / GROUP_PAGES);
+	group_set(pool->recent_group, pool->recent_group_id, object->index % GROUP_PAGES,
+		page_at(pool->client, page_id), page_id);
+}
+
+static void add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 index, u32 id,
+	struct page *page)
+{
+	struct object *object;
+	u32 object_id = slab_take(&pool->objects, sizeof(*object), (void **)&object);
+
+	*object = (struct object){
+		.key = {key[0], key[1], key[2]},
+		.first = id & 0x7fffffff,
+		.index = index,
+	};
+	page->owner = object_id;
+	table_insert(tmem, &pool->object_table,
+		hash_words(pool->object_table.now.keys, key[0], key[1], key[2]), object_id);
+	pool->recent_object = object;
+	pool->recent_object_id = object_id;
 }
 
 void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 index, u32 id,
-	struct position *position)
+	struct page *page, struct position *position)
 {
 	u32 number = index / GROUP_PAGES;
-	struct object *object = position->object;
-	struct page *page;
 
-	if (!object) {
-		position->object_id = slab_alloc(&pool->objects);
-		object = object_at(pool, position->object_id);
-		*object = (struct object){
-			.key = {key[0], key[1], key[2]},
-			.first = id,
-			.index = index,
-		};
-		table_insert(tmem, &pool->object_table, position->object_hash, position->object_id);
-		page = page_at(pool->client, id);
-		page->grouped = 0;
-		page->owner = position->object_id;
+	if (!position->object) {
+		add_object(tmem, pool, key, index, id, page);
 		return;
 	}
-	if (!object->grouped) {
-		group_only_page(tmem, pool, position->object_id, object);
-		position->group_id = find_group(
-			pool, position->object_id, number, &position->group_hash);
-		if (position->group_id)
-			position->group = group_at(pool, position->group_id);
-	}
-	if (!position->group)
-		position->group = add_group(tmem, pool, position->object_id, number,
-			position->group_hash, &position->group_id);
-	group_set(pool->client, position->group, position->group_id, index % GROUP_PAGES, id);
+	if (!position->object->grouped)
+		group_only_page(tmem, pool, position->object_id, position->object);
+	if (pool->recent_group == NULL || pool->recent_group->object != position->object_id ||
+		pool->recent_group->number != number)
+		add_group(tmem, pool, position->object_id, position->object, number);
+	group_set(pool->recent_group, pool->recent_group_id, index % GROUP_PAGES, page, id);
 }
 
-/* ---- Removing
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Removing ----------------------------------------------------------------------- */
 
-static void remove_object(struct tmem *tmem, struct pool *pool, const struct position *position)
+void pool_remove_object(struct tmem *tmem, struct pool *pool, const struct position *position)
 {
-	table_remove(tmem, &pool->object_table, position->object_hash, position->object_id);
+	table_remove(tmem, &pool->object_table,
+		rehash_object(pool, pool->object_table.now.keys, position->object_id),
+		position->object_id);
 	position->object->first = 0;
-	slab_free(tmem, &pool->objects, position->object_id);
+	if (pool->recent_object == position->object)
+		pool->recent_object = NULL;
+	slab_put(tmem, &pool->objects, OBJECT_ID_SHIFT, position->object_id, position->object);
 }
 
-static void remove_group(struct tmem *tmem, struct pool *pool, const struct position *position)
+void pool_remove_group(struct tmem *tmem, struct pool *pool, const struct position *position)
 {
-	const struct group *group = position->group;
+	struct group *group = position->group;
 
-	table_remove(tmem, &pool->group_table, position->group_hash, position->group_id);
+	table_remove(tmem, &pool->group_table,
+		rehash_group(pool, pool->group_table.now.keys, position->group_id),
+		position->group_id);
 	if (group->next)
 		group_at(pool, group->next)->prev = group->prev;
 	if (group->prev)
 		group_at(pool, group->prev)->next = group->next;
 	else
-		position->object->first = group->next;
-	slab_free(tmem, &pool->groups, position->group_id);
-}
-
-void pool_remove(struct tmem *tmem, struct pool *pool, struct position *position)
-{
-	struct group *group = position->group;
-
-	if (!group) {
-		remove_object(tmem, pool, position);
-		return;
-	}
-	group->pages[page_at(pool->client, position->page_id)->place] = 0;
-	if (--group->count)
-		return;
-	remove_group(tmem, pool, position);
+		position->object->first = group->next & 0x7fffffff;
+	if (pool->recent_group == group)
+		pool->recent_group = NULL;
+	slab_put(tmem, &pool->groups, GROUP_ID_SHIFT, position->group_id, group);
 	if (!position->object->first)
-		remove_object(tmem, pool, position);
+		pool_remove_object(tmem, pool, position);
 }
 
 u32 object_any_page(struct pool *pool, u32 object_id)

@@ -9,21 +9,45 @@
 #define TMEM_POOL_H
 
 #include "lib/types.h"
+#include "tmem/arena.h"
 #include "tmem/slab.h"
 #include "tmem/table.h"
 
 struct tmem_client;
 
+#define GROUP_PAGES 16U
+
 /* A stored page. Ephemeral pages of a client form a list from the oldest to the newest. */
 struct page {
 	u32 next, prev;
-	u32 slot : 28; /* where its data lies */
-	u32 pool : 4;
-	u32 place : 4; /* in its group */
-	u32 grouped : 1;
-	u32 owner : 27; /* group or, if not grouped, object */
+	u32 where; /* its pool in bits 28..31, the slot with its data below */
+	u32 owner; /* PAGE_GROUPED, its place in the group in bits 27..30, the group's id below;
+		      without PAGE_GROUPED the object's id */
 };
 _Static_assert(sizeof(struct page) == 16, "a page costs 16 bytes");
+#define PAGE_GROUPED    BIT(31)
+#define PAGE_OWNER_BITS 27
+
+static inline u32 page_slot(const struct page *page)
+{
+	return page->where & ((1U << SLOT_BITS) - 1);
+}
+static inline u32 page_pool(const struct page *page)
+{
+	return page->where >> SLOT_BITS;
+}
+static inline bool page_is_grouped(const struct page *page)
+{
+	return page->owner & PAGE_GROUPED;
+}
+static inline u32 page_place(const struct page *page)
+{
+	return page->owner >> PAGE_OWNER_BITS & (GROUP_PAGES - 1);
+}
+static inline u32 page_owner(const struct page *page)
+{
+	return page->owner & ((1U << PAGE_OWNER_BITS) - 1);
+}
 #define PAGE_ID_SHIFT 8
 
 /* Invariant: @first is not 0 while the object exists, and 0 in a free record. */
@@ -36,8 +60,6 @@ struct object {
 _Static_assert(sizeof(struct object) == 32, "an object costs 32 bytes");
 #define OBJECT_ID_SHIFT 7
 
-#define GROUP_PAGES 16U
-
 /* Invariant: @count is the number of @pages that are not 0, and not 0 itself. */
 struct group {
 	u32 object;
@@ -49,12 +71,22 @@ struct group {
 _Static_assert(sizeof(struct group) == 84, "a group costs 84 bytes");
 #define GROUP_ID_SHIFT 6
 
+/* What happened in a pool; successful puts only. */
+struct pool_counts {
+	u64 puts, gets, hits;
+};
+
 struct pool {
 	struct tmem_client *client;
 	u8 id;
 	bool persistent;
 	bool dying;
 	u32 cursor; /* no object of a dying pool has an id below this */
+	/* What was looked up last, NULL if it is gone: the next page is often its neighbour. */
+	struct object *recent_object;
+	struct group *recent_group;
+	u32 recent_object_id, recent_group_id;
+	struct pool_counts counts;
 	u64 uuid[2];
 	struct slab objects, groups;
 	struct slab lines; /* of long chains in both tables */
@@ -66,7 +98,6 @@ struct position {
 	u32 object_id, group_id, page_id;
 	struct object *object;
 	struct group *group;
-	u64 object_hash, group_hash;
 };
 
 /* A pool without pages in a metadata page of its own; NULL without memory. */
@@ -74,21 +105,33 @@ struct pool *pool_create(struct tmem_client *client, u8 id, bool persistent, con
 /* Frees the index of a pool that has no pages. */
 void pool_free(struct tmem *tmem, struct pool *pool);
 
-/* Finds page @index of the object with @key; @position says how far it got. Returns the page's id
- * or 0. */
-u32 pool_find(struct pool *pool, const u64 key[3], u32 index, struct position *position);
-/* The object with @key or 0. */
+/* The object with @key or 0, and the group of the object for indices from @number * 16 on; what was
+ * found becomes the recent one. */
 u32 pool_find_object(struct pool *pool, const u64 key[3]);
+u32 pool_find_group(struct pool *pool, u32 object_id, u32 number);
 /* Where page @id of the pool stands. */
 void pool_locate(struct pool *pool, u32 id, struct position *position);
 
-/* Makes room for one pool_insert(): -ENOMEM when a page for metadata is missing. */
+/* What one put may need: an object; two groups, its own and one for the page that was alone so far;
+ * and for each of these three a line. */
+#define POOL_GROUPS_NEEDED 2U
+#define POOL_LINES_NEEDED  TABLE_SPARE_LINES
+
+static inline bool pool_is_ready(const struct pool *pool)
+{
+	return pool->objects.available && pool->groups.available >= POOL_GROUPS_NEEDED &&
+	       pool->lines.available >= POOL_LINES_NEEDED && table_is_ready(&pool->object_table) &&
+	       table_is_ready(&pool->group_table);
+}
+
+/* Makes room in the index for one more page: -ENOMEM when a page for metadata is missing. */
 int __must_check pool_reserve(struct tmem *tmem, struct pool *pool);
-/* Adds page @id where pool_find() just found none. Fills the page's owner fields. */
+/* Adds page @id where pool_find() just found none and position->group is not there yet. */
 void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 index, u32 id,
-	struct position *position);
-/* Takes the page at @position, as found or located, out of the index. */
-void pool_remove(struct tmem *tmem, struct pool *pool, struct position *position);
+	struct page *page, struct position *position);
+/* The page at @position was the last of its group, or of its object: they go. */
+void pool_remove_group(struct tmem *tmem, struct pool *pool, const struct position *position);
+void pool_remove_object(struct tmem *tmem, struct pool *pool, const struct position *position);
 
 /* Any page of the object. */
 u32 object_any_page(struct pool *pool, u32 object_id);
@@ -114,6 +157,71 @@ static inline bool position_is_last(const struct position *position)
 	const struct group *group = position->group;
 
 	return !group || (group->count == 1 && !group->next && !group->prev);
+}
+
+/* Finds page @index of the object with @key; @position says how far it got. Returns the page's id
+ * or 0. */
+static inline u32 pool_find(
+	struct pool *pool, const u64 key[3], u32 index, struct position *position)
+{
+	struct object *object = pool->recent_object;
+	struct group *group;
+
+	position->group = NULL;
+	position->page_id = 0;
+	if (object && object->key[0] == key[0] && object->key[1] == key[1] &&
+		object->key[2] == key[2]) {
+		position->object_id = pool->recent_object_id;
+	} else {
+		position->object_id = pool_find_object(pool, key);
+		if (!position->object_id) {
+			position->object = NULL;
+			return 0;
+		}
+		object = pool->recent_object;
+	}
+	position->object = object;
+	if (!object->grouped) {
+		if (object->index == index)
+			position->page_id = object->first;
+		return position->page_id;
+	}
+	group = pool->recent_group;
+	if (group && group->object == position->object_id && group->number == index / GROUP_PAGES) {
+		position->group_id = pool->recent_group_id;
+	} else {
+		position->group_id = pool_find_group(
+			pool, position->object_id, index / GROUP_PAGES);
+		if (!position->group_id)
+			return 0;
+		group = pool->recent_group;
+	}
+	position->group = group;
+	position->page_id = group->pages[index % GROUP_PAGES];
+	return position->page_id;
+}
+
+static inline void group_set(
+	struct group *group, u32 group_id, u32 place, struct page *page, u32 page_id)
+{
+	group->pages[place] = page_id;
+	group->count++;
+	page->owner = (u32)PAGE_GROUPED | place << PAGE_OWNER_BITS | group_id;
+}
+
+/* Takes the page at @position, as found or located, out of the index. */
+static inline void pool_remove(struct tmem *tmem, struct pool *pool,
+	const struct position *position, const struct page *page)
+{
+	struct group *group = position->group;
+
+	if (!group) {
+		pool_remove_object(tmem, pool, position);
+		return;
+	}
+	group->pages[page_place(page)] = 0;
+	if (unlikely(--group->count == 0))
+		pool_remove_group(tmem, pool, position);
 }
 
 #endif

@@ -20,11 +20,6 @@ static struct slab_leaf *leaf_at(const struct slab *slab, u32 number)
 	return directory_leaf(&slab->leaves, number);
 }
 
-static u32 *record_link(const struct slab *slab, struct slab_leaf *leaf, u32 place)
-{
-	return (u32 *)((u8 *)leaf + place * slab->size);
-}
-
 void slab_init(struct slab *slab, u16 size)
 {
 	unsigned places = PAGE_SIZE / size;
@@ -33,6 +28,15 @@ void slab_init(struct slab *slab, u16 size)
 	while (1U << slab->shift < places)
 		slab->shift++;
 	directory_init(&slab->leaves);
+}
+
+static void set_first(struct slab *slab, u32 partial)
+{
+	slab->partial = partial;
+	if (!partial)
+		return;
+	slab->first = leaf_at(slab, partial - 1);
+	slab->first_id = (partial - 1) << slab->shift;
 }
 
 static void list_leaf(struct slab *slab, u32 number)
@@ -44,7 +48,7 @@ static void list_leaf(struct slab *slab, u32 number)
 	leaf->listed = 1;
 	if (slab->partial)
 		leaf_at(slab, slab->partial - 1)->prev = number + 1;
-	slab->partial = number + 1;
+	set_first(slab, number + 1);
 }
 
 static void unlist_leaf(struct slab *slab, struct slab_leaf *leaf)
@@ -54,7 +58,7 @@ static void unlist_leaf(struct slab *slab, struct slab_leaf *leaf)
 	if (leaf->prev)
 		leaf_at(slab, leaf->prev - 1)->next = leaf->next;
 	else
-		slab->partial = leaf->next;
+		set_first(slab, leaf->next);
 	leaf->listed = 0;
 }
 
@@ -109,36 +113,19 @@ int slab_reserve(struct tmem *tmem, struct slab *slab, u32 count)
 	return 0;
 }
 
-u32 slab_alloc(struct slab *slab)
+void slab_next_first(struct slab *slab)
 {
-	u32 number = slab->partial - 1;
-	struct slab_leaf *leaf = leaf_at(slab, number);
-	u32 place = leaf->free;
-
-	if (place)
-		leaf->free = (u16)*record_link(slab, leaf, place);
-	else
-		place = leaf->fresh++;
-	slab->available--;
-	slab->used++;
-	if (++leaf->used == slab->per_leaf)
-		unlist_leaf(slab, leaf);
-	return number << slab->shift | place;
+	while (slab->first->used == slab->per_leaf)
+		unlist_leaf(slab, slab->first);
 }
 
-void slab_free(struct tmem *tmem, struct slab *slab, u32 id)
+void slab_leaf_has_room(struct tmem *tmem, struct slab *slab, u32 number)
 {
-	u32 number = id >> slab->shift;
-	u32 place = id & ((1U << slab->shift) - 1);
 	struct slab_leaf *leaf = leaf_at(slab, number);
 
-	*record_link(slab, leaf, place) = leaf->free;
-	leaf->free = (u16)place;
-	slab->available++;
-	slab->used--;
 	if (!leaf->listed)
 		list_leaf(slab, number);
-	if (--leaf->used == 0 && slab->available >= 2U * slab->per_leaf)
+	if (!leaf->used && slab->available >= 2U * slab->per_leaf)
 		drop_leaf(tmem, slab, number);
 }
 

@@ -14,16 +14,18 @@
 #include "tmem/directory.h"
 
 struct slab {
+	struct slab_leaf
+		*first; /* the first leaf with free records; valid while one is available */
+	u32 first_id;   /* id of its place 0 */
 	struct directory leaves;
-	u32 partial; /* number of the first leaf with free records, plus 1; 0 = none */
+	u32 partial; /* its number, plus 1; 0 = none */
 	u32 unused;  /* first leaf number without a leaf, plus 1; chained through the directory */
 	u32 numbers; /* leaf numbers below this one were used at least once */
 	u32 leaf_count; /* leaves that exist */
 	u32 available;  /* free records */
-	u32 used;
-	u16 size;     /* bytes of a record */
-	u16 per_leaf; /* records in a leaf, without the header */
-	u8 shift;     /* id = leaf number << shift | place in the leaf */
+	u16 size;       /* bytes of a record */
+	u16 per_leaf;   /* records in a leaf, without the header */
+	u8 shift;       /* id = leaf number << shift | place in the leaf */
 };
 
 /* The header of a leaf. */
@@ -41,9 +43,54 @@ void slab_init(struct slab *slab, u16 size);
 /* Makes at least @count records available; -ENOMEM without memory. */
 int __must_check slab_reserve(struct tmem *tmem, struct slab *slab, u32 count);
 
-/* A record's id, contents undefined. One must be available. */
-u32 slab_alloc(struct slab *slab);
-void slab_free(struct tmem *tmem, struct slab *slab, u32 id);
+/* What slab_take() and slab_put() leave to be done: the first leaf turned out to be full; a leaf
+ * has a free record again, or only free ones. */
+void slab_next_first(struct slab *slab);
+void slab_leaf_has_room(struct tmem *tmem, struct slab *slab, u32 number);
+
+static inline u32 slab_used(const struct slab *slab)
+{
+	return slab->leaf_count * slab->per_leaf - slab->available;
+}
+
+/* Takes a record, contents undefined; one must be available. @size and the result are those of the
+ * slab's records. */
+static inline u32 slab_take(struct slab *slab, u32 size, void **record)
+{
+	struct slab_leaf *leaf = slab->first;
+	u32 id = slab->first_id;
+	u32 place;
+
+	if (unlikely(leaf->used == slab->per_leaf)) {
+		slab_next_first(slab);
+		leaf = slab->first;
+		id = slab->first_id;
+	}
+	leaf->used++;
+	slab->available--;
+	place = leaf->free;
+	if (place) {
+		*record = (u8 *)leaf + place * size;
+		leaf->free = *(u16 *)*record;
+	} else {
+		place = leaf->fresh++;
+		*record = (u8 *)leaf + place * size;
+	}
+	return id | place;
+}
+
+/* Gives record @id back. */
+static inline void slab_put(struct tmem *tmem, struct slab *slab, u32 shift, u32 id, void *record)
+{
+	struct slab_leaf *leaf = (struct slab_leaf *)((uintptr_t)record & ~PAGE_MASK);
+
+	*(u16 *)record = leaf->free;
+	leaf->free = (u16)(id & ((1U << shift) - 1));
+	slab->available++;
+	leaf->used--;
+	if (unlikely(!leaf->listed || !leaf->used))
+		slab_leaf_has_room(tmem, slab, id >> shift);
+}
 
 /* Gives all memory back, records in use included. */
 void slab_destroy(struct tmem *tmem, struct slab *slab);
@@ -51,14 +98,7 @@ void slab_destroy(struct tmem *tmem, struct slab *slab);
 /* Calls @visit for every page the slab holds. */
 void slab_visit(const struct slab *slab, void (*visit)(void *page, void *argument), void *argument);
 
-static inline void *slab_at(const struct slab *slab, u32 id)
-{
-	u8 *leaf = directory_leaf(&slab->leaves, id >> slab->shift);
-
-	return leaf + (id & ((1U << slab->shift) - 1)) * slab->size;
-}
-
-/* The same for a record size and shift known when compiling. */
+/* Record @id, with the size and shift known when compiling. */
 #define SLAB_AT(type, shift, slab, id)                                                             \
 	((type *)((u8 *)directory_leaf(&(slab)->leaves, (id) >> (shift)) +                         \
 		  ((id) & ((1U << (shift)) - 1)) * sizeof(type)))

@@ -15,11 +15,23 @@
 /* Entries (or empty buckets) of the old part that go at each insertion and removal. */
 #define ENTRIES_MOVED 16U
 
+/* What a part without buckets shows to lookups. */
+static const struct line no_entries;
+
 static void part_init(struct table_part *part)
 {
 	part->buckets = 0;
 	part->mask = 0;
 	directory_init(&part->leaves);
+	part->leaves.leaf = (void *)&no_entries;
+}
+
+/* To be called when buckets or @spare have changed. */
+static void set_reserve(struct table *table)
+{
+	bool page_needed = table->now.buckets % LINES_PER_LEAF == 0 && !table->spare;
+
+	table->reserve_at = page_needed ? table->now.buckets * TABLE_LOAD_MAX : ~0U;
 }
 
 void table_init(struct table *table, struct slab *lines, const u64 keys[6], table_rehash rehash,
@@ -34,8 +46,7 @@ void table_init(struct table *table, struct slab *lines, const u64 keys[6], tabl
 	table->owner = owner;
 }
 
-/* ---- Buckets of a part
- * ----------------------------------------------------------------------------- */
+/* ---- Buckets of a part -------------------------------------------------------------- */
 
 static bool part_has_room(const struct table_part *part)
 {
@@ -70,8 +81,8 @@ static void part_pop(struct tmem *tmem, struct table_part *part)
 		*place = NULL;
 	}
 	if (part->buckets == 0) {
-		part->mask = 0;
 		directory_free(tmem, &part->leaves);
+		part_init(part);
 	}
 }
 
@@ -97,8 +108,7 @@ static u32 chain_add(struct table *table, struct line *line, u8 tag, u32 id)
 			continue;
 		}
 		/* Full: its last entry moves to a new line to make place for the link. */
-		further_id = slab_alloc(table->lines);
-		further = SLAB_AT(struct line, LINE_SHIFT, table->lines, further_id);
+		further_id = slab_take(table->lines, sizeof(*further), (void **)&further);
 		memset(further, 0, sizeof(*further));
 		further->tags[0] = line->tags[LINE_PLACES - 1];
 		further->ids[0] = line->ids[LINE_PLACES - 1];
@@ -109,23 +119,19 @@ static u32 chain_add(struct table *table, struct line *line, u8 tag, u32 id)
 
 static bool line_is_empty(const struct line *line)
 {
-	u64 low;
-	u32 high;
-
-	memcpy(&low, line->tags, 8);
-	memcpy(&high, line->tags + 8, 4);
-	return low == 0 && (high == 0 || high == (u32)LINE_LINK << 24);
+	return line->first_tags == 0 &&
+	       (line->more_tags == 0 || line->more_tags == (u32)LINE_LINK << 24);
 }
 
 /* Takes the line that follows @line out of its chain; what follows that one takes its place. */
 static void chain_unlink(struct tmem *tmem, struct table *table, struct line *line)
 {
 	u32 id = line->ids[LINE_PLACES - 1];
-	const struct line *further = table_next_line(table, line);
+	struct line *further = table_next_line(table, line);
 
 	line->tags[LINE_PLACES - 1] = further->tags[LINE_PLACES - 1];
 	line->ids[LINE_PLACES - 1] = further->ids[LINE_PLACES - 1];
-	slab_free(tmem, table->lines, id);
+	slab_put(tmem, table->lines, LINE_SHIFT, id, further);
 }
 
 /* The place of @id in @line, or LINE_PLACES. */
@@ -204,17 +210,20 @@ static void chain_clear(struct tmem *tmem, struct table *table, struct line *fir
 	memset(first->tags, 0, sizeof(first->tags));
 }
 
-/* ---- Growing and shrinking
- * --------------------------------------------------------------------------- */
+/* ---- Growing and shrinking ---------------------------------------------------------- */
 
-int table_reserve_slowly(struct tmem *tmem, struct table *table)
+int table_reserve(struct tmem *tmem, struct table *table)
 {
-	int error = directory_reach(
-		tmem, &table->now.leaves, table->now.buckets / LINES_PER_LEAF, metadata_alloc);
+	int error;
 
+	if (table_is_ready(table))
+		return 0;
+	error = directory_reach(
+		tmem, &table->now.leaves, table->now.buckets / LINES_PER_LEAF, metadata_alloc);
 	if (error)
 		return error;
 	table->spare = metadata_alloc(tmem);
+	set_reserve(table);
 	return table->spare ? 0 : -SLUICE_ENOMEM;
 }
 
@@ -233,6 +242,7 @@ static void split_bucket(struct tmem *tmem, struct table *table)
 	if (target == 0) {
 		part_push(part, table->spare);
 		table->spare = NULL;
+		set_reserve(table);
 		return;
 	}
 	from = table_line(part, target & (target > part->mask ? part->mask : part->mask >> 1));
@@ -242,6 +252,7 @@ static void split_bucket(struct tmem *tmem, struct table *table)
 	to = part_push(part, table->spare);
 	if (target % LINES_PER_LEAF == 0)
 		table->spare = NULL;
+	set_reserve(table);
 
 	for (struct line *line = from;; line = table_next_line(table, line)) {
 		for (u32 place = 0; place < LINE_PLACES; place++) {
@@ -282,10 +293,10 @@ static void merge_bucket(struct tmem *tmem, struct table *table)
 		chain_add(table, to, line->tags[place], line->ids[place]);
 	chain_clear(tmem, table, from);
 	part_pop(tmem, part);
+	set_reserve(table);
 }
 
-/* ---- Moving to new keys
- * --------------------------------------------------------------------------------- */
+/* ---- Moving to new keys ------------------------------------------------------------- */
 
 /* Put off when there is no page for the first bucket. */
 static void start_moving(struct tmem *tmem, struct table *table)
@@ -305,6 +316,7 @@ static void start_moving(struct tmem *tmem, struct table *table)
 
 	part_init(&table->now);
 	part_push(&table->now, page);
+	set_reserve(table);
 	for (unsigned i = 0; i < ARRAY_SIZE(table->now.keys); i++)
 		table->now.keys[i] = tmem_port_random();
 	table->rekeys++;
@@ -351,8 +363,7 @@ static void keep_moving(struct tmem *tmem, struct table *table)
 	}
 }
 
-/* ---- The interface
- * ---------------------------------------------------------------------------------------- */
+/* ---- The interface ------------------------------------------------------------------ */
 
 void table_insert(struct tmem *tmem, struct table *table, u64 hash, u32 id)
 {
@@ -423,6 +434,7 @@ void table_destroy(struct tmem *tmem, struct table *table)
 	part_init(&table->old);
 	table->spare = NULL;
 	table->entries = 0;
+	set_reserve(table);
 }
 
 static bool check_part(const struct table *table, const struct table_part *part, u64 *found,

@@ -24,8 +24,14 @@
 #define LINE_LINK   0xffU /* the tag of the last place when it leads to a further line */
 
 struct line {
-	u8 tags[LINE_PLACES];
-	u32 reserved;
+	union {
+		u8 tags[LINE_PLACES];
+		struct {
+			u64 first_tags; /* 8 of them, and 4 more: to look at all at once */
+			u32 more_tags;
+			u32 reserved;
+		};
+	};
 	u32 ids[LINE_PLACES];
 };
 _Static_assert(sizeof(struct line) == 64, "a line is a cache line");
@@ -47,6 +53,7 @@ typedef u64 (*table_rehash)(const void *owner, const u64 keys[6], u32 id);
 struct table {
 	struct table_part now, old;
 	u32 entries;
+	u32 reserve_at; /* with so many entries the next insertion needs table_reserve() */
 	u32 rekeys;
 	void *spare;        /* a page for the next leaf of @now */
 	struct slab *lines; /* further lines of long chains; the owner keeps some available */
@@ -63,9 +70,6 @@ void table_init(struct table *table, struct slab *lines, const u64 keys[6], tabl
 	const void *owner);
 void table_destroy(struct tmem *tmem, struct table *table);
 
-/* What the next table_insert() needs besides lines; -ENOMEM without memory. */
-int __must_check table_reserve_slowly(struct tmem *tmem, struct table *table);
-
 /* Adds @id with @hash under table->now.keys. Needs table_reserve() and TABLE_INSERT_LINES. Also
  * grows the table by a bucket where due. */
 void table_insert(struct tmem *tmem, struct table *table, u64 hash, u32 id);
@@ -81,8 +85,7 @@ void table_visit(
  * entries found, or ~0 when a chain is broken. */
 u64 table_check(const struct table *table, bool (*check)(void *argument, u32 id), void *argument);
 
-/* ---- The hot part
- * ---------------------------------------------------------------------------------- */
+/* ---- The hot part ------------------------------------------------------------------- */
 
 typedef unsigned __int128 u128;
 
@@ -131,13 +134,9 @@ static inline u64 zero_bytes(u64 word)
 static inline bool line_match(const struct line *line, u8 tag, u64 *first, u64 *rest)
 {
 	const u64 pattern = tag * 0x0101010101010101UL;
-	u64 low;
-	u32 high;
 
-	memcpy(&low, line->tags, 8);
-	memcpy(&high, line->tags + 8, 4);
-	*first = zero_bytes(low ^ pattern);
-	*rest = zero_bytes(high ^ pattern) & 0xffffffffUL;
+	*first = zero_bytes(line->first_tags ^ pattern);
+	*rest = zero_bytes(line->more_tags ^ pattern) & 0xffffffffUL;
 	return *first | *rest;
 }
 
@@ -151,10 +150,25 @@ static inline struct line *table_next_line(const struct table *table, const stru
 	return SLAB_AT(struct line, LINE_SHIFT, table->lines, line->ids[LINE_PLACES - 1]);
 }
 
+static inline bool table_is_moving(const struct table *table)
+{
+	return unlikely(table->old.buckets != 0);
+}
+
+/* Whether nothing with @hash is in the table, by one look at one line. False says: search. */
+static inline bool table_surely_lacks(const struct table *table, u64 hash)
+{
+	const struct line *line = table_line(&table->now, table_bucket(&table->now, hash));
+	u64 first, rest;
+
+	return likely(!line_match(line, table_tag(hash), &first, &rest) && !line_has_link(line) &&
+		      !table->old.buckets);
+}
+
 /* Whether the record @id is the one that is looked for. */
 typedef bool (*table_match)(const void *owner, const void *key, u32 id);
 
-/* The id with @hash that @match accepts, else 0. Inlined with its @match. */
+/* The id with @hash in one part that @match accepts, else 0. Inlined with its @match. */
 static inline __attribute__((always_inline)) u32 table_find_part(const struct table *table,
 	const struct table_part *part, u64 hash, table_match match, const void *key)
 {
@@ -162,37 +176,25 @@ static inline __attribute__((always_inline)) u32 table_find_part(const struct ta
 	u8 tag = table_tag(hash);
 
 	for (;;) {
-		u64 first;
-		u64 rest;
+		u64 first, rest;
 
-		if (line_match(line, tag, &first, &rest)) {
-			for (; first; first &= first - 1) {
-				u32 id = line->ids[__builtin_ctzl(first) / 8];
+		line_match(line, tag, &first, &rest);
+		for (; first; first &= first - 1) {
+			u32 id = line->ids[__builtin_ctzl(first) / 8];
 
-				if (match(table->owner, key, id))
-					return id;
-			}
-			for (; rest; rest &= rest - 1) {
-				u32 id = line->ids[8 + __builtin_ctzl(rest) / 8];
+			if (likely(match(table->owner, key, id)))
+				return id;
+		}
+		for (; rest; rest &= rest - 1) {
+			u32 id = line->ids[8 + __builtin_ctzl(rest) / 8];
 
-				if (match(table->owner, key, id))
-					return id;
-			}
+			if (likely(match(table->owner, key, id)))
+				return id;
 		}
 		if (likely(!line_has_link(line)))
 			return 0;
 		line = table_next_line(table, line);
 	}
-}
-
-static inline bool table_is_empty(const struct table *table)
-{
-	return table->entries == 0;
-}
-
-static inline bool table_is_moving(const struct table *table)
-{
-	return unlikely(table->old.buckets != 0);
 }
 
 /* The load that table_insert() keeps: entries a bucket, upper and lower bound. */
@@ -204,12 +206,12 @@ static inline bool table_wants_bucket(const struct table *table)
 	return table->entries >= table->now.buckets * (u64)TABLE_LOAD_MAX;
 }
 
-static inline int __must_check table_reserve(struct tmem *tmem, struct table *table)
+static inline bool table_is_ready(const struct table *table)
 {
-	if (likely(table->now.buckets % LINES_PER_LEAF || table->spare ||
-		    !table_wants_bucket(table)))
-		return 0;
-	return table_reserve_slowly(tmem, table);
+	return table->entries < table->reserve_at;
 }
+
+/* What the next table_insert() needs besides lines; -ENOMEM without memory. */
+int __must_check table_reserve(struct tmem *tmem, struct table *table);
 
 #endif

@@ -17,8 +17,7 @@ static inline struct pool *named_pool(const struct tmem_client *client, s32 id)
 	return likely((u32)id < TMEM_POOLS_PER_GUEST) ? client->pools[id] : NULL;
 }
 
-/* ---- Accounts and the list of ephemeral pages
- * ------------------------------------------------------------------ */
+/* ---- Accounts and the list of ephemeral pages --------------------------------------- */
 
 static inline void list_newest(struct tmem_client *client, u32 id, struct page *page)
 {
@@ -57,34 +56,54 @@ static inline void account_add(struct tmem_client *client, const struct pool *po
 	}
 }
 
-u32 client_drop_page(struct tmem_client *client, struct pool *pool, struct position *position)
+/* Slots all over the place would only keep blocks from becoming free. */
+static __attribute__((noinline)) void no_pages_left(
+	struct tmem_client *client, enum tmem_class class)
+{
+	if (client->magazines[class].count > MAGAZINE_IDLE)
+		client_spill(client, class, MAGAZINE_IDLE);
+}
+
+static inline __attribute__((always_inline)) void drop_page(struct tmem_client *client,
+	struct pool *pool, const struct position *position, struct page *page)
 {
 	struct tmem *tmem = client->tmem;
-	struct page *page = page_at(client, position->page_id);
-	u32 slot = page->slot;
 
 	if (pool->persistent) {
-		client->stats.persistent_pages--;
+		u64 left = --client->stats.persistent_pages;
+
 		__atomic_fetch_sub(&tmem->persistent_pages, 1, __ATOMIC_RELAXED);
+		if (unlikely(left == 0))
+			no_pages_left(client, PERSISTENT);
 	} else {
-		WRITE_ONCE(client->stats.ephemeral_pages, client->stats.ephemeral_pages - 1);
+		u64 left = client->stats.ephemeral_pages - 1;
+
+		WRITE_ONCE(client->stats.ephemeral_pages, left);
 		unlist(client, page);
+		if (unlikely(left == 0))
+			no_pages_left(client, EPHEMERAL);
 	}
-	pool_remove(tmem, pool, position);
-	slab_free(tmem, &client->pages, position->page_id);
-	slot_set_owner(block_of(tmem, slot), slot, OWNER_MOVING);
-	return slot;
+	pool_remove(tmem, pool, position, page);
+	slab_put(tmem, &client->pages, PAGE_ID_SHIFT, position->page_id, page);
 }
 
-static void drop_and_keep_slot(
-	struct tmem_client *client, struct pool *pool, struct position *position)
+void client_drop_page(struct tmem_client *client, struct pool *pool,
+	const struct position *position, struct page *page)
 {
-	client_give_slot(client, client_drop_page(client, pool, position));
+	drop_page(client, pool, position, page);
 }
 
-/* ---- Put
- * -----------------------------------------------------------------------------------------------------------
- */
+void client_drop_and_keep_slot(
+	struct tmem_client *client, struct pool *pool, const struct position *position)
+{
+	struct page *page = page_at(client, position->page_id);
+	u32 slot = page_slot(page);
+
+	drop_page(client, pool, position, page);
+	client_give_slot(client, block_of(client->tmem, slot), slot);
+}
+
+/* ---- Put ---------------------------------------------------------------------------- */
 
 /* Whether the client may hold one more persistent page; if so the store's count is raised at once,
  * so that two clients cannot both take the last one. */
@@ -102,32 +121,44 @@ static bool admit_persistent(struct tmem_client *client)
 	return false;
 }
 
-static void store_new(struct tmem_client *client, struct pool *pool,
+static inline void store_new(struct tmem_client *client, struct pool *pool,
 	const struct tmem_handle *handle, struct position *position, u32 slot, const void *data)
 {
 	struct tmem *tmem = client->tmem;
 	struct block *block = block_of(tmem, slot);
-	u32 id = slab_alloc(&client->pages);
-	struct page *page = page_at(client, id);
+	struct page *page;
+	u32 id = slab_take(&client->pages, sizeof(*page), (void **)&page);
 
-	page->slot = slot & (BIT(SLOT_BITS) - 1);
-	page->pool = pool->id & 0xf;
-	pool_insert(tmem, pool, handle->object, handle->index, id, position);
+	page->where = slot | (u32)pool->id << SLOT_BITS;
+	if (likely(position->group))
+		group_set(
+			position->group, position->group_id, handle->index % GROUP_PAGES, page, id);
+	else
+		pool_insert(tmem, pool, handle->object, handle->index, id, page, position);
 	if (!pool->persistent)
 		list_newest(client, id, page);
 	account_add(client, pool);
+	pool->counts.puts++;
 	slot_set_owner(block, slot, owner_of_page(client->number, id));
 	tmem_port_copy(block_frame(block, slot), data);
 }
 
-/* Everything a new page needs: memory for the index, and a slot. 0 with nothing looked up
- * meanwhile; -EAGAIN if the lock was released or pages were evicted, so that the handle must be
- * looked up again; -ENOMEM. */
-static int prepare_new(struct tmem_client *client, struct pool *pool, u32 *slot)
+/* Whether the index has room for one more page, which has a group at @position or needs more. */
+static inline bool index_is_ready(
+	const struct tmem_client *client, const struct pool *pool, const struct position *position)
+{
+	return client->pages.available && (likely(position->group) || pool_is_ready(pool));
+}
+
+/* Everything a new page needs, when it is not at hand: memory for the index, or a slot. 0 with
+ * nothing evicted; -EAGAIN if the lock was released or pages were evicted, so that the handle must
+ * be looked up again; -ENOMEM. */
+static __attribute__((noinline)) int prepare_new(
+	struct tmem_client *client, struct pool *pool, u32 *slot)
 {
 	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
 
-	if (unlikely(pool_reserve(client->tmem, pool))) {
+	if (!(client->pages.available && pool_is_ready(pool)) && pool_reserve(client->tmem, pool)) {
 		u32 victim = evict_for(client, class);
 
 		if (victim == SLOT_NONE)
@@ -137,126 +168,138 @@ static int prepare_new(struct tmem_client *client, struct pool *pool, u32 *slot)
 	}
 	if (*slot == SLOT_NONE)
 		*slot = client_take_slot(client, class);
-	if (unlikely(*slot == SLOT_NONE)) {
+	if (*slot == SLOT_NONE) {
 		*slot = evict_for(client, class);
 		return *slot == SLOT_NONE ? -SLUICE_ENOMEM : -SLUICE_EAGAIN;
 	}
 	return 0;
 }
 
-/* -EAGAIN: look it up again; *@slot and *@admitted carry over. */
-static int put_once(struct tmem_client *client, const struct tmem_handle *handle, const void *data,
-	u32 *slot, bool *admitted)
+/* A put to a handle that is stored: the data changes, or with a bad frame the old copy goes. */
+static __attribute__((noinline)) int replace(struct tmem_client *client, struct pool *pool,
+	const struct position *position, const void *data)
+{
+	u32 slot = page_slot(page_at(client, position->page_id));
+
+	if (unlikely(!data)) {
+		client_drop_and_keep_slot(client, pool, position);
+		client->stats.flushed_pages++;
+		return -SLUICE_EFAULT;
+	}
+	tmem_port_copy(block_frame(block_of(client->tmem, slot), slot), data);
+	client->stats.puts_replaced++;
+	pool->counts.puts++;
+	return 0;
+}
+
+/* What a put has in hand, to be kept while its lock is released. */
+struct put_hand {
+	u32 slot;      /* SLOT_NONE: none */
+	bool admitted; /* as one persistent page more */
+};
+
+/* -EAGAIN: look it up again. */
+static inline int put_once(struct tmem_client *client, const struct tmem_handle *handle,
+	const void *data, struct put_hand *hand)
 {
 	struct pool *pool = named_pool(client, handle->pool);
 	struct position position;
-	int error;
 
 	if (unlikely(!pool || pool->dying))
 		return -SLUICE_EBADF;
-	if (pool_find(pool, handle->object, handle->index, &position)) {
-		if (unlikely(!data)) {
-			drop_and_keep_slot(client, pool, &position);
-			client->stats.flushed_pages++;
-			return -SLUICE_EFAULT;
-		}
-		{
-			u32 old = page_at(client, position.page_id)->slot;
-
-			tmem_port_copy(block_frame(block_of(client->tmem, old), old), data);
-		}
-		client->stats.puts_replaced++;
-		return 0;
-	}
+	if (unlikely(pool_find(pool, handle->object, handle->index, &position)))
+		return replace(client, pool, &position, data);
 	if (unlikely(!data))
 		return -SLUICE_EFAULT;
-	if (pool->persistent && !*admitted) {
-		*admitted = admit_persistent(client);
-		if (!*admitted)
+	if (pool->persistent && !hand->admitted) {
+		hand->admitted = admit_persistent(client);
+		if (!hand->admitted)
 			return -SLUICE_ENOSPC;
 	}
-	error = prepare_new(client, pool, slot);
-	if (unlikely(error))
-		return error;
-	store_new(client, pool, handle, &position, *slot, data);
-	*slot = SLOT_NONE;
-	*admitted = false;
+	if (likely(hand->slot == SLOT_NONE))
+		hand->slot = client_slot_at_hand(client, pool->persistent ? PERSISTENT : EPHEMERAL);
+	if (unlikely(hand->slot == SLOT_NONE || !index_is_ready(client, pool, &position))) {
+		int error = prepare_new(client, pool, &hand->slot);
+
+		if (error)
+			return error;
+	}
+	store_new(client, pool, handle, &position, hand->slot, data);
+	hand->slot = SLOT_NONE;
+	hand->admitted = false;
 	return 0;
+}
+
+/* Gives back what a put that failed or was a replacement still has in hand, and counts it. */
+static __attribute__((noinline)) void end_put(
+	struct tmem_client *client, struct put_hand *hand, int result)
+{
+	if (hand->slot != SLOT_NONE)
+		client_give_slot(client, block_of(client->tmem, hand->slot), hand->slot);
+	if (hand->admitted)
+		__atomic_fetch_sub(&client->tmem->persistent_pages, 1, __ATOMIC_RELAXED);
+	if (!result)
+		return;
+	client->stats.puts++;
+	if (result == -SLUICE_ENOSPC || result == -SLUICE_ENOMEM)
+		client->stats.puts_refused++;
 }
 
 int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const void *page)
 {
-	struct tmem_client_stats *stats = &client->stats;
-	bool admitted = false;
-	u32 slot = SLOT_NONE;
+	struct put_hand hand = {.slot = SLOT_NONE, .admitted = false};
 	int result;
 
 	client_lock(client);
 	client_note_use(client);
-	stats->puts++;
 	do
-		result = put_once(client, handle, page, &slot, &admitted);
+		result = put_once(client, handle, page, &hand);
 	while (unlikely(result == -SLUICE_EAGAIN));
-	if (unlikely(slot != SLOT_NONE))
-		client_give_slot(client, slot);
-	if (unlikely(admitted))
-		__atomic_fetch_sub(&client->tmem->persistent_pages, 1, __ATOMIC_RELAXED);
-
-	if (likely(result == 0)) {
-		stats->puts_stored++;
-		if (client->pools[handle->pool]->persistent)
-			stats->persistent_puts++;
-		else
-			stats->ephemeral_puts++;
-	} else if (result == -SLUICE_ENOSPC || result == -SLUICE_ENOMEM) {
-		stats->puts_refused++;
-	}
+	if (unlikely(result || hand.slot != SLOT_NONE || hand.admitted))
+		end_put(client, &hand, result);
 	client_unlock(client);
 	return result;
 }
 
-/* ---- Get and flush
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- Get and flush ------------------------------------------------------------------ */
 
-static int get_locked(struct tmem_client *client, const struct tmem_handle *handle, void *data)
+/* Copies the page at @position; a private ephemeral pool then has it no more. */
+static __attribute__((noinline)) void get_hit(
+	struct tmem_client *client, struct pool *pool, const struct position *position, void *data)
 {
-	struct tmem_client_stats *stats = &client->stats;
-	struct pool *pool = named_pool(client, handle->pool);
-	struct position position;
-	u32 slot;
+	struct page *page = page_at(client, position->page_id);
+	u32 slot = page_slot(page);
+	struct block *block = block_of(client->tmem, slot);
 
-	if (unlikely(!pool || pool->dying))
-		return -SLUICE_EBADF;
-	if (unlikely(!data))
-		return -SLUICE_EFAULT;
-	stats->gets++;
-	if (pool->persistent)
-		stats->persistent_gets++;
-	else
-		stats->ephemeral_gets++;
-	if (!pool_find(pool, handle->object, handle->index, &position))
-		return -SLUICE_ENOENT;
-
-	slot = page_at(client, position.page_id)->slot;
-	tmem_port_copy(data, block_frame(block_of(client->tmem, slot), slot));
-	stats->hits++;
-	if (pool->persistent) {
-		stats->persistent_hits++;
-	} else {
-		stats->ephemeral_hits++;
-		drop_and_keep_slot(client, pool, &position);
+	tmem_port_copy(data, block_frame(block, slot));
+	pool->counts.hits++;
+	if (!pool->persistent) {
+		drop_page(client, pool, position, page);
+		client_give_slot(client, block, slot);
 	}
-	return 0;
 }
 
 int tmem_get(struct tmem_client *client, const struct tmem_handle *handle, void *page)
 {
-	int result;
+	struct position position;
+	struct pool *pool;
+	int result = -SLUICE_EBADF;
 
 	client_lock(client);
 	client_note_use(client);
-	result = get_locked(client, handle, page);
+	pool = named_pool(client, handle->pool);
+	if (unlikely(!pool || pool->dying))
+		goto out;
+	result = -SLUICE_EFAULT;
+	if (unlikely(!page))
+		goto out;
+	pool->counts.gets++;
+	result = -SLUICE_ENOENT;
+	if (pool_find(pool, handle->object, handle->index, &position)) {
+		get_hit(client, pool, &position, page);
+		result = 0;
+	}
+out:
 	client_unlock(client);
 	return result;
 }
@@ -273,7 +316,7 @@ int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle
 	if (!pool) {
 		result = -SLUICE_EBADF;
 	} else if (pool_find(pool, handle->object, handle->index, &position)) {
-		drop_and_keep_slot(client, pool, &position);
+		client_drop_and_keep_slot(client, pool, &position);
 		client->stats.flushed_pages++;
 	}
 	client_unlock(client);
@@ -296,7 +339,7 @@ static int flush_object_step(struct tmem_client *client, const struct tmem_handl
 
 		pool_locate(pool, object_any_page(pool, object_id), &position);
 		last = position_is_last(&position);
-		drop_and_keep_slot(client, pool, &position);
+		client_drop_and_keep_slot(client, pool, &position);
 		client->stats.flushed_pages++;
 		if (last)
 			return 0;

@@ -50,9 +50,7 @@ static void finish(struct tmem *tmem)
 	assert_int_equal(host_complaints, 0);
 }
 
-/* ---- Reclaim
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- Reclaim ------------------------------------------------------------------------ */
 
 static void reclaim_empties_one_block_after_another(void **state)
 {
@@ -152,8 +150,7 @@ static void reclaim_of_nothing_gives_nothing(void **state)
 	finish(tmem);
 }
 
-/* ---- Where pages lie
- * ------------------------------------------------------------------------------------------ */
+/* ---- Where pages lie ---------------------------------------------------------------- */
 
 static u64 copied_to;
 
@@ -249,9 +246,7 @@ static void memory_goes_back_when_pages_go(void **state)
 	finish(tmem);
 }
 
-/* ---- The index
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- The index ---------------------------------------------------------------------- */
 
 static void bug_bucket_that_a_guest_can_aim_at(void **state)
 {
@@ -300,13 +295,12 @@ static void no_family_of_keys_collides(void **state)
 		assert_int_equal(put_seed(client, handle, i), 0);
 	}
 	assert_int_equal(client->pools[0]->object_table.rekeys, 0);
-	assert_true(client->pools[0]->lines.used < 8192 / 8);
+	assert_true(slab_used(&client->pools[0]->lines) < 8192 / 8);
 	store_end_client(client);
 	finish(tmem);
 }
 
-/* ---- Every allocation fails once
- * -------------------------------------------------------------------------------- */
+/* ---- Every allocation fails once ---------------------------------------------------- */
 
 /* A life with everything in it; what was stored must be there, whatever failed. */
 static void live(u64 failing_allocation)

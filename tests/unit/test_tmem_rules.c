@@ -39,8 +39,7 @@ static int tear_down(void **state)
 	return bad || host_complaints;
 }
 
-/* ---- The rules
- * --------------------------------------------------------------------------------------------- */
+/* ---- The rules ---------------------------------------------------------------------- */
 
 static void put_copies(void **state)
 {
@@ -221,8 +220,7 @@ static void sixteen_pools_and_no_more(void **state)
 	assert_int_equal(tmem_pool_create(client, 0, 0, 0), -SLUICE_ENOSPC);
 }
 
-/* ---- Bugs that others had
- * ------------------------------------------------------------------------------------ */
+/* ---- Bugs that others had ----------------------------------------------------------- */
 
 static void bug_negative_pool_id(void **state)
 {

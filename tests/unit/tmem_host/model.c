@@ -101,9 +101,7 @@ static u32 page_index(u32 index)
 	return ~0U - (index - 70);
 }
 
-/* ---- Life
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- Life --------------------------------------------------------------------------- */
 
 static bool create_client(struct model *model, u32 number)
 {
@@ -141,8 +139,7 @@ struct model *model_create(const struct model_config *config, model_choose choos
 	return model;
 }
 
-/* ---- The model's own store
- * -------------------------------------------------------------------------------------- */
+/* ---- The model's own store ---------------------------------------------------------- */
 
 static void forget(struct model_client *client, struct model_pool *pool, struct entry *entry)
 {
@@ -237,9 +234,7 @@ static bool model_make_room(struct model *model, struct model_client *self, bool
 	return true;
 }
 
-/* ---- Operations
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- Operations --------------------------------------------------------------------- */
 
 struct target {
 	u32 client_number, pool_number, object, index;

@@ -196,8 +196,7 @@ void tmem_port_copy(void *to, const void *from)
 	memcpy(to, from, PAGE_SIZE);
 }
 
-/* ---- Locks: a word, and a check that no thread takes them in a wrong order
- * -------------------------------- */
+/* ---- Locks: a word, and a check that no thread takes them in a wrong order ---------- */
 
 static __thread unsigned held; /* bit n: a lock of rank n */
 
@@ -224,9 +223,7 @@ void tmem_port_unlock(struct tmem_lock *lock)
 	__atomic_store_n(&lock->word, 0, __ATOMIC_RELEASE);
 }
 
-/* ---- The rest
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- The rest ----------------------------------------------------------------------- */
 
 u64 tmem_port_random(void)
 {
