@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that what a group of targets needs is installed.
 #
-#   tools/deps.sh [--list] GROUP...      groups: build run check
+#   tools/deps.sh [--list] GROUP...      groups: build run check bench
 #
 # On Debian and its relatives, what is missing is installed by apt-get (with sudo when not root); on other
 # systems, and with --list, it is listed. Costs some milliseconds when nothing is missing.
@@ -36,6 +36,7 @@ check ovmf                 /usr/share/OVMF/OVMF_CODE_4M.fd
 check git                  git
 check python3-pytest       python:pytest
 check python3-pytest-xdist python:xdist
+bench valgrind             valgrind
 END
 }
 
@@ -46,9 +47,9 @@ if [ "${1:-}" = --list ]; then
 fi
 for group; do
 	case $group in
-	build | run | check) ;;
+	build | run | check | bench) ;;
 	*)
-		echo "deps.sh: unknown group '$group' (build, run, check)" >&2
+		echo "deps.sh: unknown group '$group' (build, run, check, bench)" >&2
 		exit 2
 		;;
 	esac

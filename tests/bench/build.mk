@@ -3,3 +3,5 @@
 .PHONY: bench
 bench: hypervisor test-guests
 	$Q$(PYTHON) tests/bench/bench.py --hypervisor $(HV) --guests $O/guests --out $O/figures/bench.tsv $(BENCH_FLAGS)
+
+include $(wildcard tests/bench/*/build.mk)

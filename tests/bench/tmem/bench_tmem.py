@@ -1,0 +1,98 @@
+#!/usr/bin/python3
+"""Measures the tmem engine: `make bench-tmem`.
+
+Runs the harness (tests/bench/tmem/bench.c) once for time and once under callgrind for instructions beside the copy,
+prints a table and writes it as tab-separated values. A figure that was not measured is absent.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+COLUMNS = ("operation", "shape", "mode", "pages", "ns", "x_copy", "x_movsq", "instructions", "bytes_per_page", "goal")
+
+# Callgrind takes a hundred times as long, and counts hardly depend on the size.
+COUNTED_PAGES = 16384
+LARGE_PAGES = 1 << 20
+LARGE_KIB = 15 << 20
+
+GOALS = {
+    ("put", "64"): "x_copy<=1.10 instructions<=150 bytes<=32",
+    ("put", "1"): "x_copy<=1.20 bytes<=64",
+    ("get_hit", "64"): "x_copy<=1.10 instructions<=150",
+    ("get_miss", "64"): "ns<=2*random_read instructions<=60",
+    ("put_full", "64"): "x_copy<=1.15",
+    ("put_persistent", "64"): "x_copy<=1.10",
+    ("get_persistent", "64"): "x_copy<=1.10",
+    ("flush_page", "64"): "instructions<=120",
+    ("flush_object", "64"): "instructions<=60",
+    ("scaling_2", "64"): "x_copy>=0.95",
+    ("scaling_2_miss", "64"): "x_copy>=1.8",
+    ("scaling_2_flush", "64"): "x_copy>=1.8",
+}
+
+
+def timed_rows(program, *arguments):
+    """The harness's rows, as dictionaries by column."""
+    text = subprocess.run([program, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
+    for line in text.splitlines():
+        operation, shape, pages, ns, x_copy, x_movsq, overhead = line.split("\t")
+        row = {"operation": operation, "shape": shape, "mode": "plain", "pages": pages, "ns": ns, "x_copy": x_copy,
+               "x_movsq": x_movsq, "bytes_per_page": overhead, "goal": GOALS.get((operation, shape), "")}
+        yield {column: "" if value == "-" else value for column, value in row.items()}
+
+
+def counted(program):
+    """{(operation, shape): instructions a page}, the harness's own loop subtracted."""
+    counts = {}
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["valgrind", "--tool=callgrind", "--collect-atstart=no",
+                        f"--callgrind-out-file={folder}/out", program, "--count", str(COUNTED_PAGES)],
+                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for path in Path(folder).iterdir():
+            text = path.read_text()
+            name = re.search(r"^desc: Trigger: Client Request: (\S+) (\S+)$", text, re.M)
+            total = re.search(r"^(?:summary|totals): (\d+)$", text, re.M)
+            if name and total:
+                counts[name[1], name[2]] = int(total[1]) / COUNTED_PAGES
+    return {(operation, shape): f"{count - counts['nothing', shape]:.0f}"
+            for (operation, shape), count in counts.items() if operation != "nothing"}
+
+
+def available_kib():
+    return int(re.search(r"MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text())[1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--program", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--large", action="store_true", help="also with 1,048,576 pages")
+    args = parser.parse_args()
+    program = args.program.resolve()
+
+    counts = counted(program)
+    rows = list(timed_rows(program))
+    if args.large:
+        if available_kib() < LARGE_KIB:
+            sys.exit(f"bench_tmem.py: --large needs {LARGE_KIB >> 20} GiB of available memory, "
+                     f"there are {available_kib() >> 20}")
+        rows += timed_rows(program, str(LARGE_PAGES))
+    for row in rows:
+        row["instructions"] = counts.get((row["operation"], row["shape"]), "")
+
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    with args.out.open("w") as out:
+        print(*COLUMNS, sep="\t", file=out)
+        for row in rows:
+            print(*(row[column] for column in COLUMNS), sep="\t", file=out)
+    widths = [max(len(column), *(len(row[column]) for row in rows)) for column in COLUMNS]
+    for row in [dict(zip(COLUMNS, COLUMNS)), *rows]:
+        print("  ".join(row[column].ljust(width) for column, width in zip(COLUMNS, widths)).rstrip())
+
+
+if __name__ == "__main__":
+    main()
