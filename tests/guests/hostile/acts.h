@@ -28,6 +28,9 @@ uint64_t act_bad_registers(void);
 uint64_t act_prefixes(void);
 uint64_t act_cut_short(void);
 uint64_t act_single_step(void);
+uint64_t act_bad_virtqueue(void);
+uint64_t act_changing_page(void);
+uint64_t act_changing_batch(void);
 
 /* Stopped. */
 uint64_t act_triple_fault(void);

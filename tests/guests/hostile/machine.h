@@ -60,6 +60,9 @@ static inline void ring3_return(void)
 /* Maps the 2 MiB at @physical, and returns the address to use. One mapping at a time. */
 volatile uint64_t *map_physical(uint64_t physical);
 
+/* second.c: vCPU 1 runs @function, which must not return. */
+void start_second(void (*function)(void));
+
 /* exceptions.S */
 extern const char exception_stubs[]; /* 16 bytes each, for vectors 0 to 31 */
 extern const char return_stub[];
