@@ -179,6 +179,8 @@ static void print_machine(u64 boot_ticks, u64 audit_errors)
 		LL(store.metadata_bytes));
 }
 
+/* The world has stopped, so that waiting for the port costs nobody: with many guests the log's ring
+ * would overflow otherwise. */
 void summary_print(u64 boot_ticks, u64 audit_errors)
 {
 	struct row total = {.verified = true};
@@ -204,6 +206,7 @@ void summary_print(u64 boot_ticks, u64 audit_errors)
 		struct row row = row_of(vm);
 
 		print_exits(vm->config->name, &row);
+		log_flush();
 	}
 	print_exits("total", &total);
 
@@ -212,6 +215,7 @@ void summary_print(u64 boot_ticks, u64 audit_errors)
 
 		print_for_tools(
 			vm->config->name, stop_reason_name(vm->stop_reason), vm->stop_code, &row);
+		log_flush();
 	}
 	print_for_tools("total", total.verified ? "shutdown" : "mixed", 0, &total);
 	print_machine(boot_ticks, audit_errors);
