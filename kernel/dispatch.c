@@ -21,6 +21,8 @@
 /* What this CPU had loaded last, so that vector state moves only when the vCPU changes. */
 static struct vcpu *fpu_owner[MAX_CPUS];
 static struct timer slice_timer[MAX_CPUS];
+/* Whose turn it is, for BUG. */
+static struct vcpu *running[MAX_CPUS];
 
 /* The steady pace of the policies: ten times a second, on the boot CPU. */
 #define TICK_US 100000
@@ -103,7 +105,9 @@ static void run_turn(struct vcpu *vcpu)
 		timer_arm(slice, until);
 	}
 	ending_note_first_entry();
+	running[this_cpu()->index] = vcpu;
 	virt->run(vcpu, until);
+	running[this_cpu()->index] = NULL;
 	if (slice->armed)
 		timer_cancel(slice);
 
@@ -113,6 +117,22 @@ static void run_turn(struct vcpu *vcpu)
 		forget_fpu(vcpu);
 	check_time_limit(vcpu->vm);
 	sched_put(vcpu, ticks);
+}
+
+void dispatch_report(void)
+{
+	const struct vcpu *vcpu = running[this_cpu()->index];
+
+	if (!vcpu) {
+		bug_print("no vCPU was running on this CPU");
+		return;
+	}
+	bug_print("running guest \"%s\" vCPU %u, rip %#llx when last looked at",
+		vcpu->vm->config->name, vcpu->id, (unsigned long long)vcpu->context.rip);
+	for (unsigned c = 0; c < EXITED_CLASSES; c++)
+		if (vcpu->exits[c])
+			bug_print("  %s exits: %llu", exit_class_name(c),
+				(unsigned long long)vcpu->exits[c]);
 }
 
 static void idle(void)

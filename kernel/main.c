@@ -87,6 +87,7 @@ void kernel_main(void)
 	require((manifest = boot_manifest_load()) != NULL);
 	ending_configure(&manifest->machine);
 	cpuid_init(virt->hypercall_instruction);
+	bug_set_last_exits(dispatch_report);
 	require(start_cpus());
 	require(start_tmem(&manifest->tmem));
 	require(guests_start(manifest) > 0);

@@ -33,21 +33,6 @@ struct row {
 	bool verified;
 };
 
-static const char *const exit_names[EXITED_CLASSES] = {
-	[EXITED_HYPERCALL] = "hypercall",
-	[EXITED_NESTED_FAULT] = "nested_fault",
-	[EXITED_MMIO] = "mmio",
-	[EXITED_PORT] = "port",
-	[EXITED_MSR] = "msr",
-	[EXITED_CPUID] = "cpuid",
-	[EXITED_HALT] = "halt",
-	[EXITED_CR] = "cr",
-	[EXITED_INTERRUPT] = "interrupt",
-	[EXITED_WINDOW] = "window",
-	[EXITED_EXCEPTION] = "exception",
-	[EXITED_OTHER] = "other",
-};
-
 void summary_remember(struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->config->disk_count; i++)
@@ -159,7 +144,7 @@ static void print_for_tools(const char *name, const char *ending, u64 code, cons
 		LL(row->ephemeral_peak), LL(row->persistent_peak));
 	for (unsigned c = 0; c < EXITED_CLASSES; c++)
 		if (row->exits[c])
-			log_info("stat: exits=%s reason=%s count=%llu", name, exit_names[c],
+			log_info("stat: exits=%s reason=%s count=%llu", name, exit_class_name(c),
 				LL(row->exits[c]));
 }
 

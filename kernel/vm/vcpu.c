@@ -16,6 +16,26 @@
 #define VECTOR_SS 12
 #define VECTOR_CP 21
 
+static const char *const exit_names[EXITED_CLASSES] = {
+	[EXITED_HYPERCALL] = "hypercall",
+	[EXITED_NESTED_FAULT] = "nested_fault",
+	[EXITED_MMIO] = "mmio",
+	[EXITED_PORT] = "port",
+	[EXITED_MSR] = "msr",
+	[EXITED_CPUID] = "cpuid",
+	[EXITED_HALT] = "halt",
+	[EXITED_CR] = "cr",
+	[EXITED_INTERRUPT] = "interrupt",
+	[EXITED_WINDOW] = "window",
+	[EXITED_EXCEPTION] = "exception",
+	[EXITED_OTHER] = "other",
+};
+
+const char *exit_class_name(enum exit_class class)
+{
+	return class < EXITED_CLASSES ? exit_names[class] : "?";
+}
+
 struct vcpu *vcpu_create(struct vm *vm, u32 id)
 {
 	struct vcpu *vcpu = hypervisor_alloc(order_of(sizeof(*vcpu)));

@@ -41,6 +41,8 @@ enum exit_class {
 	EXITED_CLASSES
 };
 
+const char *exit_class_name(enum exit_class class);
+
 /* vcpu.requests: set by any CPU with an atomic or, taken by the run loop before an entry. */
 #define VCPU_REQ_EVENT BIT(0) /* look at the LAPIC and at @event again */
 #define VCPU_REQ_START BIT(1) /* load @start into the control block */
