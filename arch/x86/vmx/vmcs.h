@@ -258,6 +258,8 @@ enum vmx_exit_reason {
 	EXIT_XSETBV = 55,
 	EXIT_INVPCID = 58,
 	EXIT_VMFUNC = 59,
+	EXIT_SEAMCALL = 76,
+	EXIT_TDCALL = 77,
 };
 
 /* Exit qualifications (28.2.1). */

@@ -4,6 +4,7 @@
  */
 #include "arch/x86/processor.h"
 #include "arch/x86/vmx/vmx.h"
+#include "kernel/core/bug.h"
 #include "kernel/core/log.h"
 
 void vmx_fill_context(struct vcpu *vcpu)
@@ -111,6 +112,8 @@ void vmx_entry_failed(struct vcpu *vcpu, u32 reason)
 		vmx_stop(vcpu, STOP_ENTRY_FAILED, vmread(VMCS_EXIT_QUALIFICATION),
 			"VM entry failed loading MSRs");
 		break;
+	case EXIT_MACHINE_CHECK_AT_ENTRY:
+		BUG("machine check at an entry of guest \"%s\"", vcpu->vm->config->name);
 	default:
 		vmx_stop(vcpu, STOP_ENTRY_FAILED, reason, "VM entry failed");
 	}

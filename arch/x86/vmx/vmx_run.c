@@ -44,6 +44,14 @@ static void turn_end(struct vmx_vcpu *vmx)
 		timer_cancel(&vmx->turn);
 }
 
+static inline bool turn_goes_on(u32 *exits_left, u64 until)
+{
+	if (likely(--*exits_left))
+		return true;
+	*exits_left = EXITS_BETWEEN_LOOKS;
+	return arch_tsc() < until;
+}
+
 /* ---- Before an entry
  * ----------------------------------------------------------------------------------- */
 
@@ -72,7 +80,7 @@ static bool take_requests(struct vcpu *vcpu)
 	}
 	if (cpu_is_wanted(vcpu))
 		return false;
-	/* Last, since the event is in the VMCS now and the entry must follow. */
+	/* Last, since the event is then in the VMCS, where only an entry takes it out. */
 	if (READ_ONCE(vcpu->requests) & VCPU_REQ_EVENT) {
 		__atomic_fetch_and(&vcpu->requests, ~(u32)VCPU_REQ_EVENT, __ATOMIC_ACQUIRE);
 		vmx_deliver(vcpu);
@@ -80,6 +88,7 @@ static bool take_requests(struct vcpu *vcpu)
 	return true;
 }
 
+/* Once this said yes the entry must follow. */
 static inline bool prepare_entry(struct vcpu *vcpu)
 {
 	if (unlikely(READ_ONCE(vcpu->requests) | READ_ONCE(this_cpu()->events)) &&
@@ -121,12 +130,7 @@ void vmx_run(struct vcpu *vcpu, u64 until)
 	vmcs_load(vcpu);
 	vmx_guest_registers_load(vcpu);
 	turn_begin(vmx, until);
-	while (prepare_entry(vcpu)) {
-		if (unlikely(--exits_left == 0)) {
-			if (arch_tsc() >= until)
-				break;
-			exits_left = EXITS_BETWEEN_LOOKS;
-		}
+	while (turn_goes_on(&exits_left, until) && prepare_entry(vcpu)) {
 		__asm__ volatile goto("call vmx_enter_guest\n\tjbe %l[refused]"
 				      :
 				      : "D"(vcpu)
@@ -214,6 +218,8 @@ void vmx_run(struct vcpu *vcpu, u64 until)
 		case EXIT_VMXOFF:
 		case EXIT_VMXON:
 		case EXIT_VMFUNC:
+		case EXIT_SEAMCALL:
+		case EXIT_TDCALL:
 			/* Not announced by the guest's CPUID. */
 			vcpu->exits[EXITED_OTHER]++;
 			vcpu_inject_exception(vcpu, VECTOR_UD, 0);
