@@ -46,7 +46,7 @@ static u64 gdt[5] = {
 };
 static struct task_segment task;
 static struct gate idt[VECTORS];
-static u8 exception_stacks[3][PAGE_SIZE] __aligned_to(16);
+static u8 stacks[IST_INTERRUPT][PAGE_SIZE] __aligned_to(16);
 
 static void idt_fill(void)
 {
@@ -56,6 +56,7 @@ static void idt_fill(void)
 		idt[vector] = (struct gate){
 			.offset_low = (u16)stub,
 			.selector = CODE_SELECTOR,
+			.ist = vector >= VECTOR_TIMER ? IST_INTERRUPT : 0,
 			.type = GATE_PRESENT_INTERRUPT,
 			.offset_middle = (u16)(stub >> 16),
 			.offset_high = (u32)(stub >> 32),
@@ -72,8 +73,8 @@ void descriptors_init(void)
 	struct table_pointer idt_pointer = {sizeof(idt) - 1, (u64)idt};
 	u64 base = (u64)&task;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(exception_stacks); i++)
-		task.ist[i] = (u64)exception_stacks[i] + PAGE_SIZE;
+	for (unsigned i = 0; i < ARRAY_SIZE(stacks); i++)
+		task.ist[i] = (u64)stacks[i] + PAGE_SIZE;
 	task.io_map = sizeof(task);
 	gdt[TASK_SELECTOR / 8] = (sizeof(task) - 1) | (base & 0xffffff) << 16 |
 				 TSS_PRESENT_AVAILABLE << 40 | (base >> 24 & 0xff) << 56;

@@ -1,6 +1,7 @@
 /*
- * What each vector means. A handler runs on the stack that was interrupted, with interrupts off;
- * only the page-fault handler may sleep, and then lets interrupts in.
+ * What each vector means. Interrupts run on a stack of their own with interrupts off, so they never
+ * nest. The page-fault handler runs on the stack that faulted, since it may sleep, and then lets
+ * interrupts in.
  */
 #include "guest-shim/trap.h"
 

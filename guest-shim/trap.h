@@ -26,8 +26,12 @@ enum {
 	VECTORS = 64,
 };
 
-/* Stacks of the exceptions that cannot trust the running one (numbers of the task segment). */
-enum { IST_NMI = 1, IST_MACHINE_CHECK = 2, IST_DOUBLE_FAULT = 3 };
+/*
+ * Stacks of their own (numbers of the task segment): for exceptions that cannot trust the running
+ * one, and for interrupts, since code that the shim does not compile, as libgcc's, may keep data
+ * below its stack pointer.
+ */
+enum { IST_NMI = 1, IST_MACHINE_CHECK = 2, IST_DOUBLE_FAULT = 3, IST_INTERRUPT = 4 };
 
 /* Loads GDT, task segment and IDT. Interrupts stay off. */
 void descriptors_init(void);
