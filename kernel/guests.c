@@ -10,6 +10,7 @@
 #include "arch/x86/guest/platform.h"
 #include "kernel/core/frame.h"
 #include "kernel/core/log.h"
+#include "kernel/core/percpu.h"
 #include "kernel/summary.h"
 #include "kernel/vm/sched.h"
 #include "kernel/vm/virt.h"
@@ -144,6 +145,28 @@ unsigned guests_start(const struct manifest *manifest)
 	return started;
 }
 
+/*
+ * Whether no CPU can be at work for a timer of the stopped @vm any more. Handlers that find the VM
+ * stopped do nothing; so after one epoch none arms a timer, and after another, which begins when
+ * all were cancelled, none that had expired before is still on its way.
+ */
+static bool is_silent(struct vm *vm)
+{
+	if (vm->silencing > 0 && !epoch_passed(vm->silence_epoch))
+		return false;
+	if (vm->silencing == 1 && vm->platform)
+		platform_cancel_timers(vm);
+	if (vm->silencing < 2) {
+		vm->silencing++;
+		vm->silence_epoch = epoch_advance();
+		for (unsigned i = 0; i < arch_cpu_count(); i++)
+			if (i != this_cpu()->index)
+				arch_kick(i);
+		return false;
+	}
+	return true;
+}
+
 void guests_reap(void)
 {
 	struct vm *vm;
@@ -152,6 +175,8 @@ void guests_reap(void)
 		if (vm->reaped || !vm_is_stopped(vm) || !vm_is_quiet(vm))
 			continue;
 		if (!vm->dismantled) {
+			if (!is_silent(vm))
+				return;
 			summary_remember(vm);
 			if (vm->platform)
 				platform_destroy(vm);

@@ -12,6 +12,7 @@
  * negative errno after a message that names guest and disk; nothing is left behind then. */
 int __must_check disks_create(struct vm *vm);
 void disks_destroy(struct vm *vm);
+void disks_cancel_timers(struct vm *vm);
 
 /* For TIMER_DISK: the oldest request of a disk is done. Dispatch loop only, no lock held. */
 void virtio_blk_complete(struct timer *timer);

@@ -130,6 +130,16 @@ int disks_create(struct vm *vm)
 	return 0;
 }
 
+void disks_cancel_timers(struct vm *vm)
+{
+	for (unsigned slot = 0; slot < ARRAY_SIZE(vm->devices); slot++) {
+		struct virtio_blk *blk = blk_at(vm, slot);
+
+		if (blk)
+			timer_cancel(&blk->timer);
+	}
+}
+
 void disks_destroy(struct vm *vm)
 {
 	for (unsigned slot = 0; slot < ARRAY_SIZE(vm->devices); slot++) {

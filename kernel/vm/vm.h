@@ -63,6 +63,8 @@ struct vm {
 	enum stop_reason stop_reason;
 	u64 stop_code;
 	bool started;
+	u8 silencing;                 /* kernel/guests.c: how far its timers are out of the way */
+	u64 silence_epoch;
 	bool dismantled;              /* stopped, devices and control blocks given back */
 	bool reaped;                  /* stopped, and everything but this struct given back */
 	u64 committed_pages;          /* entitled to: counted by memory_commit() */

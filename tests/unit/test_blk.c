@@ -542,6 +542,20 @@ static void destroyed_in_flight(void **state)
 	assert_true(pins() > 0); /* teardown finds none */
 }
 
+/* A stopped VM is about to be freed: its timers do nothing and are not armed again. */
+static void stopped_in_flight(void **state)
+{
+	(void)state;
+	bring_up(0);
+	request(0, BLK_T_IN, 0, DATA, 512);
+	notify(0);
+	vm->stop_reason = STOP_SHUTDOWN;
+	pass(SERVICE * 2);
+	assert_int_equal(used_index(), 0);
+	assert_null(timer_pop(~0UL));
+	disks_cancel_timers(vm);
+}
+
 /* The timer may expire on another CPU than the one that takes the next request. */
 static void two_cpus(void **state)
 {
@@ -732,6 +746,7 @@ int main(void)
 		BLK_TEST(reset_in_flight),
 		BLK_TEST(queue_stopped_in_flight),
 		BLK_TEST(destroyed_in_flight),
+		BLK_TEST(stopped_in_flight),
 		BLK_TEST(two_cpus),
 		BLK_TEST(chain_loops),
 		BLK_TEST(data_outside_ram),

@@ -78,14 +78,6 @@ void vcpu_wait_for_sipi(struct vcpu *vcpu)
 	inits[vcpu->id]++;
 }
 
-void vm_stop(struct vm *of, enum stop_reason reason, u64 code)
-{
-	if (of->stop_reason == STOP_NONE) {
-		of->stop_reason = reason;
-		of->stop_code = code;
-	}
-}
-
 unsigned guest_console_write(struct guest_console *to, const char *bytes, unsigned count)
 {
 	(void)to;
@@ -830,6 +822,7 @@ int main(void)
 		PC_TEST(periodic),
 		PC_TEST(deadline),
 		PC_TEST(masked_timer),
+		PC_TEST(timer_of_a_stopped_vm),
 		PC_TEST(ioapic_registers),
 		PC_TEST(edge),
 		PC_TEST(level),

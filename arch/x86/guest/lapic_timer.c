@@ -107,6 +107,9 @@ void lapic_timer_expired(struct timer *timer)
 {
 	struct lapic *lapic = container_of(timer, struct lapic, timer);
 
+	/* Nothing may be armed any more (kernel/guests.c). */
+	if (vm_is_stopped(lapic->vcpu->vm))
+		return;
 	lapic->deadline = 0;
 	if (lapic_timer_mode(lapic) == MODE_PERIODIC && lapic->timer_initial) {
 		u64 now = arch_tsc(), step = period(lapic), next = timer->deadline + step;

@@ -37,6 +37,13 @@ fail:
 	return err;
 }
 
+void platform_cancel_timers(struct vm *vm)
+{
+	disks_cancel_timers(vm);
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		timer_cancel(&vm->vcpus[i]->lapic->timer);
+}
+
 void platform_destroy(struct vm *vm)
 {
 	disks_destroy(vm);

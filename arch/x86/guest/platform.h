@@ -19,6 +19,12 @@
  * then.
  */
 int __must_check platform_create(struct vm *vm);
+/*
+ * The VM is stopped. Timers that expire from now on find it so and do nothing; those still waiting
+ * are cancelled. Before platform_destroy() every CPU must have been at the head of its dispatch
+ * loop, since one may just have taken a timer off its queue.
+ */
+void platform_cancel_timers(struct vm *vm);
 /* After all vCPUs are stopped: cancels timers, drops pins, frees. Statistics of disks stay readable
  * until then. */
 void platform_destroy(struct vm *vm);
