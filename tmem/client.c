@@ -7,9 +7,6 @@
 
 #include <abi/errno.h>
 
-/* Pages freed by one step of a destruction. */
-#define STEP_PAGES 64U
-
 /* ---- Slots at hand ------------------------------------------------------------------ */
 
 /* The own magazine is empty: a batch from the arena, else one of the other class, since mixing is
@@ -97,16 +94,9 @@ static int destroy_pool_step(struct tmem_client *client, struct pool *pool, unsi
 	u32 object_id;
 
 	pool->dying = true;
-	while ((object_id = pool_any_object(pool)) != 0) {
-		struct position position;
-
-		if (!*pages)
+	while ((object_id = pool_any_object(pool)) != 0)
+		if (!client_flush_object(client, pool, object_id, pages))
 			return -SLUICE_EAGAIN;
-		--*pages;
-		pool_locate(pool, object_any_page(pool, object_id), &position);
-		client_drop_and_keep_slot(client, pool, &position);
-		client->stats.flushed_pages++;
-	}
 	add_counts(&client->past[pool->persistent ? PERSISTENT : EPHEMERAL], &pool->counts);
 	pool_free(client->tmem, pool);
 	client->pools[id] = NULL;
@@ -115,7 +105,7 @@ static int destroy_pool_step(struct tmem_client *client, struct pool *pool, unsi
 
 int tmem_pool_destroy(struct tmem_client *client, s64 pool)
 {
-	unsigned pages = STEP_PAGES;
+	unsigned pages = TMEM_STEP_PAGES;
 	int result = -SLUICE_EBADF;
 
 	if (pool < 0 || pool >= TMEM_POOLS_PER_GUEST)
@@ -186,7 +176,7 @@ struct tmem_client *tmem_client_create(struct tmem *tmem, const struct tmem_clie
 int tmem_client_destroy(struct tmem_client *client)
 {
 	struct tmem *tmem = client->tmem;
-	unsigned pages = STEP_PAGES;
+	unsigned pages = TMEM_STEP_PAGES;
 
 	client_lock(client);
 	for (unsigned id = 0; id < TMEM_POOLS_PER_GUEST; id++) {

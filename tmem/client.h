@@ -102,7 +102,14 @@ void client_give_all_slots(struct tmem_client *client);
 void client_drop_page(struct tmem_client *client, struct pool *pool,
 	const struct position *position, struct page *page);
 
-/* The same, and keeps the slot. */
+/* Pages that one step of a flush or a destruction frees. */
+#define TMEM_STEP_PAGES 64U
+/* Drops up to *@pages pages of an object, keeps the slots and lowers the number; true once it is
+ * gone. */
+bool client_flush_object(
+	struct tmem_client *client, struct pool *pool, u32 object_id, unsigned *pages);
+
+/* Drops one, and keeps the slot. */
 void client_drop_and_keep_slot(
 	struct tmem_client *client, struct pool *pool, const struct position *position);
 

@@ -258,20 +258,6 @@ void pool_remove_group(struct tmem *tmem, struct pool *pool, const struct positi
 		pool_remove_object(tmem, pool, position);
 }
 
-u32 object_any_page(struct pool *pool, u32 object_id)
-{
-	const struct object *object = object_at(pool, object_id);
-	const struct group *group;
-	u32 place = 0;
-
-	if (!object->grouped)
-		return object->first;
-	group = group_at(pool, object->first);
-	while (place < GROUP_PAGES - 1 && !group->pages[place])
-		place++;
-	return group->pages[place];
-}
-
 u32 pool_any_object(struct pool *pool)
 {
 	u32 leaf = pool->cursor >> OBJECT_ID_SHIFT;

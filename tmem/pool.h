@@ -133,8 +133,6 @@ void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 ind
 void pool_remove_group(struct tmem *tmem, struct pool *pool, const struct position *position);
 void pool_remove_object(struct tmem *tmem, struct pool *pool, const struct position *position);
 
-/* Any page of the object. */
-u32 object_any_page(struct pool *pool, u32 object_id);
 /* Any object of a dying pool, or 0. */
 u32 pool_any_object(struct pool *pool);
 
@@ -149,14 +147,6 @@ static inline struct object *object_at(const struct pool *pool, u32 id)
 static inline struct group *group_at(const struct pool *pool, u32 id)
 {
 	return SLAB_AT(struct group, GROUP_ID_SHIFT, &pool->groups, id);
-}
-
-/* Whether the object has no other page. */
-static inline bool position_is_last(const struct position *position)
-{
-	const struct group *group = position->group;
-
-	return !group || (group->count == 1 && !group->next && !group->prev);
 }
 
 /* Finds page @index of the object with @key; @position says how far it got. Returns the page's id

@@ -89,11 +89,8 @@ static void part_pop(struct tmem *tmem, struct table_part *part)
 /* Adds an entry to a chain; returns the chain's length in lines. */
 static u32 chain_add(struct table *table, struct line *line, u8 tag, u32 id)
 {
-	for (u32 length = 1;; length++) {
-		struct line *further;
-		u64 first;
-		u64 rest;
-		u32 further_id;
+	for (u32 length = 1;; length++, line = table_next_line(table, line)) {
+		u64 first, rest;
 
 		if (line_match(line, 0, &first, &rest)) {
 			u32 place = first ? (u32)__builtin_ctzl(first) / 8
@@ -103,34 +100,27 @@ static u32 chain_add(struct table *table, struct line *line, u8 tag, u32 id)
 			line->ids[place] = id;
 			return length;
 		}
-		if (line_has_link(line)) {
-			line = table_next_line(table, line);
-			continue;
+		if (!line->next) {
+			struct line *further;
+
+			line->next = slab_take(table->lines, sizeof(*further), (void **)&further);
+			memset(further, 0, sizeof(*further));
 		}
-		/* Full: its last entry moves to a new line to make place for the link. */
-		further_id = slab_take(table->lines, sizeof(*further), (void **)&further);
-		memset(further, 0, sizeof(*further));
-		further->tags[0] = line->tags[LINE_PLACES - 1];
-		further->ids[0] = line->ids[LINE_PLACES - 1];
-		line->tags[LINE_PLACES - 1] = LINE_LINK;
-		line->ids[LINE_PLACES - 1] = further_id;
 	}
 }
 
 static bool line_is_empty(const struct line *line)
 {
-	return line->first_tags == 0 &&
-	       (line->more_tags == 0 || line->more_tags == (u32)LINE_LINK << 24);
+	return line->first_tags == 0 && line->more_tags == 0;
 }
 
-/* Takes the line that follows @line out of its chain; what follows that one takes its place. */
+/* Takes the line that follows @line out of its chain. */
 static void chain_unlink(struct tmem *tmem, struct table *table, struct line *line)
 {
-	u32 id = line->ids[LINE_PLACES - 1];
+	u32 id = line->next;
 	struct line *further = table_next_line(table, line);
 
-	line->tags[LINE_PLACES - 1] = further->tags[LINE_PLACES - 1];
-	line->ids[LINE_PLACES - 1] = further->ids[LINE_PLACES - 1];
+	line->next = further->next;
 	slab_put(tmem, table->lines, LINE_SHIFT, id, further);
 }
 
@@ -171,7 +161,7 @@ static bool chain_take(struct tmem *tmem, struct table *table, struct line *line
 				chain_unlink(tmem, table, before);
 			return true;
 		}
-		if (!line_has_link(line))
+		if (!line->next)
 			return false;
 		before = line;
 		line = table_next_line(table, line);
@@ -182,18 +172,18 @@ static u32 chain_lines(const struct table *table, const struct line *line)
 {
 	u32 count = 1;
 
-	for (; line_has_link(line); line = table_next_line(table, line))
+	for (; line->next; line = table_next_line(table, line))
 		count++;
 	return count;
 }
 
-/* The next entry of a chain after (*@line, *@place); false at the end. */
+/* The next entry of a chain at or after (*@line, *@place); false at the end. */
 static bool chain_next(const struct table *table, struct line **line, u32 *place)
 {
 	for (;; ++*place) {
-		if (*place == LINE_PLACES)
-			return false;
-		if ((*line)->tags[*place] == LINE_LINK) {
+		if (*place == LINE_PLACES) {
+			if (!(*line)->next)
+				return false;
 			*line = table_next_line(table, *line);
 			*place = 0;
 		}
@@ -205,7 +195,7 @@ static bool chain_next(const struct table *table, struct line **line, u32 *place
 /* Frees the further lines of a chain and empties the first. */
 static void chain_clear(struct tmem *tmem, struct table *table, struct line *first)
 {
-	while (line_has_link(first))
+	while (first->next)
 		chain_unlink(tmem, table, first);
 	memset(first->tags, 0, sizeof(first->tags));
 }
@@ -246,8 +236,7 @@ static void split_bucket(struct tmem *tmem, struct table *table)
 		return;
 	}
 	from = table_line(part, target & (target > part->mask ? part->mask : part->mask >> 1));
-	if (line_has_link(from) &&
-		table->lines->available < chain_lines(table, from) + TABLE_SPARE_LINES)
+	if (from->next && table->lines->available < chain_lines(table, from) + TABLE_SPARE_LINES)
 		return;
 	to = part_push(part, table->spare);
 	if (target % LINES_PER_LEAF == 0)
@@ -258,7 +247,7 @@ static void split_bucket(struct tmem *tmem, struct table *table)
 		for (u32 place = 0; place < LINE_PLACES; place++) {
 			u64 hash;
 
-			if (line->tags[place] == 0 || line->tags[place] == LINE_LINK)
+			if (line->tags[place] == 0)
 				continue;
 			hash = table->rehash(table->owner, part->keys, line->ids[place]);
 			if (table_bucket(part, hash) != target)
@@ -266,10 +255,10 @@ static void split_bucket(struct tmem *tmem, struct table *table)
 			chain_add(table, to, line->tags[place], line->ids[place]);
 			line->tags[place] = 0;
 		}
-		if (!line_has_link(line))
+		if (!line->next)
 			break;
 	}
-	for (struct line *line = from; line_has_link(line);) {
+	for (struct line *line = from; line->next;) {
 		if (line_is_empty(table_next_line(table, line)))
 			chain_unlink(tmem, table, line);
 		else
@@ -356,7 +345,7 @@ static void keep_moving(struct tmem *tmem, struct table *table)
 			moved++;
 			continue;
 		}
-		if (line_has_link(last) || !line_is_empty(last))
+		if (last->next || !line_is_empty(last))
 			return;
 		part_pop(tmem, &table->old);
 		moved++;

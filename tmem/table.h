@@ -21,7 +21,6 @@
 #include "tmem/slab.h"
 
 #define LINE_PLACES 12U
-#define LINE_LINK   0xffU /* the tag of the last place when it leads to a further line */
 
 struct line {
 	union {
@@ -29,7 +28,7 @@ struct line {
 		struct {
 			u64 first_tags; /* 8 of them, and 4 more: to look at all at once */
 			u32 more_tags;
-			u32 reserved;
+			u32 next; /* id of a further line of the bucket, 0 = none */
 		};
 	};
 	u32 ids[LINE_PLACES];
@@ -103,10 +102,12 @@ static inline u64 hash_word(const u64 keys[6], u64 a)
 	return keys[1] * a + (u64)((u128)keys[0] * a >> 64);
 }
 
-/* 1..0xfd: neither free nor a link. */
+/* Not 0, which means free. */
 static inline u8 table_tag(u64 hash)
 {
-	return (u8)(1 + ((hash >> 56) * 0xfd >> 8));
+	u8 tag = (u8)(hash >> 56);
+
+	return tag ? tag : 1;
 }
 
 static inline u32 table_bucket(const struct table_part *part, u64 hash)
@@ -130,6 +131,12 @@ static inline u64 zero_bytes(u64 word)
 	return ~(((word & low) + low) | word | low);
 }
 
+/* Not 0 if a byte of @word is zero; does not tell which. */
+static inline u64 any_zero_byte(u64 word)
+{
+	return (word - 0x0101010101010101UL) & ~word & 0x8080808080808080UL;
+}
+
 /* The places of @line whose tag is @tag, as bits 7, 15, ... of @first (8 places) and @rest (4). */
 static inline bool line_match(const struct line *line, u8 tag, u64 *first, u64 *rest)
 {
@@ -140,14 +147,9 @@ static inline bool line_match(const struct line *line, u8 tag, u64 *first, u64 *
 	return *first | *rest;
 }
 
-static inline bool line_has_link(const struct line *line)
-{
-	return line->tags[LINE_PLACES - 1] == LINE_LINK;
-}
-
 static inline struct line *table_next_line(const struct table *table, const struct line *line)
 {
-	return SLAB_AT(struct line, LINE_SHIFT, table->lines, line->ids[LINE_PLACES - 1]);
+	return SLAB_AT(struct line, LINE_SHIFT, table->lines, line->next);
 }
 
 static inline bool table_is_moving(const struct table *table)
@@ -159,10 +161,11 @@ static inline bool table_is_moving(const struct table *table)
 static inline bool table_surely_lacks(const struct table *table, u64 hash)
 {
 	const struct line *line = table_line(&table->now, table_bucket(&table->now, hash));
-	u64 first, rest;
+	const u64 pattern = table_tag(hash) * 0x0101010101010101UL;
 
-	return likely(!line_match(line, table_tag(hash), &first, &rest) && !line_has_link(line) &&
-		      !table->old.buckets);
+	return likely(!(any_zero_byte(line->first_tags ^ pattern) |
+			(u32)any_zero_byte(line->more_tags ^ (u32)pattern) | line->next |
+			table->old.buckets));
 }
 
 /* Whether the record @id is the one that is looked for. */
@@ -191,7 +194,7 @@ static inline __attribute__((always_inline)) u32 table_find_part(const struct ta
 			if (likely(match(table->owner, key, id)))
 				return id;
 		}
-		if (likely(!line_has_link(line)))
+		if (likely(!line->next))
 			return 0;
 		line = table_next_line(table, line);
 	}

@@ -8,9 +8,6 @@
 
 #include "tmem/client.h"
 
-/* Pages that one call of tmem_flush_object() frees. */
-#define STEP_PAGES 64U
-
 /* The pool a guest named, or NULL. */
 static inline struct pool *named_pool(const struct tmem_client *client, s32 id)
 {
@@ -101,6 +98,49 @@ void client_drop_and_keep_slot(
 
 	drop_page(client, pool, position, page);
 	client_give_slot(client, block_of(client->tmem, slot), slot);
+}
+
+/* Drops up to *@pages pages of a group; true if the object is gone with them. */
+static bool flush_group(
+	struct tmem_client *client, struct pool *pool, struct position *position, unsigned *pages)
+{
+	struct group *group = position->group;
+	bool only_group = !group->next && !group->prev;
+	u32 left = group->count;
+
+	for (u32 place = 0; left && *pages; place++) {
+		position->page_id = group->pages[place];
+		if (!position->page_id)
+			continue;
+		--*pages;
+		--left;
+		client_drop_and_keep_slot(client, pool, position);
+		client->stats.flushed_pages++;
+	}
+	return only_group && !left;
+}
+
+bool client_flush_object(
+	struct tmem_client *client, struct pool *pool, u32 object_id, unsigned *pages)
+{
+	struct position position = {
+		.object_id = object_id,
+		.object = object_at(pool, object_id),
+	};
+
+	while (*pages && position.object->grouped) {
+		position.group_id = position.object->first;
+		position.group = group_at(pool, position.group_id);
+		if (flush_group(client, pool, &position, pages))
+			return true;
+	}
+	if (!*pages)
+		return false;
+	--*pages;
+	position.page_id = position.object->first;
+	client_drop_and_keep_slot(client, pool, &position);
+	client->stats.flushed_pages++;
+	return true;
 }
 
 /* ---- Put ---------------------------------------------------------------------------- */
@@ -326,24 +366,14 @@ int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle
 static int flush_object_step(struct tmem_client *client, const struct tmem_handle *handle)
 {
 	struct pool *pool = named_pool(client, handle->pool);
+	unsigned pages = TMEM_STEP_PAGES;
 	u32 object_id;
 
 	if (!pool)
 		return -SLUICE_EBADF;
 	object_id = pool_find_object(pool, handle->object);
-	if (!object_id)
+	if (!object_id || client_flush_object(client, pool, object_id, &pages))
 		return 0;
-	for (unsigned count = 0; count < STEP_PAGES; count++) {
-		struct position position;
-		bool last;
-
-		pool_locate(pool, object_any_page(pool, object_id), &position);
-		last = position_is_last(&position);
-		client_drop_and_keep_slot(client, pool, &position);
-		client->stats.flushed_pages++;
-		if (last)
-			return 0;
-	}
 	return -SLUICE_EAGAIN;
 }
 
