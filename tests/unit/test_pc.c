@@ -525,6 +525,23 @@ static void masked_timer(void **state)
 	assert_int_equal(get(0, X2(ESR)), ESR_RECEIVE_ILLEGAL);
 }
 
+/* A stopped VM is about to be freed: nothing is raised, nothing armed. */
+static void timer_of_a_stopped_vm(void **state)
+{
+	(void)state;
+	enable_all();
+	set(0, X2(TIMER), 0x40 | MODE_PERIODIC << 17);
+	set(0, X2(INITIAL), 100000);
+	vm->stop_reason = STOP_SHUTDOWN;
+	pass(100000000);
+	assert_int_equal(next_deadline(), ~0UL);
+	assert_int_equal(lapic_pending(&vcpus[0]), -1);
+	vm->stop_reason = STOP_NONE;
+	set(0, X2(INITIAL), 100000);
+	platform_cancel_timers(vm);
+	assert_int_equal(next_deadline(), ~0UL);
+}
+
 /* ---- IOAPIC
  * --------------------------------------------------------------------------------------- */
 
