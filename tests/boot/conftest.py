@@ -29,6 +29,7 @@ TIMEOUT = 120  # seconds; emulators share the CPUs of the host
 def pytest_configure(config):
     config.addinivalue_line("markers", "backends(*names): only on machines whose name begins so")
     config.addinivalue_line("markers", "cpus(*counts): only with that many CPUs")
+    config.addinivalue_line("markers", "xdist_group(name): in one worker (pytest-xdist)")
 
 
 def pytest_generate_tests(metafunc):
