@@ -1,8 +1,8 @@
 /*
  * The hypercall ABI, version 1. VMCALL on Intel, VMMCALL on AMD (CPUID leaf SLUICE_CPUID_FEATURES
- * says which). RAX = number, arguments in RDI RSI RDX R10 R8 R9, result in RAX: 0 or positive, or a
- * negative value from abi/errno.h. All other registers are kept. Callers must be at CPL 0 in 64-bit
- * mode.
+ * says which), without prefixes. RAX = number, arguments in RDI RSI RDX R10 R8 R9, result in RAX: 0
+ * or positive, or a negative value from abi/errno.h. All other registers are kept. Callers must be
+ * at CPL 0 in 64-bit mode.
  */
 #ifndef ABI_HYPERCALL_H
 #define ABI_HYPERCALL_H

@@ -101,6 +101,8 @@ void svm_nmi_returns(struct vcpu *vcpu);
 void svm_retire_instruction(struct vcpu *vcpu);
 /* Moves RIP there, @length without prefixes, and retires. */
 void svm_skip_instruction(struct vcpu *vcpu, unsigned length);
+/* The same for an instruction that has no prefixes by definition. */
+void svm_skip_unprefixed(struct vcpu *vcpu, unsigned length);
 /* The general register of a MOV to or from a control register that exited. False if the instruction
  * is gone: it must run again. */
 bool __must_check svm_cr_operand(struct vcpu *vcpu, enum reg *reg);

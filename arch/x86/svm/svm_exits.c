@@ -22,7 +22,7 @@ void svm_hypercall(struct vcpu *vcpu)
 
 	vcpu->exits[EXITED_HYPERCALL]++;
 	if (hypercall(vcpu, vmcb->cpl == 0 && svm_in_long_mode(vmcb)) == DONE)
-		svm_skip_instruction(vcpu, VMMCALL_LENGTH);
+		svm_skip_unprefixed(vcpu, VMMCALL_LENGTH);
 }
 
 static void emulate_mmio(struct vcpu *vcpu, gpa_t address)

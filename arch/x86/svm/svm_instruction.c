@@ -87,21 +87,26 @@ void svm_retire_instruction(struct vcpu *vcpu)
 	}
 }
 
-void svm_skip_instruction(struct vcpu *vcpu, unsigned length)
+void svm_skip_unprefixed(struct vcpu *vcpu, unsigned length)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
+
+	if (svm_features.next_rip)
+		vmcb->rip = vmcb->next_rip;
+	else if (svm_in_long_mode(vmcb))
+		vmcb->rip += length;
+	else
+		vmcb->rip = (u32)(vmcb->rip + length);
+	svm_retire_instruction(vcpu);
+}
+
+void svm_skip_instruction(struct vcpu *vcpu, unsigned length)
+{
 	struct prefixes p;
 
-	if (svm_features.next_rip) {
-		vmcb->rip = vmcb->next_rip;
-	} else {
-		if (read_prefixes(vcpu, &p))
-			length += p.count;
-		vmcb->rip += length;
-		if (!svm_in_long_mode(vmcb))
-			vmcb->rip = (u32)vmcb->rip;
-	}
-	svm_retire_instruction(vcpu);
+	if (!svm_features.next_rip && read_prefixes(vcpu, &p))
+		length += p.count;
+	svm_skip_unprefixed(vcpu, length);
 }
 
 bool svm_cr_operand(struct vcpu *vcpu, enum reg *reg)
