@@ -60,7 +60,7 @@ void start_info_read(struct start_info *info, const struct hvm_start_info *hvm)
 			range_add(info, map[i].address, map[i].size);
 	}
 	if (text) {
-		for (; text[length] && length < COMMAND_LINE_MAX - 1; length++)
+		for (; length < COMMAND_LINE_MAX - 1 && text[length]; length++)
 			info->command_line[length] = text[length];
 		if (text[length])
 			panic("the command line is longer than %u bytes", COMMAND_LINE_MAX - 1);
