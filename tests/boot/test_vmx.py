@@ -1,5 +1,6 @@
 """VT-x: what an exit may cost, and the guest's control registers. Bochs counts instructions, so a budget is exact."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -37,3 +38,12 @@ def test_a_guest_changes_paging_modes_and_control_registers(sluice):
     booted = sluice.boot([guest("modes", "modes")])
     assert booted.lines("modes") == ["modes ended=0"]
     assert booted.guests["modes"]["verified"] == 1
+
+
+@pytest.mark.backends("bochs:corei7_icelake_u")
+@pytest.mark.cpus(1)
+def test_a_processor_without_ept_is_told_all_that_it_lacks(sluice):
+    machine = dataclasses.replace(sluice.machine, cpu="core2_penryn_t9600")
+    booted = sluice.boot([guest("null")], halts=True, machine=machine)
+    for name in ("enable EPT", "unrestricted guest", "save IA32_EFER", "load IA32_PAT (entry)"):
+        assert booted.says(f'VMX: the processor cannot set "{name}"')
