@@ -176,19 +176,28 @@ void frame_free(mfn_t first, unsigned order)
 	spin_unlock(&frames.lock);
 }
 
+void frames_change_class(
+	mfn_t first, u64 pages, enum frame_class from, enum frame_class to, u16 owner)
+{
+	ASSERT(from > FRAME_FREE && to > FRAME_FREE && first.raw + pages <= frames.end);
+	spin_lock(&frames.lock);
+	for (u64 at = first.raw; at < first.raw + pages; at++) {
+		struct frame *frame = &frames.table[at];
+
+		if (unlikely(frame->class != from))
+			BUG("frame %#lx has class %u, not %u", (unsigned long)at, frame->class,
+				from);
+		frame->class = (u8)to;
+		frame->owner = owner;
+	}
+	frames.count[from] -= pages;
+	frames.count[to] += pages;
+	spin_unlock(&frames.lock);
+}
+
 void frame_change_class(mfn_t at, enum frame_class from, enum frame_class to, u16 owner)
 {
-	struct frame *frame = frame_of(at);
-
-	if (unlikely(!frame || frame->class != from || from <= FRAME_FREE || to <= FRAME_FREE))
-		BUG("frame %#lx has class %u, not %u", (unsigned long)at.raw,
-			frame ? frame->class : 0, from);
-	spin_lock(&frames.lock);
-	frames.count[from]--;
-	frames.count[to]++;
-	frame->class = (u8)to;
-	frame->owner = owner;
-	spin_unlock(&frames.lock);
+	frames_change_class(at, 1, from, to, owner);
 }
 
 void frame_get(mfn_t at)

@@ -58,6 +58,9 @@ void frame_free(mfn_t first, unsigned order);
 /* Changes class and owner of one allocated frame (tmem to guest, guest to limbo). BUG if @from is
  * wrong. */
 void frame_change_class(mfn_t frame, enum frame_class from, enum frame_class to, u16 owner);
+/* The same for @pages frames in a row. */
+void frames_change_class(
+	mfn_t first, u64 pages, enum frame_class from, enum frame_class to, u16 owner);
 /* One more, one fewer user of an allocated frame. The last user does not put it, but frees it. */
 void frame_get(mfn_t frame);
 void frame_put(mfn_t frame);

@@ -124,6 +124,5 @@ void frames_claim_range(hpa_t start, u64 bytes, enum frame_class class)
 {
 	struct run run = run_touched(start, bytes);
 
-	for (u64 at = run.start; at < run.end; at++)
-		frame_change_class(mfn(at), FRAME_HYPERVISOR, class, 0);
+	frames_change_class(mfn(run.start), run.end - run.start, FRAME_HYPERVISOR, class, 0);
 }

@@ -34,8 +34,7 @@ void limbo_add(mfn_t first, unsigned order, enum frame_class from, u64 epoch)
 	struct frame *frame = frame_of(first);
 
 	ASSERT(frame && (order == 0 || order == BLOCK_ORDER) && first.raw % (1UL << order) == 0);
-	for (u64 i = 0; i < 1UL << order; i++)
-		frame_change_class(mfn(first.raw + i), from, FRAME_LIMBO, 0);
+	frames_change_class(first, 1UL << order, from, FRAME_LIMBO, 0);
 	frame->order = (u8)order;
 	frame->next = FRAME_NONE;
 	frame->prev = (u32)epoch;

@@ -214,6 +214,7 @@ static void wrong_use_is_a_bug(void **state)
 	frame = frame_alloc(FRAME_GUEST, 0, 1);
 	block = frame_alloc(FRAME_TMEM, BLOCK_ORDER, 0);
 	assert_true(EXPECT_BUG(frame_change_class(frame, FRAME_TMEM, FRAME_GUEST, 1)));
+	frames.lock = SPINLOCK(LOCK_FRAMES);
 	assert_true(EXPECT_BUG(frame_put(frame)));
 	frame_of(frame)->refs = 1;
 	frame_get(frame);
