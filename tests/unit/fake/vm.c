@@ -96,7 +96,8 @@ void fake_core_start(u64 bytes, unsigned cpus)
 	fake_log_reset();
 }
 
-void vm_stop(struct vm *vm, enum stop_reason reason, u64 code)
+/* A test may bring its own. */
+__attribute__((weak)) void vm_stop(struct vm *vm, enum stop_reason reason, u64 code)
 {
 	if (vm->stop_reason != STOP_NONE)
 		return;
