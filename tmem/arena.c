@@ -485,8 +485,10 @@ void arena_destroy(struct tmem *tmem)
 		if (block)
 			block_release(arena, block);
 	}
-	for (u32 leaf = 0; leaf * DIRECTORY_FANOUT < arena->block_numbers; leaf++)
-		metadata_free_locked(arena, directory_leaf(&arena->blocks, leaf));
+	/* The last leaf may have no block in it yet. */
+	for (u32 leaf = 0; leaf < arena->blocks.reach; leaf++)
+		if (directory_leaf(&arena->blocks, leaf))
+			metadata_free_locked(arena, directory_leaf(&arena->blocks, leaf));
 	while (arena->pages) {
 		void *page = arena->pages;
 

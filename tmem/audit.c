@@ -96,8 +96,9 @@ static void audit_blocks(struct audit *audit)
 				block->number, present, block->present, free_count,
 				block->free_count);
 	}
-	for (u32 i = 0; i * DIRECTORY_FANOUT < arena->block_numbers; i++)
-		visit_metadata(directory_leaf(&arena->blocks, i), audit);
+	for (u32 i = 0; i < arena->blocks.reach; i++)
+		if (directory_leaf(&arena->blocks, i))
+			visit_metadata(directory_leaf(&arena->blocks, i), audit);
 	directory_visit(&arena->blocks, visit_metadata, audit);
 	for (void **page = arena->pages; page; page = *page)
 		audit->visit(page, audit->argument);

@@ -343,6 +343,24 @@ static void live(u64 failing_allocation)
 	assert_int_equal(host_complaints, 0);
 }
 
+/* The directory of blocks gets its page, and then there is none for the first block's record. Found
+ * by the fuzzer. */
+static void bug_no_page_for_the_first_block(void **state)
+{
+	(void)state;
+	for (u64 n = 0; n < 20; n++) {
+		struct tmem *tmem = store_create(1024, 0);
+		struct tmem_client *client = client_with_pool(tmem, 0);
+
+		host_blocks_available = false;
+		host_allocations_until_failure = n;
+		put_seed(client, handle_of(0, 1, 1), 1);
+		assert_int_equal(store_audit(tmem), 0);
+		store_end_client(client);
+		finish(tmem);
+	}
+}
+
 static void every_allocation_may_fail(void **state)
 {
 	const u64 many = 1000000;
@@ -369,6 +387,7 @@ int main(void)
 		cmocka_unit_test(memory_goes_back_when_pages_go),
 		cmocka_unit_test(bug_bucket_that_a_guest_can_aim_at),
 		cmocka_unit_test(no_family_of_keys_collides),
+		cmocka_unit_test(bug_no_page_for_the_first_block),
 		cmocka_unit_test(every_allocation_may_fail),
 	};
 
