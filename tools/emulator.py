@@ -110,10 +110,12 @@ def _qemu_command(machine, iso):
         *("-M", "pc", "-m", str(machine.memory), "-smp", str(machine.cpus)),
         *("-accel", accelerator, "-cpu", cpu),
         *(("-icount", "shift=0,sleep=off") if machine.instruction_time and accelerator == "tcg" else ()),
-        *("-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot"),
+        # Without the default devices the firmware is done in a tenth of the time: no network boot, no floppy.
+        *("-nodefaults", "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot"),
         *("-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
         *machine.extra,
-        *("-cdrom", str(iso)),
+        # As a disk: the image is a hybrid, and the firmware reads a virtio disk faster than a CD.
+        *("-drive", f"file={iso},format=raw,if=virtio,readonly=on"),
     ]
 
 
