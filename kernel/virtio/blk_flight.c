@@ -66,7 +66,8 @@ static int read_header(
 }
 
 /* A broken driver gets one line; *@address is the buffer that is not RAM. */
-static enum blk_admission refuse(struct virtio_blk *blk, const char *what, u64 address, u64 bytes)
+static __attribute__((noinline)) enum blk_admission refuse(
+	struct virtio_blk *blk, const char *what, u64 address, u64 bytes)
 {
 	vm_complain(blk->device.vm, "disk \"%s\": %s at %#lx, %lu bytes, valid is RAM (%lu bytes)",
 		blk->config->name, what, address, bytes,

@@ -56,7 +56,8 @@ static struct cpuid_result caches[8]; /* leaf 4, by subleaf */
 static u32 hypercall_instruction;
 static u32 tsc_khz;
 
-static void init_basic(void)
+/* Cold: this file is compiled for speed, and the image has a size budget. */
+static __attribute__((cold)) void init_basic(void)
 {
 	struct cpuid_result zero = cpuid(0, 0), one = cpuid(1, 0);
 
@@ -91,7 +92,7 @@ static void init_basic(void)
 		basic[0x15] = (struct cpuid_result){0};
 }
 
-static void init_extended(void)
+static __attribute__((cold)) void init_extended(void)
 {
 	struct cpuid_result zero = cpuid(EXTENDED, 0), one = cpuid(EXTENDED + 1, 0);
 	bool amd = basic[0].ebx == 0x68747541u; /* "Auth" */

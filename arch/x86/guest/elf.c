@@ -17,34 +17,21 @@
 
 #define NOTE_PHYS32_ENTRY 18 /* XEN_ELFNOTE_PHYS32_ENTRY */
 
-struct elf32_header {
-	u8 ident[16];
-	u16 type, machine;
-	u32 version, entry, phoff, shoff, flags;
-	u16 ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
+/* Where each class has its fields, and how wide its addresses are (System V ABI, figures 4-3, 5-1).
+ */
+struct shape {
+	u8 word, header_bytes, phoff, phentsize, phnum;        /* Ehdr */
+	u8 program_bytes, offset, paddr, filesz, memsz, align; /* Phdr */
 };
-_Static_assert(sizeof(struct elf32_header) == 52, "Elf32_Ehdr");
+static const struct shape shape_32 = {4, 52, 28, 42, 44, 32, 4, 12, 16, 20, 28};
+static const struct shape shape_64 = {8, 64, 32, 54, 56, 56, 8, 24, 32, 40, 48};
 
-struct elf64_header {
-	u8 ident[16];
-	u16 type, machine;
-	u32 version;
-	u64 entry, phoff, shoff;
-	u32 flags;
-	u16 ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-};
-_Static_assert(sizeof(struct elf64_header) == 64, "Elf64_Ehdr");
-
-struct elf32_program {
-	u32 type, offset, vaddr, paddr, filesz, memsz, flags, align;
-};
-_Static_assert(sizeof(struct elf32_program) == 32, "Elf32_Phdr");
-
-struct elf64_program {
-	u32 type, flags;
-	u64 offset, vaddr, paddr, filesz, memsz, align;
-};
-_Static_assert(sizeof(struct elf64_program) == 56, "Elf64_Phdr");
+/* In both classes alike. */
+#define EHDR_CLASS   4
+#define EHDR_DATA    5
+#define EHDR_TYPE    16
+#define EHDR_MACHINE 18
+#define PHDR_TYPE    0
 
 struct elf_note {
 	u32 namesz, descsz, type;
@@ -58,20 +45,27 @@ struct program {
 
 /* Where the program headers are. */
 struct layout {
-	bool is_64;
+	const struct shape *shape;
 	u64 phoff;
 	unsigned phnum;
 };
 
+/* Out of line: there are many callers, and the image has a size budget. */
+static __attribute__((noinline)) void set_error(
+	struct elf_error *error, const char *what, bool ranged, u64 value, u64 low, u64 high)
+{
+	*error = (struct elf_error){what, ranged, value, low, high};
+}
+
 static int refuse(struct elf_error *error, const char *what)
 {
-	*error = (struct elf_error){.what = what};
+	set_error(error, what, false, 0, 0, 0);
 	return -SLUICE_EINVAL;
 }
 
 static int out_of_range(struct elf_error *error, const char *what, u64 value, u64 low, u64 high)
 {
-	*error = (struct elf_error){what, true, value, low, high};
+	set_error(error, what, true, value, low, high);
 	return -SLUICE_EINVAL;
 }
 
@@ -81,61 +75,63 @@ static bool inside(u64 offset, u64 bytes, u64 size)
 	return offset <= size && bytes <= size - offset;
 }
 
+/* A little-endian number of at most 8 bytes. */
+static u64 number(const u8 *at, unsigned bytes)
+{
+	u64 value = 0;
+
+	memcpy(&value, at, bytes);
+	return value;
+}
+
 static int read_layout(const u8 *image, u64 size, struct layout *out, struct elf_error *error)
 {
-	u16 type, machine, phentsize, want;
+	const struct shape *shape;
+	u64 type, machine, phentsize, bytes;
 
-	if (size < sizeof(struct elf32_header) || memcmp(image, "\177ELF", 4) != 0)
+	if (size < shape_32.header_bytes || memcmp(image, "\177ELF", 4) != 0)
 		return refuse(error, "is no ELF file");
-	if (image[5] != ELF_DATA_LSB)
+	if (image[EHDR_DATA] != ELF_DATA_LSB)
 		return refuse(error, "is a big-endian ELF file");
-	if (image[4] == ELF_CLASS_64) {
-		struct elf64_header h;
-
-		if (size < sizeof(h))
-			return refuse(error, "ends inside its ELF header");
-		memcpy(&h, image, sizeof(h));
-		*out = (struct layout){true, h.phoff, h.phnum};
-		type = h.type;
-		machine = h.machine;
-		phentsize = h.phentsize;
-		want = sizeof(struct elf64_program);
-	} else if (image[4] == ELF_CLASS_32) {
-		struct elf32_header h;
-
-		memcpy(&h, image, sizeof(h));
-		*out = (struct layout){false, h.phoff, h.phnum};
-		type = h.type;
-		machine = h.machine;
-		phentsize = h.phentsize;
-		want = sizeof(struct elf32_program);
-	} else {
-		return out_of_range(error, "ELF class", image[4], ELF_CLASS_32, ELF_CLASS_64);
-	}
+	if (image[EHDR_CLASS] != ELF_CLASS_32 && image[EHDR_CLASS] != ELF_CLASS_64)
+		return out_of_range(
+			error, "ELF class", image[EHDR_CLASS], ELF_CLASS_32, ELF_CLASS_64);
+	shape = image[EHDR_CLASS] == ELF_CLASS_64 ? &shape_64 : &shape_32;
+	if (size < shape->header_bytes)
+		return refuse(error, "ends inside its ELF header");
+	type = number(image + EHDR_TYPE, 2);
 	if (type != ELF_EXEC && type != ELF_DYN)
 		return out_of_range(error, "ELF type", type, ELF_EXEC, ELF_DYN);
+	machine = number(image + EHDR_MACHINE, 2);
 	if (machine != ELF_386 && machine != ELF_X86_64)
 		return refuse(error, "is not for x86");
-	if (phentsize != want)
-		return out_of_range(error, "size of a program header", phentsize, want, want);
-	if (!inside(out->phoff, (u64)out->phnum * want, size))
+	phentsize = number(image + shape->phentsize, 2);
+	if (phentsize != shape->program_bytes)
+		return out_of_range(error, "size of a program header", phentsize,
+			shape->program_bytes, shape->program_bytes);
+	out->shape = shape;
+	out->phoff = number(image + shape->phoff, shape->word);
+	out->phnum = (unsigned)number(image + shape->phnum, 2);
+	bytes = (u64)out->phnum * phentsize;
+	if (!inside(out->phoff, bytes, size))
 		return out_of_range(error, "offset of the program headers", out->phoff, 0,
-			size < (u64)out->phnum * want ? 0 : size - (u64)out->phnum * want);
+			size < bytes ? 0 : size - bytes);
 	return 0;
 }
 
 static struct program program_at(const u8 *image, const struct layout *layout, unsigned index)
 {
-	if (layout->is_64) {
-		struct elf64_program p;
+	const struct shape *shape = layout->shape;
+	const u8 *at = image + layout->phoff + index * shape->program_bytes;
 
-		memcpy(&p, image + layout->phoff + index * sizeof(p), sizeof(p));
-		return (struct program){p.type, p.offset, p.paddr, p.filesz, p.memsz, p.align};
-	}
-	struct elf32_program p;
-
-	memcpy(&p, image + layout->phoff + index * sizeof(p), sizeof(p));
-	return (struct program){p.type, p.offset, p.paddr, p.filesz, p.memsz, p.align};
+	return (struct program){
+		.type = (u32)number(at + PHDR_TYPE, 4),
+		.offset = number(at + shape->offset, shape->word),
+		.paddr = number(at + shape->paddr, shape->word),
+		.filesz = number(at + shape->filesz, shape->word),
+		.memsz = number(at + shape->memsz, shape->word),
+		.align = number(at + shape->align, shape->word),
+	};
 }
 
 /* Looks for the PVH entry among the notes of one PT_NOTE segment. */
@@ -155,8 +151,7 @@ static bool find_entry(const u8 *notes, u64 bytes, u64 align, u64 *entry)
 		if (note.type == NOTE_PHYS32_ENTRY && note.namesz == 4 &&
 			memcmp(notes + name, "Xen", 4) == 0 &&
 			(note.descsz == 4 || note.descsz == 8)) {
-			*entry = 0;
-			memcpy(entry, notes + desc, note.descsz);
+			*entry = number(notes + desc, note.descsz);
 			return true;
 		}
 		at = ROUND_UP(desc + note.descsz, align);
@@ -204,7 +199,7 @@ static int add_segment(const struct program *p, u64 size, u64 ram_end, u64 taken
 int elf_read(const u8 *image, u64 size, u64 ram_end, u64 taken, u64 taken_bytes,
 	struct elf_image *out, struct elf_error *error)
 {
-	struct layout layout;
+	struct layout layout = {0};
 	bool found = false;
 	u64 entry = 0;
 	int err = read_layout(image, size, &layout, error);

@@ -81,22 +81,14 @@ void vcpu_halt(struct vcpu *vcpu, bool interrupts_enabled)
 		vcpu_block(vcpu);
 }
 
-void platform_dump(const struct vm *vm)
+void platform_dump(const struct vcpu *vcpu)
 {
-	for (unsigned i = 0; i < vm->vcpu_count; i++) {
-		const struct lapic *lapic = vm->vcpus[i]->lapic;
+	const struct lapic *lapic = vcpu->lapic;
 
-		if (!lapic)
-			continue;
-		log_error("guest \"%s\": vcpu %u: lapic svr %#x tpr %#x timer lvt %#x%s%s",
-			vm->config->name, i, lapic->svr, lapic->tpr, lapic->lvt[LVT_TIMER],
-			lapic->deaf ? ", halted for ever" : "",
-			lapic->waits_for_sipi ? ", waits for SIPI" : "");
-		for (unsigned word = 0; word < 4; word++)
-			if (lapic->irr[word] || lapic->isr[word])
-				log_error("guest \"%s\": vcpu %u: vectors %u and up: irr %#lx "
-					  "isr %#lx",
-					vm->config->name, i, word * 64, lapic->irr[word],
-					lapic->isr[word]);
-	}
+	log_error("  lapic svr %x tpr %02x timer %05x%s", lapic->svr, lapic->tpr,
+		lapic->lvt[LVT_TIMER], lapic->deaf ? ", in HLT with interrupts off" : "");
+	log_error("  irr %016lx %016lx %016lx %016lx", lapic->irr[3], lapic->irr[2], lapic->irr[1],
+		lapic->irr[0]);
+	log_error("  isr %016lx %016lx %016lx %016lx", lapic->isr[3], lapic->isr[2], lapic->isr[1],
+		lapic->isr[0]);
 }

@@ -63,7 +63,7 @@ void vcpu_halt(struct vcpu *vcpu, bool interrupts_enabled);
  */
 struct vcpu_start vcpu_take_start(struct vcpu *vcpu);
 
-/* Prints what is known of the guest's PC to the log: for the dump when a guest is stopped. */
-void platform_dump(const struct vm *vm);
+/* The LAPIC of @vcpu, as a part of the vendor's dump when a guest is stopped. */
+void platform_dump(const struct vcpu *vcpu);
 
 #endif

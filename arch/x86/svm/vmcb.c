@@ -4,6 +4,7 @@
  */
 #include "arch/x86/svm/vmcb.h"
 
+#include "arch/x86/guest/platform.h"
 #include "arch/x86/processor.h"
 #include "arch/x86/svm/svm.h"
 #include "kernel/core/log.h"
@@ -157,4 +158,5 @@ void vmcb_dump(struct vcpu *vcpu)
 	dump_segment("idtr", &vmcb->idtr);
 	log_error("  asid %u, interrupt control %#lx, shadow %lu, clean %#x", vmcb->asid,
 		vmcb->interrupt_control, vmcb->interrupt_shadow, vmcb->clean);
+	platform_dump(vcpu);
 }

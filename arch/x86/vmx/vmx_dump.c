@@ -2,6 +2,7 @@
  * What is told of a guest that is stopped for a reason of VT-x: its registers, why, and for a
  * refused entry which rule the manual gives.
  */
+#include "arch/x86/guest/platform.h"
 #include "arch/x86/processor.h"
 #include "arch/x86/vmx/vmx.h"
 #include "kernel/core/bug.h"
@@ -58,6 +59,7 @@ static void dump(struct vcpu *vcpu)
 	log_error("  exit reason 0x%lx qualification 0x%lx event 0x%lx vectoring 0x%lx",
 		vmread(VMCS_EXIT_REASON), vmread(VMCS_EXIT_QUALIFICATION), vmread(VMCS_EXIT_EVENT),
 		vmread(VMCS_VECTORING_EVENT));
+	platform_dump(vcpu);
 }
 
 void vmx_stop(struct vcpu *vcpu, enum stop_reason reason, u64 code, const char *what)
