@@ -126,6 +126,41 @@ static void persistent_pages_leave_room_for_promises(void **state)
 	fake_store_reset(false);
 }
 
+static u64 room_left(void)
+{
+	u64 most = 0;
+
+	while (commit_leaves_room(most + 1))
+		most++;
+	return most;
+}
+
+/* Tables are part of the promise: using what was promised takes no room from others. */
+static void keeping_a_promise_takes_no_room(void **state)
+{
+	u64 pages = MIB(20) / PAGE_SIZE + 100;
+	struct vcpu vcpu = {0};
+	struct vm *vm;
+	u64 before;
+
+	(void)state;
+	fake_core_start(MIB(64), 1);
+	assert_int_equal(memory_commit("guest", pages), 0);
+	before = room_left();
+	vm = fake_vm(0);
+	assert_int_equal(memory_create(vm, pages * PAGE_SIZE, &fake_npt), 0);
+	assert_int_equal(room_left(), before);
+	vcpu.vm = vm;
+	for (u64 frame = 0; frame < pages; frame += 50)
+		assert_int_equal(memory_fault(&vcpu, gfn_to_gpa(gfn(frame)), ACCESS_READ), DONE);
+	assert_int_equal(memory_remove(vm, gfn(0)), 0); /* one more table */
+	assert_int_equal(room_left(), before);
+	memory_destroy(vm);
+	fake_limbo_empty();
+	assert_int_equal(room_left(), before);
+	memory_uncommit(pages);
+}
+
 static void no_room_at_all_is_no_room(void **state)
 {
 	(void)state;
@@ -143,6 +178,7 @@ int main(void)
 		cmocka_unit_test(a_promise_can_be_kept_to_the_last_page),
 		cmocka_unit_test(a_promise_can_be_kept_in_small_pages),
 		cmocka_unit_test(persistent_pages_leave_room_for_promises),
+		cmocka_unit_test(keeping_a_promise_takes_no_room),
 		cmocka_unit_test(no_room_at_all_is_no_room),
 	};
 
