@@ -1,0 +1,123 @@
+"""The runner of emulators, with small scripts in their place: every run has an end, and says which."""
+
+import os
+import re
+import time
+
+import pytest
+
+import emulator
+from emulator import Machine
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """fake(script): a qemu-system-x86_64 that is this shell script; returns an image to boot."""
+
+    def install(script):
+        program = tmp_path / "qemu-system-x86_64"
+        program.write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\n{script}\n", encoding="utf-8")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        image = tmp_path / "x.iso"
+        image.write_bytes(b"")
+        return image
+
+    return install
+
+
+def process_is_gone(tmp_path):
+    return not os.path.exists(f"/proc/{(tmp_path / 'pid').read_text().strip()}")
+
+
+def test_power_off_ends_the_run(fake, tmp_path):
+    run = emulator.run(fake("printf 'one\\r\\ntwo\\n'; printf 'thr'; sleep 0.1; printf ee"), timeout=10)
+    assert run.log == ["one", "two", "three"]
+    assert run.powered_off
+    assert process_is_gone(tmp_path)
+
+
+@pytest.mark.parametrize("line", ["[  1.000000] error: all wrong: halted", "bug: halted"])
+def test_a_halted_machine_ends_the_run(fake, tmp_path, line):
+    run = emulator.run(fake(f"echo '{line}'; exec sleep 60"), timeout=10)
+    assert run.log == [line]
+    assert not run.powered_off
+    assert run.seconds < 5
+    assert process_is_gone(tmp_path)
+
+
+def test_words_about_halting_do_not_end_it(fake):
+    log = ["guest a: system halted at noon", "guest a: it halted", "done"]
+    run = emulator.run(fake("".join(f"echo '{line}';" for line in log)), timeout=10)
+    assert run.log == log
+    assert run.powered_off
+
+
+def test_a_hang_ends_with_the_last_lines(fake, tmp_path):
+    image = fake("for n in $(seq 30); do echo line $n; done; exec sleep 60")
+    started = time.monotonic()
+    with pytest.raises(emulator.EmulatorTimeout) as caught:
+        emulator.run(image, Machine(cpus=2), timeout=1)
+    assert time.monotonic() - started < 5
+    message = str(caught.value)
+    assert "x.iso on qemu, 2 CPUs, 256 MiB did not end in 1 s" in message
+    assert "line 30" in message and "line 1\n" not in message
+    assert len(caught.value.log) == 30
+    assert process_is_gone(tmp_path)
+
+
+def test_a_flood_does_not_escape_the_limit(fake, tmp_path):
+    with pytest.raises(emulator.EmulatorTimeout):
+        emulator.run(fake("exec yes"), timeout=1)
+    assert process_is_gone(tmp_path)
+
+
+def test_what_the_emulator_says_of_its_failure_is_shown(fake):
+    with pytest.raises(emulator.EmulatorError, match="status 3.*\n.*no such machine"):
+        emulator.run(fake("echo no such machine >&2; exit 3"), timeout=10)
+
+
+def test_an_error_in_the_callback_leaves_no_process(fake, tmp_path):
+    def callback(line):
+        raise RuntimeError(line)
+
+    with pytest.raises(RuntimeError, match="first"):
+        emulator.run(fake("echo first; exec sleep 60"), timeout=10, on_line=callback)
+    assert process_is_gone(tmp_path)
+
+
+def test_a_wanted_line_ends_the_run(fake):
+    run = emulator.run(fake("echo a; echo b7; exec sleep 60"), timeout=10, until=re.compile(r"b\d"))
+    assert run.log == ["a", "b7"]
+
+
+def test_escape_sequences_are_not_text(fake):
+    assert emulator.run(fake("printf '\\033[H\\033[J\\033[1;1HGRUB\\n'"), timeout=10).log == ["GRUB"]
+
+
+@pytest.mark.parametrize("backend, package", [("qemu", "qemu-system-x86"), ("bochs", "bochs")])
+def test_a_missing_emulator_names_its_package(tmp_path, monkeypatch, backend, package):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    image = tmp_path / "x.iso"
+    image.write_bytes(b"")
+    with pytest.raises(emulator.EmulatorMissing, match=rf"Debian package {package}\)"):
+        emulator.run(image, Machine(backend))
+
+
+def test_a_missing_image_is_named(tmp_path):
+    with pytest.raises(emulator.EmulatorError, match="nothing.iso"):
+        emulator.run(tmp_path / "nothing.iso")
+
+
+def test_an_unknown_backend_is_refused():
+    with pytest.raises(emulator.EmulatorError, match="vmware.*qemu, kvm or bochs"):
+        emulator.choose_backend("vmware")
+
+
+@pytest.mark.parametrize("nests, expected", [(True, "kvm"), (False, "qemu")])
+def test_kvm_is_chosen_only_where_it_nests(monkeypatch, nests, expected):
+    monkeypatch.setattr(emulator, "kvm_is_useful", lambda: nests)
+    assert emulator.choose_backend() == expected
+    if not nests:
+        with pytest.raises(emulator.EmulatorError, match="nested"):
+            emulator.choose_backend("kvm")
