@@ -2,11 +2,13 @@
  * A whole virtio-blk device over real guest memory, pins and timers: a driver written for this test
  * sets it up through its registers, and then breaks every rule.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -47,14 +49,14 @@ void ioapic_raise(struct vm *of, unsigned pin)
 {
 	assert_ptr_equal(of, vm);
 	assert_in_range(pin, PLATFORM_VIRTIO_GSI, PLATFORM_VIRTIO_GSI + 1);
-	raised++;
+	__atomic_fetch_add(&raised, 1, __ATOMIC_RELAXED);
 }
 
 void ioapic_lower(struct vm *of, unsigned pin)
 {
 	assert_ptr_equal(of, vm);
 	assert_in_range(pin, PLATFORM_VIRTIO_GSI, PLATFORM_VIRTIO_GSI + 1);
-	lowered++;
+	__atomic_fetch_add(&lowered, 1, __ATOMIC_RELAXED);
 }
 
 /* Disk 0: 1 MiB, blank; disk 1: a read-only module. */
@@ -573,6 +575,110 @@ static void two_cpus(void **state)
 	assert_int_equal(used_index(), 2);
 }
 
+/* ---- Two processors at once ------------------------------------------------------------------ */
+
+#define THREAD_REQUESTS 400000u
+
+static volatile bool threads_end;
+static volatile unsigned threads_round;
+
+/* What a dispatch loop does, without cmocka's assertions, which belong to the main thread. */
+static void serve_quietly(void)
+{
+	struct timer *timer;
+
+	while ((timer = timer_pop(arch_tsc())) != NULL)
+		virtio_blk_complete(timer);
+}
+
+/* CPU 1 rings once a round, about when CPU 0 does: a notification that is lost stays lost. */
+static void *ring(void *argument)
+{
+	unsigned seen = 0;
+
+	(void)argument;
+	fake_run_as(1);
+	while (!threads_end) {
+		if (threads_round != seen) {
+			seen = threads_round;
+			notify(1);
+		}
+		serve_quietly();
+	}
+	return NULL;
+}
+
+/* Whoever works for the device, no notification is lost and no request done twice. */
+static void two_cpus_at_once(void **state)
+{
+	pthread_t other;
+	struct vm_disk_stats stats;
+
+	(void)state;
+	bring_up(1);
+	threads_end = false;
+	assert_int_equal(pthread_create(&other, NULL, ring, NULL), 0);
+	for (unsigned n = 0; n < THREAD_REQUESTS; n++) {
+		time_t end = time(NULL) + 20; /* the other thread may have to wait for its turn */
+
+		threads_round = n + 1;
+		request(0, BLK_T_IN, n % 64, DATA, 512);
+		notify(1);
+		while (used_index() != (u16)(n + 1)) {
+			serve_quietly();
+			if (time(NULL) > end)
+				break;
+		}
+		if (used_index() != (u16)(n + 1) || status_of(0) != BLK_S_OK)
+			break;
+	}
+	threads_end = true;
+	assert_int_equal(pthread_join(other, NULL), 0);
+	assert_true(disk_stats(vm, 1, NULL, &stats));
+	assert_int_equal(stats.read_requests, THREAD_REQUESTS);
+	assert_int_equal(stats.errors, 0);
+	assert_int_equal(pins(), 6);
+}
+
+/* CPU 1 resets the device again and again under CPU 0's requests. */
+static void *reset_again(void *argument)
+{
+	(void)argument;
+	fake_run_as(1);
+	while (!threads_end) {
+		set_reg(0, 0x070, 0);
+		set_reg(0, 0x070, 3);
+		set_reg(0, 0x024, 1);
+		set_reg(0, 0x020, 1);
+		set_reg(0, 0x070, 11);
+		set_rings(0, DESC, AVAIL, USED, QUEUE);
+		set_reg(0, 0x070, 15);
+		serve_quietly();
+	}
+	return NULL;
+}
+
+static void reset_from_another_cpu(void **state)
+{
+	pthread_t other;
+
+	(void)state;
+	bring_up(0);
+	threads_end = false;
+	assert_int_equal(pthread_create(&other, NULL, reset_again, NULL), 0);
+	for (unsigned n = 0; n < THREAD_REQUESTS; n++) {
+		request((u16)(n % 4 * 4), BLK_T_IN, n % 64, DATA, 4096);
+		notify(0);
+		serve_quietly();
+	}
+	threads_end = true;
+	assert_int_equal(pthread_join(other, NULL), 0);
+	set_reg(0, 0x070, 0);
+	assert_int_equal(reg(0, 0x070), 0);
+	assert_int_equal(pins(), 0);
+	disks_cancel_timers(vm);
+}
+
 /* ---- Hostile drivers
  * ------------------------------------------------------------------------------- */
 
@@ -748,6 +854,8 @@ int main(void)
 		BLK_TEST(destroyed_in_flight),
 		BLK_TEST(stopped_in_flight),
 		BLK_TEST(two_cpus),
+		BLK_TEST(two_cpus_at_once),
+		BLK_TEST(reset_from_another_cpu),
 		BLK_TEST(chain_loops),
 		BLK_TEST(data_outside_ram),
 		BLK_TEST(status_outside_ram),
