@@ -37,7 +37,7 @@ NEWLIB_HV    = $(shell tools/newlib.sh hypervisor)
 HV_CFLAGS    = -std=gnu11 -g -ffreestanding -mno-red-zone -mgeneral-regs-only -fno-pic -fno-pie \
 	-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -mcmodel=kernel \
 	-fno-strict-aliasing -fno-omit-frame-pointer -fno-common -ffunction-sections -fdata-sections \
-	-fno-tree-loop-distribute-patterns \
+	-fno-tree-loop-distribute-patterns -fno-align-jumps -fno-align-loops -fno-align-labels \
 	$(WARNINGS) -I. -Iinclude -I$O/gen -isystem $(NEWLIB_HV_DIR)/include \
 	$(if $(filter 1,$(DEBUG)),-DSLUICE_DEBUG)
 # The image has a size budget (linker.ld), so only what lies on the way of an exit is compiled for speed.

@@ -27,9 +27,10 @@
 #define LSR_TRANSMIT_EMPTY 0x20
 #define LSR_IDLE           0x40 /* the last bit has left */
 
-/* A port that stays busy this long (reads of about a microsecond) is stuck: a byte is lost, not the
- * machine. One byte takes 87 us at 115200 baud. */
-#define UART_PATIENCE 20000
+/* A port that stays busy for so many reads, and for 20 ms by the TSC once its frequency is known,
+ * is stuck: a byte is lost, not the machine. A FIFO takes 1.4 ms at 115200 baud. */
+#define UART_PATIENCE_READS 20000
+#define UART_PATIENCE_HZ    50
 
 static bool present;
 static unsigned fifo_size = 1;
@@ -64,22 +65,36 @@ unsigned uart_write(const char *bytes, unsigned count)
 	return taken;
 }
 
+/* Whether to read the status once more; @reads starts at 0 and @start is when that was. */
+static bool has_patience(u64 start, unsigned *reads)
+{
+	cpu_pause();
+	return ++*reads < UART_PATIENCE_READS ||
+	       arch_tsc() - start < arch_tsc_hz() / UART_PATIENCE_HZ;
+}
+
 void uart_write_wait(const char *bytes, unsigned count)
 {
+	unsigned reads = 0;
+	u64 start;
+
 	while (count > 0) {
-		unsigned patience = UART_PATIENCE;
 		unsigned taken;
 
-		while ((taken = uart_write(bytes, count)) == 0 && --patience > 0)
-			cpu_pause();
+		reads = 0;
+		start = arch_tsc();
+		while ((taken = uart_write(bytes, count)) == 0 && has_patience(start, &reads))
+			;
 		if (taken == 0)
 			taken = 1;
 		bytes += taken;
 		count -= taken;
 	}
 	/* Powering off would lose what is still in the FIFO. */
-	for (unsigned i = 0; present && !(inb(UART_LSR) & LSR_IDLE) && i < UART_PATIENCE; i++)
-		cpu_pause();
+	reads = 0;
+	start = arch_tsc();
+	while (present && !(inb(UART_LSR) & LSR_IDLE) && has_patience(start, &reads))
+		;
 }
 
 void uart_want_interrupt(bool wanted)
