@@ -1,0 +1,21 @@
+/*
+ * Streams of page references, as a guest's applications make them: what bench-evict plays.
+ */
+#ifndef TESTS_BENCH_EVICT_TRACE_H
+#define TESTS_BENCH_EVICT_TRACE_H
+
+#include "lib/types.h"
+
+struct trace {
+	const char *name;
+	u32 pages; /* references name pages below this */
+	u64 count;
+	u32 *references;
+};
+
+/* The traces by number, NULL behind the last; made anew by each call, equal for equal @seed. A loop
+ * is made a little larger than @memory pages. */
+struct trace *trace_create(unsigned number, u64 seed, u32 memory);
+void trace_free(struct trace *trace);
+
+#endif
