@@ -54,38 +54,44 @@ void frames_insert(u32 first, unsigned order)
 	list_push(first, order);
 }
 
-/* Takes a block of exactly @order off the lists, splitting a larger one; FRAME_NONE if there is
- * none. */
-static u32 take_block(unsigned order)
+/* Takes the first block off a list that is not empty. */
+static inline u32 list_pop(unsigned order)
 {
-	u32 fitting = frames.nonempty >> order << order;
-	unsigned from;
-	u32 first;
+	u32 first = frames.heads[order];
+	u32 next = frames.table[first].next;
 
-	if (!fitting)
-		return FRAME_NONE;
-	from = (unsigned)__builtin_ctz(fitting);
-	first = frames.heads[from];
-	list_remove(first, from);
-	while (from-- > order)
-		list_push(first + (1U << from), from);
+	frames.heads[order] = next;
+	if (next == FRAME_NONE)
+		frames.nonempty &= ~(1U << order);
+	else
+		frames.table[next].prev = FRAME_NONE;
 	return first;
 }
 
-/* The common case of take_block(0), kept short. */
-static u32 take_single(void)
+/*
+ * Takes a block of exactly @order off the lists; FRAME_NONE if there is none. A larger one is
+ * split: as it was the smallest, the lists of all orders in between are empty, and each gets one
+ * half.
+ */
+static inline u32 take_block(unsigned order)
 {
-	u32 first = frames.heads[0];
-	u32 next;
+	u32 fitting = frames.nonempty >> order << order;
+	unsigned from, half;
+	u32 first;
 
-	if (first == FRAME_NONE)
-		return take_block(0);
-	next = frames.table[first].next;
-	frames.heads[0] = next;
-	if (next == FRAME_NONE)
-		frames.nonempty &= ~1U;
-	else
-		frames.table[next].prev = FRAME_NONE;
+	if (unlikely(!fitting))
+		return FRAME_NONE;
+	from = (unsigned)__builtin_ctz(fitting);
+	first = list_pop(from);
+	for (half = from; half-- > order;) {
+		u32 upper = first + (1U << half);
+		struct frame *frame = &frames.table[upper];
+
+		frame->order = (u8)half;
+		frame->next = frame->prev = FRAME_NONE;
+		frames.heads[half] = upper;
+	}
+	frames.nonempty |= (1U << from) - (1U << order);
 	return first;
 }
 
@@ -106,7 +112,7 @@ static mfn_t alloc_single(enum frame_class class, u16 owner, u64 keep)
 
 	spin_lock(&frames.lock);
 	if (likely(frames.count[FRAME_FREE] > keep))
-		first = take_single();
+		first = take_block(0);
 	if (unlikely(first == FRAME_NONE)) {
 		spin_unlock(&frames.lock);
 		return MFN_NONE;
