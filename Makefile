@@ -45,7 +45,7 @@ HV_HOT       := $(filter-out tmem/audit.c,$(wildcard tmem/*.c)) \
 	arch/x86/vmx/vmx_run.c arch/x86/vmx/vmx_exits.c arch/x86/vmx/vmx_events.c \
 	arch/x86/svm/svm_events.c arch/x86/svm/svm_run.c arch/x86/svm/svm_exits.c \
 	arch/x86/guest/lapic.c arch/x86/guest/msr.c arch/x86/guest/ports.c arch/x86/guest/cpuid.c \
-	kernel/vm/hypercall.c kernel/vm/memory.c kernel/vm/memory_populate.c kernel/vm/memory_nested.c \
+	kernel/vm/hypercall.c kernel/vm/memory.c kernel/vm/memory_populate.c \
 	kernel/vm/reclaim.c kernel/vm/sched.c kernel/vm/tmem_port.c kernel/core/lock.c kernel/core/frame.c \
 	kernel/core/timer.c kernel/core/percpu.c kernel/dispatch.c
 HV_ASFLAGS   = $(HV_CFLAGS) -D__ASSEMBLY__

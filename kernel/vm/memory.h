@@ -37,7 +37,7 @@ struct nested_layout {
 	bool huge; /* 1 GiB leaves allowed */
 };
 
-/* A 1 GiB page being scrubbed, 2 MiB a fault, before it is mapped (kernel/vm/memory_populate.c). */
+/* A 1 GiB page being scrubbed, 2 MiB a fault, before it is mapped (kernel/vm/memory_huge.c). */
 struct huge_page {
 	bool active;
 	u64 base; /* first gfn */

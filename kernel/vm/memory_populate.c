@@ -2,9 +2,6 @@
  * Lazy population: a guest's RAM gets its frames when it is first touched, scrubbed, in the largest
  * naturally aligned page that its RAM and the free memory allow. Frames are taken and scrubbed
  * before LOCK_MEMORY; whoever comes second finds the entry taken, gives back and looks again.
- *
- * Scrubbing 1 GiB would keep a CPU for a tenth of a second, so it goes on 2 MiB a fault: the guest
- * simply faults again until the page is mapped. Several vCPUs scrub different parts at once.
  */
 #include "kernel/vm/memory_populate.h"
 
@@ -59,7 +56,7 @@ static unsigned largest_order(const struct memory *memory, u64 frame, bool resta
 	return level >= 2 ? BLOCK_ORDER : 0;
 }
 
-static void scrub(mfn_t first, u64 pages)
+void memory_scrub(mfn_t first, u64 pages)
 {
 	u8 *page = mfn_to_ptr(first);
 
@@ -67,8 +64,7 @@ static void scrub(mfn_t first, u64 pages)
 		arch_clear_page(page + i * PAGE_SIZE);
 }
 
-/* Maps 2^order frames and enters them in the gfn table. LOCK_MEMORY is held. */
-static int enter_frames(struct memory *memory, u64 base, mfn_t host, unsigned order)
+int memory_enter_frames(struct memory *memory, u64 base, mfn_t host, unsigned order)
 {
 	int error = nested_map(memory, base, host, 1 + order / 9);
 
@@ -78,17 +74,6 @@ static int enter_frames(struct memory *memory, u64 base, mfn_t host, unsigned or
 		WRITE_ONCE(memory->gfns[base + i], mfn_to_hpa(mfn(host.raw + i)).raw | GFN_RAM);
 	memory->populated_pages += 1UL << order;
 	return 0;
-}
-
-void memory_abandon_huge(struct memory *memory)
-{
-	struct huge_page *huge = &memory->huge;
-
-	if (!huge->active || huge->next != huge->done)
-		return;
-	huge->active = false;
-	for (u64 i = 0; i < HUGE_PAGES; i += BLOCK_PAGES)
-		frame_free(mfn(huge->frame.raw + i), BLOCK_ORDER);
 }
 
 /* One page of 2^order frames around @frame; -EBUSY if another CPU was faster. */
@@ -101,82 +86,15 @@ static int populate_page(struct vm *vm, u64 frame, unsigned order)
 
 	if (mfn_is_none(host))
 		return -SLUICE_ENOMEM;
-	scrub(host, 1UL << order);
+	memory_scrub(host, 1UL << order);
 	spin_lock(&memory->lock);
-	error = enter_frames(memory, base, host, order);
+	error = memory_enter_frames(memory, base, host, order);
 	if (unlikely(memory->huge.active) && frame - memory->huge.base < HUGE_PAGES)
 		memory_abandon_huge(memory);
 	spin_unlock(&memory->lock);
 	if (error)
 		frame_free(host, order);
 	return error;
-}
-
-/* Whether nothing, not even a table, stands where the 1 GiB page at @base goes. */
-static bool huge_fits(const struct memory *memory, u64 base)
-{
-	unsigned level;
-	const u64 *entry = nested_lookup(memory, base, &level);
-
-	return level >= 3 && !(*entry & memory->layout->present);
-}
-
-/* Claims the next part of the 1 GiB page at @base for scrubbing; starts the page if there is none.
- * False if another is under way or there is no frame. *part is HUGE_PAGES if all parts are taken.
- */
-static bool huge_claim(struct vm *vm, u64 base, u64 *part)
-{
-	struct memory *memory = &vm->memory;
-	struct huge_page *huge = &memory->huge;
-	mfn_t host = MFN_NONE;
-	bool mine;
-
-	if (!READ_ONCE(huge->active)) {
-		host = guest_frame_alloc(vm, HUGE_ORDER);
-		if (mfn_is_none(host))
-			return false;
-	}
-	spin_lock(&memory->lock);
-	if (!huge->active && !mfn_is_none(host) && huge_fits(memory, base)) {
-		*huge = (struct huge_page){.active = true, .base = base, .frame = host};
-		host = MFN_NONE;
-	}
-	mine = huge->active && huge->base == base;
-	if (mine)
-		*part = huge->next < BLOCK_PAGES ? huge->next++ * (u64)BLOCK_PAGES : HUGE_PAGES;
-	spin_unlock(&memory->lock);
-	if (!mfn_is_none(host))
-		frame_free(host, HUGE_ORDER);
-	return mine;
-}
-
-/* A part was scrubbed: the last one maps the page, unless something smaller stands there by now. */
-static void huge_finish(struct memory *memory)
-{
-	struct huge_page *huge = &memory->huge;
-
-	spin_lock(&memory->lock);
-	huge->done++;
-	if (huge->done == BLOCK_PAGES &&
-		enter_frames(memory, huge->base, huge->frame, HUGE_ORDER) == 0)
-		huge->active = false;
-	else if (huge->done == BLOCK_PAGES || !huge_fits(memory, huge->base))
-		memory_abandon_huge(memory);
-	spin_unlock(&memory->lock);
-}
-
-/* One step towards a 1 GiB page around @frame; false if it is not to be had. */
-static bool populate_huge(struct vm *vm, u64 frame)
-{
-	u64 part;
-
-	if (!huge_claim(vm, frame & ~(HUGE_PAGES - 1), &part))
-		return false;
-	if (part < HUGE_PAGES) {
-		scrub(mfn(vm->memory.huge.frame.raw + part), BLOCK_PAGES);
-		huge_finish(&vm->memory);
-	}
-	return true;
 }
 
 int memory_populate(struct vm *vm, u64 frame, bool restartable)
@@ -194,7 +112,7 @@ int memory_populate(struct vm *vm, u64 frame, bool restartable)
 			return 0;
 		order = largest_order(memory, frame, restartable);
 		if (order == HUGE_ORDER) {
-			if (populate_huge(vm, frame))
+			if (memory_populate_huge(vm, frame))
 				return 0;
 			order = BLOCK_ORDER;
 		}

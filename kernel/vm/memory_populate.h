@@ -13,6 +13,17 @@
  */
 int __must_check memory_populate(struct vm *vm, u64 frame, bool restartable);
 
+void memory_scrub(mfn_t first, u64 pages);
+
+/* Maps 2^order frames and enters them in the gfn table. 0, or what nested_map() says. LOCK_MEMORY
+ * is held. */
+int __must_check memory_enter_frames(struct memory *memory, u64 base, mfn_t host, unsigned order);
+
+/* ---- 1 GiB pages (memory_huge.c) ---- */
+
+/* One step towards a 1 GiB page around @frame; false if it is not to be had. */
+bool memory_populate_huge(struct vm *vm, u64 frame);
+
 /* Gives back what a 1 GiB page under way holds, if no CPU scrubs a part of it. LOCK_MEMORY is held,
  * or nothing of the VM runs any more. */
 void memory_abandon_huge(struct memory *memory);

@@ -6,7 +6,7 @@ FRAME_SRC  := kernel/core/frame.c kernel/core/frame_boot.c kernel/core/frame_che
 test_frame_SRC := $(FRAME_SRC)
 
 MEMORY_PARTS := $(FRAME_SRC) kernel/core/percpu.c kernel/core/timer.c kernel/vm/memory.c \
-	kernel/vm/memory_nested.c kernel/vm/memory_populate.c kernel/vm/memory_remove.c \
+	kernel/vm/memory_nested.c kernel/vm/memory_populate.c kernel/vm/memory_huge.c kernel/vm/memory_remove.c \
 	kernel/vm/limbo.c kernel/vm/reclaim.c kernel/vm/commit.c kernel/vm/audit.c \
 	kernel/vm/audit_memory.c tests/unit/fake/vm.c
 MEMORY_SRC := $(MEMORY_PARTS) tests/unit/fake/store.c
