@@ -40,7 +40,8 @@ format-check:
 # clang-tidy looks at the pure logic, which compiles for the host; cppcheck at everything.
 TIDY_SRC = $(filter lib/%.c tmem/%.c manifest/%.c,$(SOURCES))
 lint:
-	$(call quiet,LINT,clang-tidy)clang-tidy-14 --quiet --warnings-as-errors='*' $(TIDY_SRC) -- -std=gnu11 -I. -Iinclude 2>$O/clang-tidy.log
+	$(call quiet,LINT,clang-tidy)echo $(TIDY_SRC) | xargs -n 2 -P $(JOBS) sh -c \
+		'clang-tidy-14 --quiet --warnings-as-errors="*" "$$@" -- -std=gnu11 -I. -Iinclude 2>/dev/null' clang-tidy
 	$(call quiet,LINT,cppcheck)cppcheck --quiet --error-exitcode=1 --std=c11 --language=c --platform=unix64 -j$(JOBS) \
 		--enable=warning,portability --inline-suppr --suppressions-list=tests/cppcheck.suppressions \
 		-I. -Iinclude $(filter-out tests/%,$(filter %.c,$(SOURCES)))

@@ -129,6 +129,7 @@ static inline void *block_frame(const struct block *block, u32 slot)
 {
 	u32 place = slot % BLOCK_PAGES;
 
+	/* A block has one or the other. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	return likely(block->base) ? block->base + place * PAGE_SIZE : block->frames[place];
 }
 

@@ -63,7 +63,7 @@ struct vm {
 	enum stop_reason stop_reason;
 	u64 stop_code;
 	bool started;
-	u8 silencing;                 /* kernel/guests.c: how far its timers are out of the way */
+	u8 silencing; /* kernel/guests.c: how far its timers are out of the way */
 	u64 silence_epoch;
 	bool dismantled;              /* stopped, devices and control blocks given back */
 	bool reaped;                  /* stopped, and everything but this struct given back */

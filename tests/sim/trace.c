@@ -1,11 +1,11 @@
 /*
- * shim.h on a host that writes down which pages an application touches, for demand.py: file pages at each
- * read, anonymous pages when they fault into a small window of accessible ones (so that pages touched again
- * and again at once count once). Linked with the application in place of guest-shim/hosted/, with --wrap=open
- * and --wrap=read.
+ * shim.h on a host that writes down which pages an application touches, for demand.py: file pages
+ * at each read, anonymous pages when they fault into a small window of accessible ones (so that
+ * pages touched again and again at once count once). Linked with the application in place of
+ * guest-shim/hosted/, with --wrap=open and --wrap=read.
  *
- * The trace ($SHIM_TRACE) is 32-bit words: kind in the top two bits (0 file page, 1 anonymous page, 2 a turn
- * begins, 3 anonymous pages are given up: their number is the next word), page below.
+ * The trace ($SHIM_TRACE) is 32-bit words: kind in the top two bits (0 file page, 1 anonymous page,
+ * 2 a turn begins, 3 anonymous pages are given up: their number is the next word), page below.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -107,7 +107,8 @@ __attribute__((constructor)) static void start(void)
 		offsets[i] = offset + USTAR_BLOCK;
 		offset = offsets[i] + (files[i].size + USTAR_BLOCK - 1) / USTAR_BLOCK * USTAR_BLOCK;
 	}
-	region = mmap(NULL, REGION_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	region = mmap(
+		NULL, REGION_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (region == MAP_FAILED || sigaction(SIGSEGV, &action, NULL) != 0)
 		die("trace");
 }
