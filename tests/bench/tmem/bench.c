@@ -1,11 +1,13 @@
 /*
  * Measures the tmem engine's operations. Timing: each operation in chunks of 64 pages, in turn with
  * the same chunk of plain copies by the same routine and of `rep movsq`, on memory that is as cold;
- * medians of 11 repetitions. Counting (under callgrind, --count): instructions beside the copy.
+ * medians of 11 repetitions. A chunk that took more than three times the median one was interrupted
+ * by the host's other work and does not count, in either series. Counting (under callgrind,
+ * --count): instructions beside the copy.
  *
  * Prints a line an operation: operation, shape, pages, ns, ratio to the copy, ratio to rep movsq,
- * bytes that are not data a page; a figure that does not apply is "-".
- * tests/bench/tmem/bench_tmem.py makes the table.
+ * bytes that are not data a page; a figure that does not apply is "-". bench_tmem.py makes the
+ * table.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -221,12 +223,46 @@ static void count_end(const char *operation, const struct shape *shape)
 	CALLGRIND_DUMP_STATS_AT(name);
 }
 
+/* Times of the chunks of one pass. */
+struct series {
+	u64 *chunks;
+	u64 count;
+};
+
+static struct series own, copy, movsq;
+
+static void series_add(struct series *series, u64 time)
+{
+	series->chunks[series->count++] = time;
+}
+
+static int compare_ticks(const void *a, const void *b)
+{
+	u64 x = *(const u64 *)a, y = *(const u64 *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Mean ticks a page, without interrupted chunks if all chunks do the same work; empties the series.
+ */
+static double series_mean(struct series *series, bool even)
+{
+	u64 sum = 0, used = 0, limit;
+
+	qsort(series->chunks, series->count, sizeof(u64), compare_ticks);
+	limit = even ? series->chunks[series->count / 2] * 3 : ~0UL;
+	while (used < series->count && series->chunks[used] <= limit)
+		sum += series->chunks[used++];
+	series->count = 0;
+	return (double)sum / (double)(used * CHUNK);
+}
+
 /* All pages through @operation once; the plain copies run a third and two thirds of the memory
  * away, so that neither finds the other's lines in a cache. */
 static void measure(enum operation operation, const struct shape *shape, u64 base,
 	unsigned repetition, struct samples *samples)
 {
-	u64 own = 0, copy = 0, movsq = 0;
+	double mean;
 
 	if (bench_counting) {
 		count_begin();
@@ -235,26 +271,30 @@ static void measure(enum operation operation, const struct shape *shape, u64 bas
 		count_end(names[operation], shape);
 		return;
 	}
-	for (u64 first = 0; first < pages; first += CHUNK) {
-		u64 start = ticks(), middle;
-
-		run_chunk(operation, shape, base, first);
-		middle = ticks();
-		own += middle - start;
-		if (!samples || !copies(operation))
-			continue;
-		copy_chunk((first + pages / 3 / CHUNK * CHUNK) % pages);
-		start = ticks();
-		copy += start - middle;
-		movsq_chunk((first + pages / 3 * 2 / CHUNK * CHUNK) % pages);
-		movsq += ticks() - start;
-	}
 	if (!samples)
 		return;
-	samples->ns[repetition] = (double)own * ns_per_tick / (double)pages;
+	for (u64 first = 0; first < pages; first += CHUNK) {
+		u64 start = ticks(), end;
+
+		run_chunk(operation, shape, base, first);
+		end = ticks();
+		series_add(&own, end - start);
+		if (!copies(operation))
+			continue;
+		start = ticks();
+		copy_chunk((first + pages / 3 / CHUNK * CHUNK) % pages);
+		end = ticks();
+		series_add(&copy, end - start);
+		start = ticks();
+		movsq_chunk((first + pages / 3 * 2 / CHUNK * CHUNK) % pages);
+		end = ticks();
+		series_add(&movsq, end - start);
+	}
+	mean = series_mean(&own, operation != FLUSH_OBJECT);
+	samples->ns[repetition] = mean * ns_per_tick;
 	if (copies(operation)) {
-		samples->x_copy[repetition] = (double)own / (double)copy;
-		samples->x_movsq[repetition] = (double)own / (double)movsq;
+		samples->x_copy[repetition] = mean / series_mean(&copy, true);
+		samples->x_movsq[repetition] = mean / series_mean(&movsq, true);
 	}
 }
 
@@ -519,9 +559,9 @@ static void scaling(void)
 	clients[0] = client;
 	clients[1] = new_client();
 	for (unsigned i = 0; i < repetitions; i++) {
-		double copy = speedup(0, clients, &ns[0][i]);
+		double plain = speedup(0, clients, &ns[0][i]);
 
-		factor[1][i] = speedup(1, clients, &ns[1][i]) / copy;
+		factor[1][i] = speedup(1, clients, &ns[1][i]) / plain;
 		factor[2][i] = speedup(2, clients, &ns[2][i]);
 		factor[3][i] = speedup(3, clients, &ns[3][i]);
 	}
@@ -562,6 +602,9 @@ int main(int argc, char **argv)
 	calibrate();
 	guest = bench_memory(pages);
 	target = bench_memory(pages);
+	own.chunks = bench_memory(pages / CHUNK * sizeof(u64) / PAGE_SIZE + 1);
+	copy.chunks = bench_memory(pages / CHUNK * sizeof(u64) / PAGE_SIZE + 1);
+	movsq.chunks = bench_memory(pages / CHUNK * sizeof(u64) / PAGE_SIZE + 1);
 	order = bench_memory(pages * sizeof(*order) / PAGE_SIZE + 1);
 	bench_store_memory(pages + pages / 16 + 16 * BLOCK_PAGES);
 	shuffle();
