@@ -13,6 +13,7 @@
 #include "kernel/dispatch.h"
 #include "kernel/ending.h"
 #include "kernel/guests.h"
+#include "kernel/summary.h"
 #include "kernel/vm/sched.h"
 #include "kernel/vm/virt.h"
 #include "kernel/vm/vm.h"
@@ -91,5 +92,6 @@ void kernel_main(void)
 	require(start_cpus());
 	require(start_tmem(&manifest->tmem));
 	require(guests_start(manifest) > 0);
+	summary_note_start();
 	dispatch();
 }

@@ -33,6 +33,13 @@ struct row {
 	bool verified;
 };
 
+static u64 hypervisor_bytes;
+
+void summary_note_start(void)
+{
+	hypervisor_bytes = frames_of_class(FRAME_HYPERVISOR) * PAGE_SIZE;
+}
+
 void summary_remember(struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->config->disk_count; i++)
@@ -128,6 +135,13 @@ static void print_exits(const char *name, const struct row *row)
 			row->exits[EXITED_EXCEPTION] + row->exits[EXITED_OTHER]));
 }
 
+static void print_tmem(const char *name, const struct row *row)
+{
+	log_info("%-10s %10llu %10llu %10llu %10llu %10llu %10llu", name, LL(row->puts),
+		LL(row->gets), LL(row->hits), LL(row->evictions), LL(row->ephemeral_peak),
+		LL(row->persistent_peak));
+}
+
 static void print_for_tools(const char *name, const char *ending, u64 code, const struct row *row)
 {
 	log_info(
@@ -152,7 +166,6 @@ static void print_for_tools(const char *name, const char *ending, u64 code, cons
 static void print_machine(u64 boot_ticks, u64 audit_errors)
 {
 	struct tmem_stats store = {0};
-	u64 hypervisor = frames_of_class(FRAME_HYPERVISOR) * PAGE_SIZE;
 
 	if (tmem_store)
 		tmem_stats(tmem_store, &store);
@@ -160,7 +173,7 @@ static void print_machine(u64 boot_ticks, u64 audit_errors)
 		"stat: machine backend=%s cpus=%u ram_pages=%llu free_pages=%llu audit_errors=%llu "
 		"tsc_hz=%llu boot_ticks=%llu hypervisor_bytes=%llu tmem_metadata_bytes=%llu",
 		virt->name, arch_cpu_count(), LL(frames_total()), LL(frames_free()),
-		LL(audit_errors), LL(arch_tsc_hz()), LL(boot_ticks), LL(hypervisor),
+		LL(audit_errors), LL(arch_tsc_hz()), LL(boot_ticks), LL(hypervisor_bytes),
 		LL(store.metadata_bytes));
 }
 
@@ -184,6 +197,15 @@ void summary_print(u64 boot_ticks, u64 audit_errors)
 		add_row(&total, &row);
 	}
 	print_disks("total", total.verified ? "all results verified" : "NOT all verified", &total);
+
+	log_info("%-10s %10s %10s %10s %10s %10s %10s", "tmem", "puts", "gets", "hits", "evicted",
+		"precache", "preswap pages at most");
+	for_each_vm (vm) {
+		struct row row = row_of(vm);
+
+		print_tmem(vm->config->name, &row);
+	}
+	print_tmem("total", &total);
 
 	log_info("%-10s %9s %8s %8s %8s %8s %8s %8s %8s", "exits", "hypercall", "fault", "mmio",
 		"msr", "halt", "interr.", "window", "other");

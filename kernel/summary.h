@@ -8,6 +8,9 @@
 
 struct vm;
 
+/* All guests have been started: what the hypervisor itself takes is counted now, their tables included. */
+void summary_note_start(void);
+
 /* Keeps what is known of a stopped guest's disks and tmem pages before they are given back. */
 void summary_remember(struct vm *vm);
 
