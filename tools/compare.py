@@ -192,13 +192,18 @@ def main():
     print(f"{len(tasks)} boots, {arguments.jobs} at a time; O is {overflow / MIB:.1f} MiB", flush=True)
     table = Table(arguments.output)
     failures = []
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        limit = lambda task: arguments.timeout or (3600 if task.backend == "bochs" else 600)
-        jobs = {
-            task: pool.submit(run_task, task, guests, arguments.manifest, limit(task), table) for task in tasks
-        }
+    limit = lambda task: arguments.timeout or (3600 if task.backend == "bochs" else 600)
+    pool = ThreadPoolExecutor(arguments.jobs)
+    jobs = {
+        task: pool.submit(run_task, task, guests, arguments.manifest, limit(task), table) for task in tasks
+    }
+    try:
         for task, job in jobs.items():
             failures += [f"{task.name}: {complaint}" for complaint in job.result()]
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        emulator.stop_all()
+        sys.exit(f"compare.py: interrupted; {arguments.output} has what was measured")
     print_comparison(table, arguments.backends, sorted({*pools, size(BOCHS_FACTOR)}), arguments.seeds, overflow)
     print(f"figures: {arguments.output}")
     for failure in failures:

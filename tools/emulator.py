@@ -182,6 +182,16 @@ def last_lines(log, count=12):
     return "\n".join("  | " + line for line in log[-count:]) or "  (no line was written)"
 
 
+# The processes of all threads, so that an interrupted program can end them.
+_running = set()
+
+
+def stop_all():
+    """Ends every emulator that this program runs; their run() raises or returns what there is."""
+    for process in list(_running):
+        process.kill()
+
+
 def run(iso, machine=Machine(), timeout=60, until=HALTED, on_line=None):
     """Boots @iso and returns a Run when the machine is off, or a line matches @until (a compiled pattern or
     None). @timeout is in seconds of wall time. @on_line is called with each line as it comes."""
@@ -209,12 +219,14 @@ def run(iso, machine=Machine(), timeout=60, until=HALTED, on_line=None):
             raise
         finally:
             output.close()
+        _running.add(process)
         try:
             return _follow(process, serial, machine, iso, timeout, until, on_line, folder)
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
             process.wait()
+            _running.discard(process)
             os.close(serial)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 import time
 
 import pytest
@@ -121,3 +122,19 @@ def test_kvm_is_chosen_only_where_it_nests(monkeypatch, nests, expected):
     if not nests:
         with pytest.raises(emulator.EmulatorError, match="nested"):
             emulator.choose_backend("kvm")
+
+
+def test_all_runs_can_be_ended_at_once(fake, tmp_path):
+    image = fake("echo begun; exec sleep 60")
+    begun, ended = threading.Event(), []
+
+    def boot():
+        ended.append(emulator.run(image, timeout=30, on_line=lambda line: begun.set()))
+
+    thread = threading.Thread(target=boot)
+    thread.start()
+    assert begun.wait(10)
+    emulator.stop_all()
+    thread.join(5)
+    assert ended and ended[0].log == ["begun"]
+    assert process_is_gone(tmp_path)
