@@ -8,7 +8,8 @@
 
 struct vm;
 
-/* All guests have been started: what the hypervisor itself takes is counted now, their tables included. */
+/* All guests have been started: what the hypervisor itself takes is counted now, their tables
+ * included. */
 void summary_note_start(void);
 
 /* Keeps what is known of a stopped guest's disks and tmem pages before they are given back. */
