@@ -4,6 +4,8 @@
 #   make run        the main job in an emulator          (BACKEND=qemu|bochs|kvm)
 #   make check      all tests of CI                      make check-all  and the long ones
 #   make compare    the experiment's table               make bench      instruction counts
+#   make iso        an image of MANIFEST=my.toml         make fuzz       all fuzzers, T=60 seconds each
+#   make lint       clang-tidy and cppcheck              make format     clang-format
 #
 # V=1 shows commands; DEBUG=1 builds with lock-order assertions.
 
