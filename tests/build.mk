@@ -5,7 +5,8 @@ PYTEST   := $(PYTHON) -m pytest
 JOBS     ?= 2
 RESULTS  := $O/results
 FIGURES  := $O/figures
-SOURCES   = $(shell git ls-files '*.c' '*.h')
+# Evaluated where it is used: git may be missing until check-deps has run.
+SOURCES   = $(or $(shell git ls-files '*.c' '*.h'),$(error git does not list the sources: is this a clone of your own?))
 
 .PHONY: check check-all check-built check-host check-boot check-deps format format-check lint
 
