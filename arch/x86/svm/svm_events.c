@@ -113,7 +113,10 @@ void svm_deliver_event(struct vcpu *vcpu)
 	if (vector < 0) {
 		close_window(vmcb);
 	} else if (vmcb->inject_event || !can_take_interrupt(vmcb)) {
+		/* QEMU (7.2) has been seen to keep V_IRQ pending and never to exit for it, while
+		 * the guest ran on with interrupts enabled; so every exit looks again. */
 		open_window(vmcb);
+		vcpu_request(vcpu, VCPU_REQ_EVENT);
 	} else {
 		close_window(vmcb);
 		lapic_accept(vcpu, (u8)vector);
