@@ -58,8 +58,7 @@ void vcpu_halt(struct vcpu *vcpu, bool interrupts_enabled);
  * already set (zero but EBX for PVH, EDX for SIPI) and vcpu->event cleared:
  *   START_PVH   32-bit protected mode, flat segments, paging off, EIP = entry
  *   START_SIPI  real mode, CS = vector << 8, IP = 0, all else as after INIT
- *   START_INIT  nothing: the vCPU was blocked until a SIPI (VCPU_REQ_YIELD is set); leave the run
- * loop START_NONE  nothing
+ *   START_NONE  nothing
  */
 struct vcpu_start vcpu_take_start(struct vcpu *vcpu);
 
