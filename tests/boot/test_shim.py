@@ -46,8 +46,7 @@ def test_pages_come_back_right_from_tmem(sluice):
     assert counted["swap_reads_avoided"] == seen["preswap_hits"]
 
 
-# Not in QEMU yet: interrupts of two busy disks can come as a storm there (docs/caveats.md).
-@pytest.mark.backends("bochs:corei7_ivy_bridge_3770k")
+@pytest.mark.backends("qemu", "bochs:corei7_ivy_bridge_3770k")
 @pytest.mark.cpus(1)
 def test_pages_come_back_right_from_disk(sluice):
     booted = sluice.boot([shim("shim", "expect=disk tmem=off")])

@@ -378,7 +378,7 @@ static void test_what_was_cut_short_comes_again(void **state)
 	/* Their instruction runs again. */
 	const u64 dropped[] = {exit_event(EVENT_SOFT_INTERRUPT, 0x80),
 		exit_event(EVENT_EXCEPTION, VECTOR_BP), exit_event(EVENT_EXCEPTION, VECTOR_OF)};
-	const u64 kept[] = {exit_event(EVENT_INTERRUPT, 0x41), exit_event(EVENT_NMI, VECTOR_NMI),
+	const u64 kept[] = {exit_event(EVENT_NMI, VECTOR_NMI),
 		exit_event(EVENT_EXCEPTION, VECTOR_UD),
 		exit_event(EVENT_EXCEPTION, VECTOR_PF) | EVENT_HAS_ERROR |
 			7UL << EVENT_ERROR_SHIFT};
@@ -401,44 +401,92 @@ static void test_what_was_cut_short_comes_again(void **state)
 	free(vcpu.vendor);
 }
 
-static void test_interrupts_wait_for_the_guest(void **state)
+static u64 armed(u8 vector)
+{
+	return V_INTERRUPT_MASKING | V_IRQ | V_IGNORE_TPR | V_PRIORITY_HIGHEST |
+	       (u64)vector << V_VECTOR_SHIFT;
+}
+
+/* The processor delivers what is armed once the guest can take it, and clears V_IRQ then. */
+static void test_the_processor_delivers_interrupts(void **state)
 {
 	struct vcpu vcpu = {.vendor = new_svm()};
+	struct svm_vcpu *svm = svm_of(&vcpu);
 	struct vmcb *vmcb = vmcb_of(&vcpu);
 
 	(void)state;
 	vmcb->interrupt_control = V_INTERRUPT_MASKING;
 	pending_vector = 0x55;
 	accepted_vector = -1;
-
-	/* IF clear, then STI's shadow: a window, and nothing accepted. */
 	vmcb->clean = CLEAN_ALL;
 	svm_deliver_event(&vcpu);
-	assert_int_equal(accepted_vector, -1);
-	assert_true(vmcb->interrupt_control & V_IRQ);
+	assert_int_equal(vmcb->interrupt_control, armed(0x55));
+	assert_int_equal(vmcb->inject_event, 0);
 	assert_false(vmcb->clean & CLEAN_INTERRUPTS);
-	vmcb->rflags = RFLAGS_IF;
-	vmcb->interrupt_shadow = INTERRUPT_SHADOW;
-	svm_deliver_event(&vcpu);
+
+	/* Still waiting at the next exit. */
+	assert_true(svm->interrupt_armed);
+	svm_settle_interrupt(&vcpu);
+	assert_true(svm->interrupt_armed);
 	assert_int_equal(accepted_vector, -1);
 
-	/* The window opens. */
-	vmcb->interrupt_shadow = 0;
-	svm_window_opened(&vcpu);
-	assert_true(vcpu.requests & VCPU_REQ_EVENT);
-	svm_deliver_event(&vcpu);
-	assert_int_equal(accepted_vector, 0x55);
-	assert_int_equal(vmcb->inject_event, exit_event(EVENT_INTERRUPT, 0x55));
-	assert_int_equal(vmcb->interrupt_control, V_INTERRUPT_MASKING);
-
-	/* An exception goes first, and leaves a window for the interrupt. */
+	/* A higher one takes its place; the VMCB is rewritten only for a change. */
 	pending_vector = 0x66;
-	accepted_vector = -1;
+	svm_deliver_event(&vcpu);
+	assert_int_equal(vmcb->interrupt_control, armed(0x66));
+	vmcb->clean = CLEAN_ALL;
+	svm_deliver_event(&vcpu);
+	assert_true(vmcb->clean & CLEAN_INTERRUPTS);
+
+	/* Delivered. */
+	vmcb->interrupt_control &= ~V_IRQ;
+	svm_settle_interrupt(&vcpu);
+	assert_int_equal(accepted_vector, 0x66);
+	assert_false(svm->interrupt_armed);
+
+	/* An exception goes first; what is not deliverable any more is disarmed. */
+	pending_vector = 0x66;
 	vcpu_inject_exception(&vcpu, VECTOR_UD, 0);
 	svm_deliver_event(&vcpu);
 	assert_int_equal(vmcb->inject_event, exit_event(EVENT_EXCEPTION, VECTOR_UD));
+	assert_int_equal(vmcb->interrupt_control, armed(0x66));
+	pending_vector = -1;
+	svm_deliver_event(&vcpu);
+	assert_int_equal(vmcb->interrupt_control, V_INTERRUPT_MASKING);
+	assert_false(svm->interrupt_armed);
+	free(vcpu.vendor);
+}
+
+/* A delivery that an exit cut short: V_IRQ is clear on hardware and still set in QEMU, which calls
+ * the interrupt an exception. The LAPIC must not have accepted it, and it is armed anew. */
+static void test_an_interrupt_cut_short_is_armed_again(void **state)
+{
+	struct vcpu vcpu = {.vendor = new_svm()};
+	struct vmcb *vmcb = vmcb_of(&vcpu);
+	const struct {
+		enum event_type type;
+		u64 control;
+	} reports[] = {
+		{EVENT_INTERRUPT, armed(0x41) & ~V_IRQ},
+		{EVENT_EXCEPTION, armed(0x41)},
+	};
+
+	(void)state;
+	pending_vector = 0x41;
+	accepted_vector = -1;
+	for (unsigned i = 0; i < ARRAY_SIZE(reports); i++) {
+		svm_deliver_event(&vcpu);
+		vcpu.requests = 0;
+		vmcb->interrupt_control = reports[i].control;
+		vmcb->exit_event = exit_event(reports[i].type, 0x41);
+		svm_requeue_event(&vcpu);
+		assert_false(vcpu.event.valid || svm_of(&vcpu)->interrupt_armed);
+		assert_true(vcpu.requests & VCPU_REQ_EVENT);
+		svm_deliver_event(&vcpu);
+		assert_int_equal(vmcb->interrupt_control, armed(0x41));
+		assert_int_equal(vmcb->inject_event, 0);
+	}
 	assert_int_equal(accepted_vector, -1);
-	assert_true(vmcb->interrupt_control & V_IRQ);
 	free(vcpu.vendor);
 }
 
@@ -486,7 +534,8 @@ int main(void)
 		cmocka_unit_test(test_the_operand_of_mov_cr_is_found),
 		cmocka_unit_test(test_a_single_step_trap_is_owed),
 		cmocka_unit_test(test_what_was_cut_short_comes_again),
-		cmocka_unit_test(test_interrupts_wait_for_the_guest),
+		cmocka_unit_test(test_the_processor_delivers_interrupts),
+		cmocka_unit_test(test_an_interrupt_cut_short_is_armed_again),
 		cmocka_unit_test(test_an_nmi_waits_for_the_iret_of_the_last),
 	};
 

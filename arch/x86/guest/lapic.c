@@ -145,7 +145,8 @@ void lapic_nmi_accept(struct vcpu *vcpu)
 static void set_tpr(struct vcpu *vcpu, u32 tpr)
 {
 	vcpu->lapic->tpr = tpr;
-	if (lapic_pending(vcpu) >= 0)
+	/* What was deliverable may not be any more, and the other way round. */
+	if (highest(vcpu->lapic->irr) >= 0)
 		vcpu_request(vcpu, VCPU_REQ_EVENT);
 }
 

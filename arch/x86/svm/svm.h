@@ -12,20 +12,22 @@
 #include "kernel/vm/vm.h"
 
 /* Exceptions that the core does not name. */
-#define VECTOR_NMI 2
-#define VECTOR_OF  4
-#define VECTOR_MC  18
+#define VECTOR_NMI        2
+#define VECTOR_OF         4
+#define VECTOR_MC         18
+#define EXCEPTION_VECTORS 32
 
 /* vcpu->vendor. */
 struct svm_vcpu {
-	struct vmcb vmcb;    /* first: its address is what VMRUN gets */
-	u64 vmcb_address;    /* hpa */
-	u64 asid_generation; /* svm_cpu.asid_generation that its ASID belongs to; 0: none yet */
-	u64 iret_rip;        /* of the IRET that ends NMI blocking */
-	bool flush;          /* the guest's translations are void: take a clean ASID at entry */
-	bool owns_debug;     /* it touched DR0-3 once, so they are switched for it */
-	bool nmi_blocked;    /* an NMI was delivered and its IRET has not come */
-	bool iret_seen;      /* its IRET is the next instruction */
+	struct vmcb vmcb;     /* first: its address is what VMRUN gets */
+	u64 vmcb_address;     /* hpa */
+	u64 asid_generation;  /* svm_cpu.asid_generation that its ASID belongs to; 0: none yet */
+	u64 iret_rip;         /* of the IRET that ends NMI blocking */
+	bool flush;           /* the guest's translations are void: take a clean ASID at entry */
+	bool owns_debug;      /* it touched DR0-3 once, so they are switched for it */
+	bool nmi_blocked;     /* an NMI was delivered and its IRET has not come */
+	bool iret_seen;       /* its IRET is the next instruction */
+	bool interrupt_armed; /* the VMCB has a vector that the LAPIC does not know as accepted */
 };
 
 /* cpu->vendor. */
@@ -90,9 +92,10 @@ void vmcb_dump(struct vcpu *vcpu);
 /* svm_events.c */
 /* What was being delivered when the exit came is delivered again. */
 void svm_requeue_event(struct vcpu *vcpu);
-/* Before an entry: injects what is due, or asks for an exit once the guest can take it. */
+/* Before an entry: injects what is due, and arms the interrupt that the guest is to take next. */
 void svm_deliver_event(struct vcpu *vcpu);
-void svm_window_opened(struct vcpu *vcpu);
+/* After an exit with an interrupt armed: the LAPIC accepts it if the guest has taken it. */
+void svm_settle_interrupt(struct vcpu *vcpu);
 void svm_nmi_returns(struct vcpu *vcpu);
 
 /* svm_instruction.c */

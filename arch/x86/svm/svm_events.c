@@ -1,33 +1,44 @@
 /*
- * Events into the guest: what to inject at an entry, and when to ask for an exit because the guest
- * cannot take it yet (AMD APM vol. 2, 15.20 and 15.21). Interrupts go in by EVENTINJ; V_IRQ serves
- * only as the window: it never reaches the guest, since VINTR exits before the delivery.
+ * Events into the guest (AMD APM vol. 2, 15.20 and 15.21). Exceptions and NMIs go in by EVENTINJ at
+ * an entry. Interrupts go in as virtual interrupts: armed with their vector, they are delivered by
+ * the processor as soon as the guest can take them, without an exit; the LAPIC hears of it at the
+ * next one.
  */
 #include "arch/x86/guest/lapic.h"
 #include "arch/x86/guest/platform.h"
 #include "arch/x86/processor.h"
 #include "arch/x86/svm/svm.h"
 
-static void open_window(struct vmcb *vmcb)
+/* @vector of the LAPIC's IRR waits in the VMCB; -1: none does. */
+static void arm_interrupt(struct svm_vcpu *svm, int vector)
 {
-	if (vmcb->interrupt_control & V_IRQ)
+	u64 control = V_INTERRUPT_MASKING;
+
+	svm->interrupt_armed = vector >= 0;
+	if (vector >= 0)
+		control |= V_IRQ | V_IGNORE_TPR | V_PRIORITY_HIGHEST |
+			   (u64)vector << V_VECTOR_SHIFT;
+	if (svm->vmcb.interrupt_control == control)
 		return;
-	vmcb->interrupt_control |= V_IRQ | V_IGNORE_TPR | V_PRIORITY_HIGHEST;
-	vmcb->clean &= ~(u32)CLEAN_INTERRUPTS;
+	svm->vmcb.interrupt_control = control;
+	svm->vmcb.clean &= ~(u32)CLEAN_INTERRUPTS;
 }
 
-static void close_window(struct vmcb *vmcb)
+void svm_settle_interrupt(struct vcpu *vcpu)
 {
-	if (!(vmcb->interrupt_control & V_IRQ))
+	struct svm_vcpu *svm = svm_of(vcpu);
+
+	if (svm->vmcb.interrupt_control & V_IRQ)
 		return;
-	vmcb->interrupt_control = V_INTERRUPT_MASKING;
-	vmcb->clean &= ~(u32)CLEAN_INTERRUPTS;
+	svm->interrupt_armed = false;
+	lapic_accept(vcpu, (u8)(svm->vmcb.interrupt_control >> V_VECTOR_SHIFT));
 }
 
 /*
  * Software interrupts, INT3 and INTO are left out: RIP still points at the instruction, which
  * simply runs again. So this needs neither its length nor NRIPS, and gives the guest the right
- * return address.
+ * return address. An interrupt was not accepted yet, so that it is still in the IRR and is armed
+ * anew; QEMU (7.2) calls it an exception, although no exception has a vector of 32 or more.
  */
 void svm_requeue_event(struct vcpu *vcpu)
 {
@@ -39,6 +50,11 @@ void svm_requeue_event(struct vcpu *vcpu)
 		return;
 	if (type == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF))
 		return;
+	if (type == EVENT_INTERRUPT || vector >= EXCEPTION_VECTORS) {
+		arm_interrupt(svm_of(vcpu), -1);
+		vcpu_request(vcpu, VCPU_REQ_EVENT);
+		return;
+	}
 	vcpu->event = (struct vcpu_event){
 		.valid = true,
 		.type = type,
@@ -84,16 +100,10 @@ static bool can_take_nmi(struct svm_vcpu *svm)
 	return !svm->nmi_blocked && !(svm->vmcb.interrupt_shadow & INTERRUPT_SHADOW);
 }
 
-static bool can_take_interrupt(const struct vmcb *vmcb)
-{
-	return (vmcb->rflags & RFLAGS_IF) && !(vmcb->interrupt_shadow & INTERRUPT_SHADOW);
-}
-
 void svm_deliver_event(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = svm_of(vcpu);
 	struct vmcb *vmcb = &svm->vmcb;
-	int vector;
 
 	vmcb->inject_event = 0;
 	if (vcpu->event.valid) {
@@ -108,24 +118,5 @@ void svm_deliver_event(struct vcpu *vcpu)
 	}
 	if (unlikely(lapic_nmi_pending(vcpu))) /* nothing tells when it can go in: try again */
 		vcpu_request(vcpu, VCPU_REQ_EVENT);
-
-	vector = lapic_pending(vcpu);
-	if (vector < 0) {
-		close_window(vmcb);
-	} else if (vmcb->inject_event || !can_take_interrupt(vmcb)) {
-		/* QEMU (7.2) has been seen to keep V_IRQ pending and never to exit for it, while
-		 * the guest ran on with interrupts enabled; so every exit looks again. */
-		open_window(vmcb);
-		vcpu_request(vcpu, VCPU_REQ_EVENT);
-	} else {
-		close_window(vmcb);
-		lapic_accept(vcpu, (u8)vector);
-		vmcb->inject_event = EVENT_VALID | (u8)vector;
-	}
-}
-
-void svm_window_opened(struct vcpu *vcpu)
-{
-	close_window(vmcb_of(vcpu));
-	vcpu_request(vcpu, VCPU_REQ_EVENT);
+	arm_interrupt(svm, lapic_pending(vcpu));
 }

@@ -50,6 +50,8 @@ static enum svm_exit enter(struct svm_cpu *cpu, struct vcpu *vcpu)
 	vmcb->inject_event = 0;
 	if (unlikely(vmcb->exit_event & EVENT_VALID))
 		svm_requeue_event(vcpu);
+	if (unlikely(svm->interrupt_armed))
+		svm_settle_interrupt(vcpu);
 	return (enum svm_exit)(s32)vmcb->exit_code;
 }
 
@@ -66,10 +68,6 @@ static void serve(struct vcpu *vcpu, enum svm_exit exit)
 		vcpu->exits[EXITED_INTERRUPT]++;
 		svm_host_interrupt();
 		svm_finish_halt(vcpu);
-		break;
-	case EXIT_VINTR:
-		vcpu->exits[EXITED_WINDOW]++;
-		svm_window_opened(vcpu);
 		break;
 	case EXIT_MSR:
 		vcpu->exits[EXITED_MSR]++;

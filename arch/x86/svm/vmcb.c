@@ -33,9 +33,8 @@ void vmcb_init(struct vcpu *vcpu)
 	/* #DB and #AC can strike again while they are delivered, for ever. */
 	vmcb->intercept_exceptions = BIT(VECTOR_DB) | BIT(VECTOR_AC) | BIT(VECTOR_MC);
 	vmcb->intercept_1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT |
-			    INTERCEPT_VINTR | INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_INVD |
-			    INTERCEPT_HLT | INTERCEPT_INVLPGA | INTERCEPT_IOIO | INTERCEPT_MSR |
-			    INTERCEPT_SHUTDOWN;
+			    INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT |
+			    INTERCEPT_INVLPGA | INTERCEPT_IOIO | INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
 	vmcb->intercept_2 = INTERCEPT2_VMRUN | INTERCEPT2_VMMCALL | INTERCEPT2_VMLOAD |
 			    INTERCEPT2_VMSAVE | INTERCEPT2_STGI | INTERCEPT2_CLGI |
 			    INTERCEPT2_SKINIT | INTERCEPT2_RDTSCP | INTERCEPT2_WBINVD |
@@ -90,7 +89,7 @@ void vmcb_load_start(struct vcpu *vcpu, const struct vcpu_start *start)
 
 	load_reset(vmcb);
 	svm->flush = true;
-	svm->nmi_blocked = svm->iret_seen = false;
+	svm->nmi_blocked = svm->iret_seen = svm->interrupt_armed = false;
 	vmcb->intercept_1 &= ~(u32)INTERCEPT_IRET;
 	if (start->kind == START_PVH) {
 		load_segments(vmcb, segment(PVH_CODE, SEGMENT_CODE_32, EVERY_SEGMENT_LIMIT, 0),

@@ -105,7 +105,6 @@ _Static_assert(offsetof(struct vmcb, pat) == 0x668, "APM vol. 2, table B-2");
 #define INTERCEPT_NMI      BIT(1)
 #define INTERCEPT_SMI      BIT(2)
 #define INTERCEPT_INIT     BIT(3)
-#define INTERCEPT_VINTR    BIT(4)
 #define INTERCEPT_RDPMC    BIT(15)
 #define INTERCEPT_CPUID    BIT(18)
 #define INTERCEPT_IRET     BIT(20)
@@ -141,6 +140,7 @@ _Static_assert(offsetof(struct vmcb, pat) == 0x668, "APM vol. 2, table B-2");
 #define V_PRIORITY_HIGHEST  (15UL << 16)
 #define V_IGNORE_TPR        BIT(20)
 #define V_INTERRUPT_MASKING BIT(24)
+#define V_VECTOR_SHIFT      32
 
 #define INTERRUPT_SHADOW      BIT(0)
 #define NESTED_PAGING_ENABLED BIT(0)
@@ -199,7 +199,6 @@ enum svm_exit {
 	EXIT_NMI = 0x61,
 	EXIT_SMI = 0x62,
 	EXIT_INIT = 0x63,
-	EXIT_VINTR = 0x64,
 	EXIT_RDPMC = 0x6f,
 	EXIT_CPUID = 0x72,
 	EXIT_IRET = 0x74,
