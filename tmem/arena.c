@@ -10,9 +10,6 @@
 /* Blocks kept for the next puts although they are empty. */
 #define EMPTY_BLOCKS_MAX 1U
 
-/* A block number without a block, in the directory: the next such number, marked. */
-#define UNUSED_MARK 1UL
-
 static void lock(struct tmem *tmem)
 {
 	tmem_port_lock(&tmem->arena.lock);
@@ -64,55 +61,74 @@ void metadata_free(struct tmem *tmem, void *page)
 	unlock(tmem);
 }
 
-/* ---- Block records ------------------------------------------------------------------ */
-
-static struct block **block_place(struct arena *arena, u32 number)
+void metadata_retire(struct tmem *tmem, void *page)
 {
-	struct block **leaf = directory_leaf(&arena->blocks, number / DIRECTORY_FANOUT);
-
-	return &leaf[number % DIRECTORY_FANOUT];
+	lock(tmem);
+	tmem->arena.metadata_pages--;
+	tmem_port_free_later(page);
+	unlock(tmem);
 }
 
-/* The pages of the directory of blocks stay until the store goes. */
+/* ---- Block records ------------------------------------------------------------------ */
+
+#define LEAVES_PER_BLOCK (BLOCK_PAGES / PAGES_PER_LEAF)
+
+/* Gives a block's pages of records back. */
+static void drop_records(struct arena *arena, u32 number)
+{
+	for (u32 i = 0; i < LEAVES_PER_BLOCK; i++) {
+		void **place = directory_place(&arena->records, number * LEAVES_PER_BLOCK + i);
+
+		if (*place)
+			metadata_free_locked(arena, *place);
+		*place = NULL;
+	}
+}
+
+/* Makes places for block @number and its slots. The pages above them stay until the store goes. */
 static int reach_number(struct tmem *tmem, u32 number)
 {
-	struct directory *blocks = &tmem->arena.blocks;
-	u32 leaf = number / DIRECTORY_FANOUT;
+	struct arena *arena = &tmem->arena;
+	u32 last = number * LEAVES_PER_BLOCK + LEAVES_PER_BLOCK - 1;
 	void **place;
 
-	if (number >= SLOT_BLOCKS || directory_reach(tmem, blocks, leaf, metadata_alloc_locked))
+	if (number >= SLOT_BLOCKS ||
+		directory_reach(
+			tmem, &arena->blocks, number / BLOCKS_PER_LEAF, metadata_alloc_locked) ||
+		directory_reach(tmem, &arena->records, last, metadata_alloc_locked))
 		return -SLUICE_ENOMEM;
-	place = directory_place(blocks, leaf);
+	place = directory_place(&arena->blocks, number / BLOCKS_PER_LEAF);
 	if (!*place)
 		*place = metadata_alloc_locked(tmem);
 	return *place ? 0 : -SLUICE_ENOMEM;
 }
 
-/* An empty record with a number, all slots absent; NULL without memory. */
+/* A block without frames, all its slots free as to their records; NULL without memory. */
 static struct block *block_create(struct tmem *tmem, enum tmem_class class)
 {
 	struct arena *arena = &tmem->arena;
-	u32 number = arena->unused ? arena->unused - 1 : arena->block_numbers;
-	struct block **place;
+	u32 number = arena->unused ? arena->unused : arena->block_numbers;
 	struct block *block;
 
 	if (reach_number(tmem, number))
 		return NULL;
-	block = metadata_alloc_locked(tmem);
-	if (!block)
-		return NULL;
-	place = block_place(arena, number);
+	for (u32 i = 0; i < LEAVES_PER_BLOCK; i++) {
+		void *page = metadata_alloc_locked(tmem);
+
+		*directory_place(&arena->records, number * LEAVES_PER_BLOCK + i) = page;
+		if (!page) {
+			drop_records(arena, number);
+			return NULL;
+		}
+	}
+	block = block_at(tmem, number);
 	if (arena->unused)
-		arena->unused = (u32)((uintptr_t)*place >> 1);
+		arena->unused = block->unused;
 	else
 		arena->block_numbers++;
-	*place = block;
-
-	block->number = number;
-	block->class = (u8) class;
-	memset(block->absent, 0xff, sizeof(block->absent));
-	for (u32 i = 0; i < BLOCK_PAGES; i++)
-		block->owners[i] = OWNER_ABSENT;
+	*block = (struct block){.number = number, .class = (u8) class};
+	for (u32 i = 0; i < LEAVES_PER_BLOCK; i++)
+		block->records[i] = directory_leaf(&arena->records, number * LEAVES_PER_BLOCK + i);
 	return block;
 }
 
@@ -144,36 +160,40 @@ static void unlist_block(struct arena *arena, struct block *block)
 /* Gives the record back; no slot is present. */
 static void block_destroy(struct arena *arena, struct block *block)
 {
-	struct block **place = block_place(arena, block->number);
+	u32 number = block->number;
 
 	unlist_block(arena, block);
 	for (unsigned class = 0; class < TMEM_CLASSES; class ++)
 		if (arena->scattered[class] == block)
 			arena->scattered[class] = NULL;
-	*place = (void *)((uintptr_t)arena->unused << 1 | UNUSED_MARK);
-	arena->unused = block->number + 1;
 	if (block->frames)
 		metadata_free_locked(arena, block->frames);
-	metadata_free_locked(arena, block);
+	drop_records(arena, number);
+	block->number = 0;
+	block->unused = arena->unused;
+	arena->unused = number;
 }
 
 struct block *arena_block(const struct tmem *tmem, u32 number)
 {
 	struct block *block;
 
-	if (number >= tmem->arena.block_numbers)
+	if (!number || number >= tmem->arena.block_numbers)
 		return NULL;
 	block = block_at(tmem, number);
-	return (uintptr_t)block & UNUSED_MARK ? NULL : block;
+	return block->number ? block : NULL;
 }
 
 /* ---- Slots -------------------------------------------------------------------------- */
 
-static void mark_free(struct block *block, u32 place)
+static struct page *record(const struct block *block, u32 place)
+{
+	return block_page(block, place);
+}
+
+static inline void mark_free(struct block *block, u32 place)
 {
 	block->free[place / 64] |= BIT(place % 64);
-	block->free_count++;
-	WRITE_ONCE(block->owners[place], OWNER_FREE);
 }
 
 static void unmark_free(struct block *block, u32 place)
@@ -186,7 +206,7 @@ static void mark_absent(struct arena *arena, struct block *block, u32 place)
 {
 	block->absent[place / 64] |= BIT(place % 64);
 	block->present--;
-	WRITE_ONCE(block->owners[place], OWNER_ABSENT);
+	page_set_state(record(block, place), SLOT_ABSENT);
 	if (block->frames)
 		block->frames[place] = NULL;
 	WRITE_ONCE(arena->frames, arena->frames - 1);
@@ -246,11 +266,8 @@ static bool new_block(struct tmem *tmem, enum tmem_class class)
 	}
 	block->base = base;
 	block->present = BLOCK_PAGES;
-	memset(block->absent, 0, sizeof(block->absent));
 	memset(block->free, 0xff, sizeof(block->free));
 	block->free_count = BLOCK_PAGES;
-	for (u32 place = 0; place < BLOCK_PAGES; place++)
-		block->owners[place] = OWNER_FREE;
 	WRITE_ONCE(arena->frames, arena->frames + BLOCK_PAGES);
 	arena->empty_blocks++;
 	list_block(arena, block);
@@ -281,14 +298,19 @@ static bool new_single(struct tmem *tmem, enum tmem_class class)
 			return false;
 		}
 		block->frames = frames;
+		memset(block->absent, 0xff, sizeof(block->absent));
+		for (place = 0; place < BLOCK_PAGES; place++)
+			page_set_state(record(block, place), SLOT_ABSENT);
 		arena->scattered[class] = block;
 	}
 	place = lowest(block->absent);
 	block->frames[place] = frame;
 	block->absent[place / 64] &= ~BIT(place % 64);
+	page_set_state(record(block, place), SLOT_EMPTY);
 	block->present++;
 	WRITE_ONCE(arena->frames, arena->frames + 1);
 	mark_free(block, place);
+	block->free_count++;
 	if (!block->listed)
 		list_block(arena, block);
 	return true;
@@ -298,26 +320,29 @@ static bool new_single(struct tmem *tmem, enum tmem_class class)
 static unsigned take_from(
 	struct arena *arena, struct block *block, u32 client, u32 *slots, unsigned count)
 {
-	const u32 owner = owner_of_page(client, 0);
-	unsigned left = count;
+	u32 *end = slots + count;
 
 	if (block_is_unused(block) && block->present == BLOCK_PAGES && block->base)
 		arena->empty_blocks--;
-	for (u32 word = 0; word < BLOCK_PAGES / 64 && left; word++) {
+	for (u32 word = 0; word < BLOCK_PAGES / 64 && end != slots; word++) {
+		u32 first = block->number * BLOCK_PAGES + word * 64;
 		u64 bits = block->free[word];
+		struct page *records = record(block, word * 64);
 
-		for (; bits && left; bits &= bits - 1) {
-			u32 place = word * 64 + (u32)__builtin_ctzl(bits);
+		while (bits && end != slots) {
+			u64 bit = (u64)__builtin_ctzl(bits);
 
-			WRITE_ONCE(block->owners[place], owner);
-			slots[--left] = block->number * BLOCK_PAGES + place;
+			bits &= bits - 1;
+			WRITE_ONCE(records[bit].client, client);
+			*--end = first + (u32)bit;
 		}
 		block->free[word] = bits;
 	}
-	block->free_count = (u16)(block->free_count - (count - left));
+	count -= (unsigned)(end - slots);
+	block->free_count = (u16)(block->free_count - count);
 	if (!block->free_count)
 		unlist_block(arena, block);
-	return count - left;
+	return count;
 }
 
 unsigned arena_take(
@@ -378,14 +403,18 @@ void arena_give(struct tmem *tmem, const u32 *slots, unsigned count)
 	for (unsigned i = 0; i < count;) {
 		u32 number = slots[i] / BLOCK_PAGES;
 		struct block *block = block_at(tmem, number);
+		unsigned first = i;
 
 		if (unlikely(!block->base)) {
 			give_single(arena, block, slots[i++] % BLOCK_PAGES);
 			continue;
 		}
+
 		/* Neighbours often come together. */
-		for (; i < count && slots[i] / BLOCK_PAGES == number; i++)
+		do
 			mark_free(block, slots[i] % BLOCK_PAGES);
+		while (++i < count && slots[i] / BLOCK_PAGES == number);
+		block->free_count = (u16)(block->free_count + (i - first));
 		block_has_room(arena, block);
 	}
 	unlock(tmem);
@@ -471,7 +500,9 @@ void arena_init(struct tmem *tmem, u64 max_frames)
 	tmem_port_lock_init(&arena->lock, TMEM_LOCK_ARENA);
 	arena->max_frames = max_frames ? max_frames : ~0UL;
 	arena->metadata_pages = 1; /* the one that holds struct tmem */
+	arena->block_numbers = 1;
 	directory_init(&arena->blocks);
+	directory_init(&arena->records);
 }
 
 void arena_destroy(struct tmem *tmem)
@@ -479,13 +510,12 @@ void arena_destroy(struct tmem *tmem)
 	struct arena *arena = &tmem->arena;
 
 	lock(tmem);
-	for (u32 number = 0; number < arena->block_numbers; number++) {
+	for (u32 number = 1; number < arena->block_numbers; number++) {
 		struct block *block = arena_block(tmem, number);
 
 		if (block)
 			block_release(arena, block);
 	}
-	/* The last leaf may have no block in it yet. */
 	for (u32 leaf = 0; leaf < arena->blocks.reach; leaf++)
 		if (directory_leaf(&arena->blocks, leaf))
 			metadata_free_locked(arena, directory_leaf(&arena->blocks, leaf));
@@ -496,5 +526,6 @@ void arena_destroy(struct tmem *tmem)
 		tmem_port_free(page, 0);
 	}
 	unlock(tmem);
+	directory_free(tmem, &arena->records);
 	directory_free(tmem, &arena->blocks);
 }

@@ -1,12 +1,13 @@
 /*
- * The arena: where the store's frames live. Frames come from the port as blocks of 2 MiB, and one
- * by one when a limit or the state of memory allows no more. A frame is named by its slot: block
- * number times 512 plus its place in the block. Ephemeral and persistent pages go to different
- * blocks for as long as there is room, so that giving up ephemeral pages empties whole blocks.
+ * The arena: where the store's frames live, and the record of every frame. Frames come from the
+ * port as blocks of 2 MiB, and one by one when a limit or the state of memory allows no more. A
+ * frame is named by its slot: block number times 512 plus its place in the block. Ephemeral and
+ * persistent pages go to different blocks for as long as there is room, so that giving up ephemeral
+ * pages empties whole blocks.
  *
- * The arena lock guards blocks, their bitmaps and lists, and all calls of the port for memory. A
- * slot's entry in the reverse map is written by whoever holds the slot: the arena's lock holder
- * while it is free, else the lock holder of the client that owns it.
+ * The arena lock guards blocks, their bitmaps and lists, and all calls of the port for memory. The
+ * record of a slot is written by whoever holds the slot: the arena's lock holder while it is free,
+ * else the lock holder of the client that it belongs to.
  */
 #ifndef TMEM_ARENA_H
 #define TMEM_ARENA_H
@@ -18,54 +19,75 @@
 
 enum tmem_class { EPHEMERAL, PERSISTENT, TMEM_CLASSES };
 
-/* Slots: 28 bits, 1 TiB. */
+/* Slots: 28 bits, 1 TiB. There is no block 0, so that slot 0 names nothing. */
 #define SLOT_BITS   28
-#define SLOT_NONE   ~0U
+#define SLOT_MASK   ((1U << SLOT_BITS) - 1)
+#define SLOT_NONE   0U
 #define SLOT_BLOCKS (1U << (SLOT_BITS - BLOCK_ORDER))
 
-/* The reverse map: who has a slot. Client number in the upper 6 bits, page id in the lower 26; page
- * 0: the slot lies in that client's magazine. */
-#define OWNER_PAGE_BITS 26
-#define OWNER_PAGE_MASK ((1U << OWNER_PAGE_BITS) - 1)
-#define OWNER_FREE      OWNER_PAGE_MASK       /* in the block's bitmap of free slots */
-#define OWNER_ABSENT    (OWNER_PAGE_MASK - 1) /* the block has no frame there */
-#define OWNER_MOVING    (OWNER_PAGE_MASK - 2) /* in the hands of a call under way */
-#define TMEM_CLIENTS    64U
-
-static inline u32 owner_of_page(u32 client, u32 page)
-{
-	return client << OWNER_PAGE_BITS | page;
-}
+enum slot_state {
+	SLOT_EMPTY,      /* free, in a client's magazine, or in the hands of a call under way */
+	SLOT_ABSENT,     /* the block has no frame there */
+	SLOT_PERSISTENT, /* a stored page: of a persistent pool, or in the client's queue */
+	SLOT_QUEUED,
+};
 
 /*
- * 512 slots, with the record in a metadata page of its own. Invariant: for each slot exactly one
- * of: a bit in @free and OWNER_FREE; a bit in @absent and OWNER_ABSENT; neither and another owner.
- * @present is the number of slots not absent, @free_count the number of bits in @free.
+ * The record of a slot: the stored page in it, if there is one. Ephemeral pages of a client form a
+ * queue from the oldest to the newest.
+ */
+struct page {
+	u32 next;   /* slot of the neighbour in the queue; bits 28..31: number of the pool */
+	u32 prev;   /* the same; bits 28..31: enum slot_state */
+	u32 owner;  /* in the pool's index: see pool.h */
+	u32 client; /* number of the one that has the slot, or had it last */
+};
+_Static_assert(sizeof(struct page) == 16, "a page costs 16 bytes");
+#define PAGES_PER_LEAF (PAGE_SIZE / sizeof(struct page))
+
+static inline enum slot_state page_state(const struct page *page)
+{
+	return (enum slot_state)(__atomic_load_n(&page->prev, __ATOMIC_ACQUIRE) >> SLOT_BITS);
+}
+
+static inline void page_set_state(struct page *page, enum slot_state state)
+{
+	WRITE_ONCE(page->prev, (u32)state << SLOT_BITS);
+}
+
+#define TMEM_CLIENTS 64U
+
+/*
+ * 512 slots. Invariant: for each slot at most one of: a bit in @free, and SLOT_EMPTY; a bit in
+ * @absent, and SLOT_ABSENT. A slot with neither belongs to the client in its record. @present is
+ * the number of slots not absent, @free_count the number of bits in @free.
  */
 struct block {
 	u8 *base;                  /* 2 MiB of frames; NULL if they came one by one: */
 	void **frames;             /* then their addresses, NULL where absent */
 	struct block *next, *prev; /* the list of its class that has room */
+	struct page *records[2];   /* of its slots, 256 each */
 	u64 free[BLOCK_PAGES / 64];
 	u64 absent[BLOCK_PAGES / 64];
-	u32 number;
+	u32 number; /* 0: the record is not in use, */
+	u32 unused; /* and this is the number of the next such record */
 	u16 free_count, present;
 	u8 class;
 	bool listed;
 	bool claimed; /* reclaim is at work on it: no allocation, no release */
-	u32 owners[BLOCK_PAGES];
-};
-_Static_assert(sizeof(struct block) <= PAGE_SIZE, "a block's record is one page");
+} __aligned_to(256);
+#define BLOCKS_PER_LEAF (PAGE_SIZE / sizeof(struct block))
 
 struct arena {
 	struct tmem_lock lock;
 	u64 max_frames;
 	u64 frames; /* present slots of all blocks */
 	u64 metadata_pages;
-	struct directory blocks; /* leaves of 512 pointers to struct block */
-	u32 block_numbers;       /* numbers below this one were used at least once */
-	u32 unused; /* first free number below, plus 1; chained through the directory */
-	struct block *room[TMEM_CLASSES];      /* blocks with free slots */
+	struct directory blocks;          /* leaves of struct block, kept until the store goes */
+	struct directory records;         /* leaves of struct page, two a block */
+	u32 block_numbers;                /* numbers below this one were used at least once */
+	u32 unused;                       /* the first of them that is free again; 0 = none */
+	struct block *room[TMEM_CLASSES]; /* blocks with free slots */
 	struct block *scattered[TMEM_CLASSES]; /* where single frames go now */
 	bool dry;         /* the last arena_take() found nothing, and nothing has come back since */
 	u32 empty_blocks; /* blocks kept although all their slots are free */
@@ -87,6 +109,8 @@ _Static_assert(sizeof(struct tmem) <= PAGE_SIZE, "the store's head is one page")
 /* A zeroed page for metadata, and back. Takes the arena lock. NULL without memory. */
 void *metadata_alloc(struct tmem *tmem);
 void metadata_free(struct tmem *tmem, void *page);
+/* The same for a page that another CPU may be reading without a lock. */
+void metadata_retire(struct tmem *tmem, void *page);
 
 void arena_init(struct tmem *tmem, u64 max_frames);
 /* All slots must be free or absent. */
@@ -107,22 +131,33 @@ static inline bool arena_is_dry(const struct tmem *tmem, u8 *patience)
 	       (READ_ONCE(tmem->arena.frames) >= tmem->arena.max_frames || ++*patience % 32);
 }
 
-/* Takes the frame of a slot (OWNER_MOVING) out of the store; arena_turn_into_metadata() makes a
- * page for metadata_alloc() of it instead. */
+/* Takes the frame of a slot that the caller has in hand out of the store;
+ * arena_turn_into_metadata() makes a page for metadata_alloc() of it instead. */
 void *arena_detach(struct tmem *tmem, u32 slot);
 void arena_turn_into_metadata(struct tmem *tmem, u32 slot);
 
+/* The block with this number, which was in use at least once. */
 static inline struct block *block_at(const struct tmem *tmem, u32 number)
 {
-	struct block **leaf = directory_leaf(&tmem->arena.blocks, number / DIRECTORY_FANOUT);
-
-	return leaf[number % DIRECTORY_FANOUT];
+	return (struct block *)directory_leaf(&tmem->arena.blocks, number / BLOCKS_PER_LEAF) +
+	       number % BLOCKS_PER_LEAF;
 }
 
-/* The block of a slot that somebody holds. */
+/* The block and the record of a slot that somebody holds. */
 static inline struct block *block_of(const struct tmem *tmem, u32 slot)
 {
 	return block_at(tmem, slot / BLOCK_PAGES);
+}
+
+static inline struct page *page_at(const struct tmem *tmem, u32 slot)
+{
+	return (struct page *)directory_leaf(&tmem->arena.records, slot / PAGES_PER_LEAF) +
+	       slot % PAGES_PER_LEAF;
+}
+
+static inline struct page *block_page(const struct block *block, u32 slot)
+{
+	return block->records[slot / PAGES_PER_LEAF % 2] + slot % PAGES_PER_LEAF;
 }
 
 static inline void *block_frame(const struct block *block, u32 slot)
@@ -131,11 +166,6 @@ static inline void *block_frame(const struct block *block, u32 slot)
 
 	/* A block has one or the other. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	return likely(block->base) ? block->base + place * PAGE_SIZE : block->frames[place];
-}
-
-static inline void slot_set_owner(struct block *block, u32 slot, u32 owner)
-{
-	WRITE_ONCE(block->owners[slot % BLOCK_PAGES], owner);
 }
 
 /*

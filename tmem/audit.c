@@ -13,6 +13,8 @@ struct audit {
 	u64 metadata_pages;
 	u64 frames;
 	u64 slots_used; /* with a page in them */
+	u64 slots_idle; /* neither free nor used: those must lie in magazines */
+	u64 in_magazines;
 	bool bad;
 };
 
@@ -39,14 +41,14 @@ static bool bit(const u64 *bits, u32 n)
 
 static void audit_slot(struct audit *audit, const struct block *block, u32 place)
 {
-	u32 owner = block->owners[place];
+	const struct page *page = page_at(audit->tmem, block->number * BLOCK_PAGES + place);
 	bool is_free = bit(block->free, place), is_absent = bit(block->absent, place);
+	enum slot_state state = page_state(page);
 	const struct tmem_client *client;
 
-	if (is_absent != (owner == OWNER_ABSENT) || is_free != (owner == OWNER_FREE) ||
-		(is_free && is_absent)) {
-		FAIL(audit, "block %u slot %u: owner %x, free %d, absent %d", block->number, place,
-			owner, is_free, is_absent);
+	if (is_absent != (state == SLOT_ABSENT) || (is_free && state != SLOT_EMPTY)) {
+		FAIL(audit, "block %u slot %u: state %u, free %d, absent %d", block->number, place,
+			state, is_free, is_absent);
 		return;
 	}
 	if (is_absent)
@@ -55,34 +57,34 @@ static void audit_slot(struct audit *audit, const struct block *block, u32 place
 	audit->visit(block_frame(block, place), audit->argument);
 	if (is_free)
 		return;
-	client = owner == OWNER_MOVING ? NULL : audit->tmem->clients[owner >> OWNER_PAGE_BITS];
-	if (!client || !client->alive) {
-		FAIL(audit, "block %u slot %u belongs to no client (%x)", block->number, place,
-			owner);
+	client = page->client < TMEM_CLIENTS ? audit->tmem->clients[page->client] : NULL;
+	if (!client || !client->alive || state > SLOT_QUEUED) {
+		FAIL(audit, "block %u slot %u: state %u, client %u", block->number, place, state,
+			page->client);
 		return;
 	}
-	if (owner & OWNER_PAGE_MASK) {
-		u32 id = owner & OWNER_PAGE_MASK;
+	audit->slots_used += state != SLOT_EMPTY;
+	audit->slots_idle += state == SLOT_EMPTY;
+}
 
-		audit->slots_used++;
-		if (id >> PAGE_ID_SHIFT >= client->pages.numbers ||
-			page_slot(page_at(client, id)) != block->number * BLOCK_PAGES + place)
-			FAIL(audit, "block %u slot %u: page %u is elsewhere", block->number, place,
-				id);
-	}
+static void visit_leaves(struct audit *audit, const struct directory *directory)
+{
+	for (u32 i = 0; i < directory->reach; i++)
+		if (directory_leaf(directory, i))
+			visit_metadata(directory_leaf(directory, i), audit);
+	directory_visit(directory, visit_metadata, audit);
 }
 
 static void audit_blocks(struct audit *audit)
 {
 	const struct arena *arena = &audit->tmem->arena;
 
-	for (u32 number = 0; number < arena->block_numbers; number++) {
+	for (u32 number = 1; number < arena->block_numbers; number++) {
 		struct block *block = arena_block(audit->tmem, number);
 		u32 present = 0, free_count = 0;
 
 		if (!block)
 			continue;
-		visit_metadata(block, audit);
 		if (block->frames)
 			visit_metadata(block->frames, audit);
 		for (u32 place = 0; place < BLOCK_PAGES; place++) {
@@ -96,10 +98,8 @@ static void audit_blocks(struct audit *audit)
 				block->number, present, block->present, free_count,
 				block->free_count);
 	}
-	for (u32 i = 0; i < arena->blocks.reach; i++)
-		if (directory_leaf(&arena->blocks, i))
-			visit_metadata(directory_leaf(&arena->blocks, i), audit);
-	directory_visit(&arena->blocks, visit_metadata, audit);
+	visit_leaves(audit, &arena->blocks);
+	visit_leaves(audit, &arena->records);
 	for (void **page = arena->pages; page; page = *page)
 		audit->visit(page, audit->argument);
 }
@@ -107,24 +107,30 @@ static void audit_blocks(struct audit *audit)
 /* ---- Pools -------------------------------------------------------------------------- */
 
 static void audit_page(
-	struct audit *audit, struct pool *pool, const struct object *object, u32 index, u32 id)
+	struct audit *audit, struct pool *pool, const struct object *object, u32 index, u32 slot)
 {
 	const struct tmem_client *client = pool->client;
-	const struct page *page = page_at(client, id);
-	const struct block *block = block_of(audit->tmem, page_slot(page));
+	enum slot_state expected = pool->persistent ? SLOT_PERSISTENT : SLOT_QUEUED;
+	const struct page *page;
 	struct position position;
 
-	if (page_pool(page) != pool->id ||
-		block->owners[page_slot(page) % BLOCK_PAGES] != owner_of_page(client->number, id))
-		FAIL(audit, "client %u page %u: pool %u, slot %u owned by %x", client->number, id,
-			page_pool(page), page_slot(page),
-			block->owners[page_slot(page) % BLOCK_PAGES]);
-	if (pool_find(pool, object->key, index, &position) != id)
-		FAIL(audit, "client %u pool %u: page %u cannot be found", client->number, pool->id,
-			id);
-	pool_locate(pool, id, &position);
+	if (!arena_block(audit->tmem, slot / BLOCK_PAGES)) {
+		FAIL(audit, "client %u pool %u: page in slot %x of no block", client->number,
+			pool->id, slot);
+		return;
+	}
+	page = page_at(audit->tmem, slot);
+	if (page_pool(page) != pool->id || page->client != client->number ||
+		page_state(page) != expected)
+		FAIL(audit, "client %u pool %u slot %x: pool %u, client %u, state %u",
+			client->number, pool->id, slot, page_pool(page), page->client,
+			page_state(page));
+	if (pool_find(pool, object->key, index, &position) != slot)
+		FAIL(audit, "client %u pool %u: slot %x cannot be found", client->number, pool->id,
+			slot);
+	pool_locate(pool, slot, &position);
 	if (position.object != object)
-		FAIL(audit, "client %u page %u points to object %u", client->number, id,
+		FAIL(audit, "client %u slot %x points to object %u", client->number, slot,
 			position.object_id);
 }
 
@@ -204,9 +210,11 @@ static void audit_magazines(struct audit *audit, const struct tmem_client *clien
 		for (u32 i = 0; i < magazine->count; i++) {
 			u32 slot = magazine->slots[i];
 
-			if (block_of(audit->tmem, slot)->owners[slot % BLOCK_PAGES] !=
-				owner_of_page(client->number, 0))
-				FAIL(audit, "client %u: slot %u is not its own", client->number,
+			const struct page *page = page_at(audit->tmem, slot);
+
+			audit->in_magazines++;
+			if (page_state(page) != SLOT_EMPTY || page->client != client->number)
+				FAIL(audit, "client %u: slot %x is not its own", client->number,
 					slot);
 		}
 	}
@@ -222,26 +230,25 @@ static void audit_client(struct audit *audit, struct tmem_client *client)
 		if (client->pools[id])
 			audit_pool(audit, client->pools[id],
 				&pages[client->pools[id]->persistent ? PERSISTENT : EPHEMERAL]);
-	for (u32 id = client->oldest; id && listed <= stats->ephemeral_pages; listed++) {
-		const struct page *page = page_at(client, id);
+	for (u32 slot = client->oldest; slot && listed <= stats->ephemeral_pages; listed++) {
+		const struct page *page = page_at(audit->tmem, slot);
 		const struct pool *pool = client->pools[page_pool(page)];
 
-		if (page->prev != prev || !pool || pool->persistent)
-			FAIL(audit, "client %u page %u does not belong into the list",
-				client->number, id);
-		prev = id;
-		id = page->next;
+		if ((page->prev & SLOT_MASK) != prev || page_state(page) != SLOT_QUEUED || !pool ||
+			pool->persistent)
+			FAIL(audit, "client %u slot %x does not belong into the queue",
+				client->number, slot);
+		prev = slot;
+		slot = page->next & SLOT_MASK;
 	}
 	if (listed != stats->ephemeral_pages || pages[EPHEMERAL] != listed ||
-		client->newest != prev || pages[PERSISTENT] != stats->persistent_pages ||
-		slab_used(&client->pages) != listed + stats->persistent_pages)
+		client->newest != prev || pages[PERSISTENT] != stats->persistent_pages)
 		FAIL(audit, "client %u: %llu + %llu pages, %llu + %llu counted, %llu listed",
 			client->number, (unsigned long long)stats->ephemeral_pages,
 			(unsigned long long)stats->persistent_pages,
 			(unsigned long long)pages[EPHEMERAL], (unsigned long long)pages[PERSISTENT],
 			(unsigned long long)listed);
 	audit_magazines(audit, client);
-	slab_visit(&client->pages, visit_metadata, audit);
 }
 
 int tmem_audit(struct tmem *tmem, void (*visit)(void *page, void *argument), void *argument)
@@ -264,6 +271,7 @@ int tmem_audit(struct tmem *tmem, void (*visit)(void *page, void *argument), voi
 		used += client->stats.persistent_pages + client->stats.ephemeral_pages;
 	}
 	if (audit.frames != tmem->arena.frames || audit.slots_used != used ||
+		audit.slots_idle != audit.in_magazines ||
 		audit.metadata_pages != tmem->arena.metadata_pages ||
 		persistent != tmem->persistent_pages)
 		FAIL(&audit,

@@ -63,6 +63,7 @@ int tmem_pool_create(struct tmem_client *client, u64 flags, u64 uuid_lo, u64 uui
 {
 	const u64 uuid[2] = {uuid_lo, uuid_hi};
 	int result = -SLUICE_ENOSPC;
+	struct pool *pool;
 
 	/* Shared pools need an authorization, and nobody can give one yet. */
 	if (flags & ~(u64)TMEM_POOL_PERSISTENT)
@@ -72,8 +73,9 @@ int tmem_pool_create(struct tmem_client *client, u64 flags, u64 uuid_lo, u64 uui
 	for (u8 id = 0; id < TMEM_POOLS_PER_GUEST; id++) {
 		if (client->pools[id])
 			continue;
-		client->pools[id] = pool_create(client, id, flags & TMEM_POOL_PERSISTENT, uuid);
-		result = client->pools[id] ? id : -SLUICE_ENOMEM;
+		pool = pool_create(client, id, flags & TMEM_POOL_PERSISTENT, uuid);
+		__atomic_store_n(&client->pools[id], pool, __ATOMIC_RELEASE);
+		result = pool ? id : -SLUICE_ENOMEM;
 		break;
 	}
 	client_unlock(client);
@@ -93,13 +95,13 @@ static int destroy_pool_step(struct tmem_client *client, struct pool *pool, unsi
 	u8 id = pool->id;
 	u32 object_id;
 
-	pool->dying = true;
+	WRITE_ONCE(pool->dying, true);
 	while ((object_id = pool_any_object(pool)) != 0)
 		if (!client_flush_object(client, pool, object_id, pages))
 			return -SLUICE_EAGAIN;
 	add_counts(&client->past[pool->persistent ? PERSISTENT : EPHEMERAL], &pool->counts);
+	WRITE_ONCE(client->pools[id], NULL);
 	pool_free(client->tmem, pool);
-	client->pools[id] = NULL;
 	return 0;
 }
 
@@ -167,7 +169,6 @@ struct tmem_client *tmem_client_create(struct tmem *tmem, const struct tmem_clie
 	memset(client->past, 0, sizeof(client->past));
 	client->oldest = 0;
 	client->newest = 0;
-	slab_init(&client->pages, sizeof(struct page));
 	client->alive = true;
 	client_unlock(client);
 	return client;
@@ -186,7 +187,6 @@ int tmem_client_destroy(struct tmem_client *client)
 		}
 	}
 	client_give_all_slots(client);
-	slab_destroy(tmem, &client->pages);
 	client->alive = false;
 	client_unlock(client);
 

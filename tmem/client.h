@@ -13,8 +13,8 @@
 
 /* Slots at hand: a put takes the one that was freed last, whose frame is likely to be in the cache.
  */
-#define MAGAZINE_SLOTS 64U
-#define MAGAZINE_BATCH (MAGAZINE_SLOTS / 2)
+#define MAGAZINE_SLOTS 63U
+#define MAGAZINE_BATCH 32U
 #define MAGAZINE_IDLE  4U /* kept by a client without pages */
 
 struct magazine {
@@ -28,12 +28,15 @@ struct tmem_client {
 	u8 number;   /* in tmem->clients */
 	u8 patience; /* of arena_is_dry() */
 	u32 weight;
-	u32 used_at; /* tmem->ticks when it last put or got */
+	bool used;   /* it put or got since the last tick */
+	u32 used_at; /* the last tick at which @used was found set */
 	struct tmem *tmem;
 	u64 persistent_max;
+	u32 sequence; /* odd while the lock is held: see client_sequence() */
 	struct pool *pools[TMEM_POOLS_PER_GUEST];
-	struct slab pages;
-	u32 oldest, newest; /* of the ephemeral pages */
+	u32 oldest, newest;         /* slots of ephemeral pages, 0 = none */
+	struct page *newest_page;   /* the record of @newest */
+	struct block *recent_block; /* of a slot that was used lately; NULL before the first */
 	u64 hash_keys[6];
 	/* The live counts, and what the pools do not count; of puts only those that failed. */
 	struct tmem_client_stats stats;
@@ -42,25 +45,47 @@ struct tmem_client {
 };
 _Static_assert(sizeof(struct tmem_client) <= PAGE_SIZE, "a client is one page");
 
-static inline struct page *page_at(const struct tmem_client *client, u32 id)
-{
-	return SLAB_AT(struct page, PAGE_ID_SHIFT, &client->pages, id);
-}
-
 static inline void client_lock(struct tmem_client *client)
 {
 	tmem_port_lock(&client->lock);
+	client->sequence++;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 static inline void client_unlock(struct tmem_client *client)
 {
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	client->sequence++;
 	tmem_port_unlock(&client->lock);
 }
 
-/* The client is at work: its share is its own for the next TMEM_IDLE_TICKS. Client lock. */
+/*
+ * For a look at the index without the lock: what was seen between two calls that return the same
+ * even number was consistent. (Odd ones: somebody holds the lock.) A number comes again after 2^31
+ * turns of the lock, which no look outlasts. The writers need no atomic operation, since stores and
+ * loads of a word are seen in order (x86).
+ */
+static inline u32 client_sequence(const struct tmem_client *client)
+{
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return __atomic_load_n(&client->sequence, __ATOMIC_ACQUIRE);
+}
+
+/* The client is at work: its share is its own for the next TMEM_IDLE_TICKS. */
 static inline void client_note_use(struct tmem_client *client)
 {
-	WRITE_ONCE(client->used_at, READ_ONCE(client->tmem->ticks));
+	WRITE_ONCE(client->used, true);
+}
+
+/* The block of a slot, which is likely that of the slot before; and the slot's record. Client lock.
+ */
+static inline struct block *client_block(struct tmem_client *client, u32 slot)
+{
+	struct block *block = client->recent_block;
+
+	if (unlikely(!block || block->number != slot / BLOCK_PAGES))
+		block = client->recent_block = block_of(client->tmem, slot);
+	return block;
 }
 
 /* A slot of the client's own magazine; SLOT_NONE if it is empty. Client lock. */
@@ -82,13 +107,14 @@ u32 client_take_slot(struct tmem_client *client, enum tmem_class class);
 void client_spill(struct tmem_client *client, enum tmem_class class, u32 keep);
 
 /* Puts a slot into the magazine of its block's class. Client lock. */
-static inline void client_give_slot(struct tmem_client *client, struct block *block, u32 slot)
+static inline void client_give_slot(
+	struct tmem_client *client, const struct block *block, struct page *page, u32 slot)
 {
 	enum tmem_class class = READ_ONCE(block->class);
 	struct magazine *magazine = &client->magazines[class];
 	u32 count = magazine->count;
 
-	slot_set_owner(block, slot, owner_of_page(client->number, 0));
+	page_set_state(page, SLOT_EMPTY);
 	magazine->slots[count++] = slot;
 	WRITE_ONCE(magazine->count, count);
 	if (unlikely(count == MAGAZINE_SLOTS))
@@ -116,10 +142,10 @@ void client_drop_and_keep_slot(
 /* ---- Eviction (tmem/evict.c) -------------------------------------------------------- */
 
 /*
- * Finds a slot for a page of @class when neither magazine nor arena has one: in another client's
- * magazine, or by evicting the oldest page of the client that is furthest over its weighted share.
- * Called and returns with @client's lock held, but may release it meanwhile: whatever was looked up
- * is stale. SLOT_NONE if the rules leave nothing to evict.
+ * Finds a slot (in @client's hands) for a page of @class when neither magazine nor arena has one:
+ * in another client's magazine, or by evicting the oldest page of the client that is furthest over
+ * its weighted share. Called and returns with @client's lock held, but may release it meanwhile:
+ * whatever was looked up is stale. SLOT_NONE if the rules leave nothing to evict.
  */
 u32 evict_for(struct tmem_client *client, enum tmem_class class);
 

@@ -16,13 +16,25 @@ static struct tmem_client *client_number(const struct tmem *tmem, u32 number)
 	return __atomic_load_n(&tmem->clients[number], __ATOMIC_ACQUIRE);
 }
 
+/* Use counts as of the beginning of the tick in which it was seen. */
 void tmem_tick(struct tmem *tmem)
 {
-	__atomic_fetch_add(&tmem->ticks, 1, __ATOMIC_RELAXED);
+	u32 now = __atomic_fetch_add(&tmem->ticks, 1, __ATOMIC_RELAXED);
+
+	for (u32 number = 0; number < READ_ONCE(tmem->client_count); number++) {
+		struct tmem_client *client = client_number(tmem, number);
+
+		if (client && READ_ONCE(client->used)) {
+			WRITE_ONCE(client->used, false);
+			WRITE_ONCE(client->used_at, now);
+		}
+	}
 }
 
 static bool is_idle(const struct tmem *tmem, const struct tmem_client *client)
 {
+	if (READ_ONCE(client->used))
+		return false;
 	/* Signed: it may have been used since the ticks were read. */
 	return (s32)(READ_ONCE(tmem->ticks) - READ_ONCE(client->used_at)) > (s32)TMEM_IDLE_TICKS;
 }
@@ -67,18 +79,16 @@ static struct tmem_client *choose_victim(
 	return victim && READ_ONCE(victim->stats.ephemeral_pages) ? victim : NULL;
 }
 
-/* Drops page @id of a client whose lock is held; returns its slot, which is nobody's. */
-static u32 evict_page(struct tmem_client *client, u32 id)
+/* Drops the page in @slot of a client whose lock is held; the slot is nobody's then. */
+static u32 evict_page(struct tmem_client *client, u32 slot)
 {
-	struct page *page = page_at(client, id);
+	struct page *page = page_at(client->tmem, slot);
 	struct pool *pool = client->pools[page_pool(page)];
-	u32 slot = page_slot(page);
 	struct position position;
 
-	pool_locate(pool, id, &position);
+	pool_locate(pool, slot, &position);
 	client_drop_page(client, pool, &position, page);
 	client->stats.evictions++;
-	slot_set_owner(block_of(client->tmem, slot), slot, OWNER_MOVING);
 	return slot;
 }
 
@@ -98,7 +108,6 @@ static u32 take_from_magazine(struct tmem_client *client)
 			u32 slot = magazine->slots[magazine->count - 1];
 
 			WRITE_ONCE(magazine->count, magazine->count - 1);
-			slot_set_owner(block_of(client->tmem, slot), slot, OWNER_MOVING);
 			return slot;
 		}
 	}
@@ -148,6 +157,8 @@ u32 evict_for(struct tmem_client *self, enum tmem_class class)
 			client_lock(self);
 		}
 	}
+	if (slot != SLOT_NONE)
+		WRITE_ONCE(page_at(self->tmem, slot)->client, self->number);
 	return slot;
 }
 
@@ -164,7 +175,7 @@ static u32 oldest_block(struct tmem *tmem)
 		return number;
 	client_lock(victim);
 	if (victim->alive && victim->oldest)
-		number = page_slot(page_at(victim, victim->oldest)) / BLOCK_PAGES;
+		number = victim->oldest / BLOCK_PAGES;
 	client_unlock(victim);
 	return number;
 }
@@ -194,7 +205,7 @@ static struct block *choose_block(struct tmem *tmem, u32 oldest)
 			return best;
 		best = NULL;
 	}
-	for (u32 number = 0; number < arena->block_numbers; number++) {
+	for (u32 number = 1; number < arena->block_numbers; number++) {
 		struct block *block = arena_block(tmem, number);
 
 		if (block_can_be_emptied(block) && (!best || pages_in(block) < pages_in(best)))
@@ -209,8 +220,9 @@ static struct block *choose_block(struct tmem *tmem, u32 oldest)
 	return best;
 }
 
-/* Removes @slot from the magazine it lies in; the client's lock is held. */
-static void take_out_of_magazine(struct tmem_client *client, u32 slot)
+/* Removes @slot from the magazine it lies in; false if a put under way has it in hand. The client's
+ * lock is held. */
+static bool take_out_of_magazine(struct tmem_client *client, u32 slot)
 {
 	for (unsigned class = 0; class < TMEM_CLASSES; class ++) {
 		struct magazine *magazine = &client->magazines[class];
@@ -219,55 +231,52 @@ static void take_out_of_magazine(struct tmem_client *client, u32 slot)
 			if (magazine->slots[i] == slot) {
 				WRITE_ONCE(magazine->count, magazine->count - 1);
 				magazine->slots[i] = magazine->slots[magazine->count];
-				return;
+				return true;
 			}
 		}
 	}
+	return false;
 }
 
-static bool owner_is_client(u32 owner, const struct tmem_client *client)
+/* Takes @slot from @client if that has it idle or with an ephemeral page. Its lock is held. */
+static bool seize_slot_of(struct tmem_client *client, u32 slot)
 {
-	return owner != OWNER_FREE && owner != OWNER_ABSENT && owner != OWNER_MOVING &&
-	       owner >> OWNER_PAGE_BITS == client->number;
-}
+	struct page *page = page_at(client->tmem, slot);
+	enum slot_state state = page_state(page);
 
-/* Makes @slot ours (OWNER_MOVING) if @client holds it idle or with an ephemeral page. Its lock is
- * held. */
-static bool seize_slot_of(struct tmem_client *client, struct block *block, u32 slot)
-{
-	u32 owner = READ_ONCE(block->owners[slot % BLOCK_PAGES]);
-	u32 id = owner & OWNER_PAGE_MASK;
-
-	if (!owner_is_client(owner, client))
+	if (READ_ONCE(page->client) != client->number)
 		return false;
-	if (id == 0) {
-		take_out_of_magazine(client, slot);
-		slot_set_owner(block, slot, OWNER_MOVING);
+	switch (state) {
+	case SLOT_EMPTY:
+		return take_out_of_magazine(client, slot);
+	case SLOT_QUEUED:
+		evict_page(client, slot);
 		return true;
-	}
-	if (client->pools[page_pool(page_at(client, id))]->persistent)
+	default:
 		return false;
-	evict_page(client, id);
-	return true;
+	}
 }
 
-/* Takes up to @max frames out of a claimed block; no lock is held. The reverse map is read without
- * a lock to find whom to ask, and again under that client's lock. */
+/* Takes up to @max frames out of a claimed block; no lock is held. The records are read without a
+ * lock to find whom to ask, and again under that client's lock. */
 static unsigned empty_block(struct tmem *tmem, struct block *block, void **pages, unsigned max)
 {
 	unsigned count = 0;
 
 	for (u32 place = 0; place < BLOCK_PAGES && count < max; place++) {
 		u32 slot = block->number * BLOCK_PAGES + place;
-		u32 owner = READ_ONCE(block->owners[place]);
+		const struct page *page = page_at(tmem, slot);
+		enum slot_state state = page_state(page);
 		struct tmem_client *client;
 		bool seized;
 
-		if (owner == OWNER_FREE || owner == OWNER_ABSENT || owner == OWNER_MOVING)
+		if (state != SLOT_EMPTY && state != SLOT_QUEUED)
 			continue;
-		client = client_number(tmem, owner >> OWNER_PAGE_BITS);
+		client = client_number(tmem, READ_ONCE(page->client) % TMEM_CLIENTS);
+		if (!client)
+			continue;
 		client_lock(client);
-		seized = seize_slot_of(client, block, slot);
+		seized = seize_slot_of(client, slot);
 		client_unlock(client);
 		if (seized)
 			pages[count++] = arena_detach(tmem, slot);

@@ -68,10 +68,17 @@ void pool_free(struct tmem *tmem, struct pool *pool)
 	slab_destroy(tmem, &pool->lines);
 	slab_destroy(tmem, &pool->groups);
 	slab_destroy(tmem, &pool->objects);
-	metadata_free(tmem, pool);
+	metadata_retire(tmem, pool);
 }
 
 /* ---- Finding ------------------------------------------------------------------------ */
+
+static void set_recent_object(struct pool *pool, struct object *object, u32 id)
+{
+	pool->recent_object = object;
+	pool->recent_object_id = id;
+	WRITE_ONCE(pool->recent_key, object->key[0]);
+}
 
 static __attribute__((noinline)) u32 search_object(struct pool *pool, const u64 key[3], u64 hash)
 {
@@ -81,10 +88,8 @@ static __attribute__((noinline)) u32 search_object(struct pool *pool, const u64 
 	if (!id && table_is_moving(table))
 		id = table_find_part(table, &table->old,
 			hash_words(table->old.keys, key[0], key[1], key[2]), match_object, key);
-	if (id) {
-		pool->recent_object = object_at(pool, id);
-		pool->recent_object_id = id;
-	}
+	if (id)
+		set_recent_object(pool, object_at(pool, id), id);
 	return id;
 }
 
@@ -120,11 +125,11 @@ u32 pool_find_group(struct pool *pool, u32 object_id, u32 number)
 	return table_surely_lacks(table, hash) ? 0 : search_group(pool, key, hash);
 }
 
-void pool_locate(struct pool *pool, u32 id, struct position *position)
+void pool_locate(struct pool *pool, u32 slot, struct position *position)
 {
-	const struct page *page = page_at(pool->client, id);
+	const struct page *page = page_at(pool->client->tmem, slot);
 
-	position->page_id = id;
+	position->slot = slot;
 	if (page_is_grouped(page)) {
 		position->group_id = page_owner(page);
 		position->group = group_at(pool, position->group_id);
@@ -140,10 +145,8 @@ void pool_locate(struct pool *pool, u32 id, struct position *position)
 
 int pool_reserve(struct tmem *tmem, struct pool *pool)
 {
-	int error = slab_reserve(tmem, &pool->client->pages, 1);
+	int error = slab_reserve(tmem, &pool->objects, 1);
 
-	if (!error)
-		error = slab_reserve(tmem, &pool->objects, 1);
 	if (!error)
 		error = slab_reserve(tmem, &pool->groups, POOL_GROUPS_NEEDED);
 	if (!error)
@@ -181,16 +184,16 @@ static void add_group(
 static void group_only_page(
 	struct tmem *tmem, struct pool *pool, u32 object_id, struct object *object)
 {
-	u32 page_id = object->first;
+	u32 slot = object->first;
 
 	object->grouped = 1;
 	object->first = 0;
 	add_group(tmem, pool, object_id, object, object->index / GROUP_PAGES);
 	group_set(pool->recent_group, pool->recent_group_id, object->index % GROUP_PAGES,
-		page_at(pool->client, page_id), page_id);
+		page_at(tmem, slot), slot);
 }
 
-static void add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 index, u32 id,
+static void add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 index, u32 slot,
 	struct page *page)
 {
 	struct object *object;
@@ -198,23 +201,22 @@ static void add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u
 
 	*object = (struct object){
 		.key = {key[0], key[1], key[2]},
-		.first = id & 0x7fffffff,
+		.first = slot & SLOT_MASK,
 		.index = index,
 	};
 	page->owner = object_id;
 	table_insert(tmem, &pool->object_table,
 		hash_words(pool->object_table.now.keys, key[0], key[1], key[2]), object_id);
-	pool->recent_object = object;
-	pool->recent_object_id = object_id;
+	set_recent_object(pool, object, object_id);
 }
 
-void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 index, u32 id,
+void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 index, u32 slot,
 	struct page *page, struct position *position)
 {
 	u32 number = index / GROUP_PAGES;
 
 	if (!position->object) {
-		add_object(tmem, pool, key, index, id, page);
+		add_object(tmem, pool, key, index, slot, page);
 		return;
 	}
 	if (!position->object->grouped)
@@ -222,7 +224,7 @@ void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 ind
 	if (pool->recent_group == NULL || pool->recent_group->object != position->object_id ||
 		pool->recent_group->number != number)
 		add_group(tmem, pool, position->object_id, position->object, number);
-	group_set(pool->recent_group, pool->recent_group_id, index % GROUP_PAGES, page, id);
+	group_set(pool->recent_group, pool->recent_group_id, index % GROUP_PAGES, page, slot);
 }
 
 /* ---- Removing ----------------------------------------------------------------------- */

@@ -3,7 +3,7 @@
  * groups of 16 consecutive indices. Objects are found by their 192-bit key, groups by object and
  * index / 16, in two hash tables of the pool. All of it is guarded by the client's lock.
  *
- * Ids (of pages, objects, groups) are those of the slabs; 0 names nothing.
+ * Ids of objects and groups are those of the slabs, pages are named by their slot; 0 names nothing.
  */
 #ifndef TMEM_POOL_H
 #define TMEM_POOL_H
@@ -17,24 +17,14 @@ struct tmem_client;
 
 #define GROUP_PAGES 16U
 
-/* A stored page. Ephemeral pages of a client form a list from the oldest to the newest. */
-struct page {
-	u32 next, prev;
-	u32 where; /* its pool in bits 28..31, the slot with its data below */
-	u32 owner; /* PAGE_GROUPED, its place in the group in bits 27..30, the group's id below;
-		      without PAGE_GROUPED the object's id */
-};
-_Static_assert(sizeof(struct page) == 16, "a page costs 16 bytes");
+/* page.owner of a stored page: PAGE_GROUPED, its place in the group in bits 27..30, the group's id
+ * below; without PAGE_GROUPED the object's id. */
 #define PAGE_GROUPED    BIT(31)
 #define PAGE_OWNER_BITS 27
 
-static inline u32 page_slot(const struct page *page)
-{
-	return page->where & ((1U << SLOT_BITS) - 1);
-}
 static inline u32 page_pool(const struct page *page)
 {
-	return page->where >> SLOT_BITS;
+	return page->next >> SLOT_BITS;
 }
 static inline bool page_is_grouped(const struct page *page)
 {
@@ -48,12 +38,11 @@ static inline u32 page_owner(const struct page *page)
 {
 	return page->owner & ((1U << PAGE_OWNER_BITS) - 1);
 }
-#define PAGE_ID_SHIFT 8
 
 /* Invariant: @first is not 0 while the object exists, and 0 in a free record. */
 struct object {
 	u64 key[3];
-	u32 first : 31; /* its only page, or the first of its groups */
+	u32 first : 31; /* the slot of its only page, or the first of its groups */
 	u32 grouped : 1;
 	u32 index; /* of its only page */
 };
@@ -66,7 +55,7 @@ struct group {
 	u32 number;     /* index / 16 */
 	u32 next, prev; /* groups of the object */
 	u32 count;
-	u32 pages[GROUP_PAGES];
+	u32 pages[GROUP_PAGES]; /* slots */
 };
 _Static_assert(sizeof(struct group) == 84, "a group costs 84 bytes");
 #define GROUP_ID_SHIFT 6
@@ -84,6 +73,7 @@ struct pool {
 	u32 cursor; /* no object of a dying pool has an id below this */
 	/* What was looked up last, NULL if it is gone: the next page is often its neighbour. */
 	struct object *recent_object;
+	u64 recent_key; /* its first word, for readers without the lock; stays when it is gone */
 	struct group *recent_group;
 	u32 recent_object_id, recent_group_id;
 	struct pool_counts counts;
@@ -95,7 +85,7 @@ struct pool {
 
 /* Where a page is, or would be: what was found on the way is not 0 and not NULL. */
 struct position {
-	u32 object_id, group_id, page_id;
+	u32 object_id, group_id, slot;
 	struct object *object;
 	struct group *group;
 };
@@ -109,8 +99,8 @@ void pool_free(struct tmem *tmem, struct pool *pool);
  * found becomes the recent one. */
 u32 pool_find_object(struct pool *pool, const u64 key[3]);
 u32 pool_find_group(struct pool *pool, u32 object_id, u32 number);
-/* Where page @id of the pool stands. */
-void pool_locate(struct pool *pool, u32 id, struct position *position);
+/* Where the page in @slot stands. */
+void pool_locate(struct pool *pool, u32 slot, struct position *position);
 
 /* What one put may need: an object; two groups, its own and one for the page that was alone so far;
  * and for each of these three a line. */
@@ -126,8 +116,8 @@ static inline bool pool_is_ready(const struct pool *pool)
 
 /* Makes room in the index for one more page: -ENOMEM when a page for metadata is missing. */
 int __must_check pool_reserve(struct tmem *tmem, struct pool *pool);
-/* Adds page @id where pool_find() just found none and position->group is not there yet. */
-void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 index, u32 id,
+/* Adds the page in @slot where pool_find() just found none and position->group is not there yet. */
+void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 index, u32 slot,
 	struct page *page, struct position *position);
 /* The page at @position was the last of its group, or of its object: they go. */
 void pool_remove_group(struct tmem *tmem, struct pool *pool, const struct position *position);
@@ -149,8 +139,17 @@ static inline struct group *group_at(const struct pool *pool, u32 id)
 	return SLAB_AT(struct group, GROUP_ID_SHIFT, &pool->groups, id);
 }
 
-/* Finds page @index of the object with @key; @position says how far it got. Returns the page's id
- * or 0. */
+/* Whether the pool surely has no page of the object with @key, by one look that needs no lock; but
+ * then it says something only if nothing was changed meanwhile (client_sequence()). */
+static inline bool pool_surely_lacks(const struct pool *pool, const u64 key[3])
+{
+	const struct table *table = &pool->object_table;
+
+	return table_surely_lacks(table, hash_words(table->now.keys, key[0], key[1], key[2]));
+}
+
+/* Finds page @index of the object with @key; @position says how far it got. Returns its slot or
+ * 0. */
 static inline u32 pool_find(
 	struct pool *pool, const u64 key[3], u32 index, struct position *position)
 {
@@ -158,7 +157,7 @@ static inline u32 pool_find(
 	struct group *group;
 
 	position->group = NULL;
-	position->page_id = 0;
+	position->slot = 0;
 	if (object && object->key[0] == key[0] && object->key[1] == key[1] &&
 		object->key[2] == key[2]) {
 		position->object_id = pool->recent_object_id;
@@ -173,8 +172,8 @@ static inline u32 pool_find(
 	position->object = object;
 	if (!object->grouped) {
 		if (object->index == index)
-			position->page_id = object->first;
-		return position->page_id;
+			position->slot = object->first;
+		return position->slot;
 	}
 	group = pool->recent_group;
 	if (group && group->object == position->object_id && group->number == index / GROUP_PAGES) {
@@ -187,16 +186,30 @@ static inline u32 pool_find(
 		group = pool->recent_group;
 	}
 	position->group = group;
-	position->page_id = group->pages[index % GROUP_PAGES];
-	return position->page_id;
+	position->slot = group->pages[index % GROUP_PAGES];
+	return position->slot;
 }
 
 static inline void group_set(
-	struct group *group, u32 group_id, u32 place, struct page *page, u32 page_id)
+	struct group *group, u32 group_id, u32 place, struct page *page, u32 slot)
 {
-	group->pages[place] = page_id;
+	group->pages[place] = slot;
 	group->count++;
 	page->owner = (u32)PAGE_GROUPED | place << PAGE_OWNER_BITS | group_id;
+}
+
+/* The group that was looked up last, if the page with @key and @index belongs there. */
+static inline struct group *pool_recent_group(const struct pool *pool, const u64 key[3], u32 index)
+{
+	const struct object *object = pool->recent_object;
+	struct group *group = pool->recent_group;
+
+	if (unlikely(!object || !group))
+		return NULL;
+	if (object->key[0] != key[0] || object->key[1] != key[1] || object->key[2] != key[2] ||
+		group->object != pool->recent_object_id || group->number != index / GROUP_PAGES)
+		return NULL;
+	return group;
 }
 
 /* Takes the page at @position, as found or located, out of the index. */

@@ -18,6 +18,10 @@
 void *tmem_port_alloc(unsigned order);
 void tmem_port_free(void *pages, unsigned order);
 
+/* Frees a page once no call into the engine that is under way now on any CPU can still be reading
+ * it. Called with the arena lock held. */
+void tmem_port_free_later(void *page);
+
 /* Whether one more persistent page keeps every guest's entitlement (DESIGN: sum of minima +
  * persistent pages + reserve fits in RAM), given that @persistent_pages are held now. */
 bool tmem_port_persistent_ok(u64 persistent_pages);

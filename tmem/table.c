@@ -15,17 +15,6 @@
 /* Entries (or empty buckets) of the old part that go at each insertion and removal. */
 #define ENTRIES_MOVED 16U
 
-/* What a part without buckets shows to lookups. */
-static const struct line no_entries;
-
-static void part_init(struct table_part *part)
-{
-	part->buckets = 0;
-	part->mask = 0;
-	directory_init(&part->leaves);
-	part->leaves.leaf = (void *)&no_entries;
-}
-
 /* To be called when buckets or @spare have changed. */
 static void set_reserve(struct table *table)
 {
@@ -38,8 +27,6 @@ void table_init(struct table *table, struct slab *lines, const u64 keys[6], tabl
 	const void *owner)
 {
 	memset(table, 0, sizeof(*table));
-	part_init(&table->now);
-	part_init(&table->old);
 	memcpy(table->now.keys, keys, sizeof(table->now.keys));
 	table->lines = lines;
 	table->rehash = rehash;
@@ -47,6 +34,15 @@ void table_init(struct table *table, struct slab *lines, const u64 keys[6], tabl
 }
 
 /* ---- Buckets of a part -------------------------------------------------------------- */
+
+static void drop_middles(struct tmem *tmem, struct table_part *part)
+{
+	part->mask = 0;
+	for (u32 i = 0; i < TABLE_MIDDLES && part->middles[i]; i++) {
+		metadata_retire(tmem, part->middles[i]);
+		part->middles[i] = NULL;
+	}
+}
 
 static bool part_has_room(const struct table_part *part)
 {
@@ -59,7 +55,7 @@ static struct line *part_push(struct table_part *part, void *page)
 	struct line *line;
 
 	if (!part_has_room(part))
-		*directory_place(&part->leaves, part->buckets / LINES_PER_LEAF) = page;
+		*table_leaf(part, part->buckets / LINES_PER_LEAF) = page;
 	line = table_line(part, part->buckets);
 	memset(line, 0, sizeof(*line));
 	if (part->buckets > part->mask)
@@ -68,22 +64,20 @@ static struct line *part_push(struct table_part *part, void *page)
 	return line;
 }
 
-/* Drops the last bucket, which must be empty. */
+/* Drops the last bucket and what is in it. */
 static void part_pop(struct tmem *tmem, struct table_part *part)
 {
 	part->buckets--;
 	if (part->buckets && part->buckets - 1 <= part->mask >> 1)
 		part->mask >>= 1;
 	if (!part_has_room(part)) {
-		void **place = directory_place(&part->leaves, part->buckets / LINES_PER_LEAF);
+		struct line **place = table_leaf(part, part->buckets / LINES_PER_LEAF);
 
 		metadata_free(tmem, *place);
 		*place = NULL;
 	}
-	if (part->buckets == 0) {
-		directory_free(tmem, &part->leaves);
-		part_init(part);
-	}
+	if (part->buckets == 0)
+		drop_middles(tmem, part);
 }
 
 /* Adds an entry to a chain; returns the chain's length in lines. */
@@ -204,14 +198,17 @@ static void chain_clear(struct tmem *tmem, struct table *table, struct line *fir
 
 int table_reserve(struct tmem *tmem, struct table *table)
 {
-	int error;
+	u32 leaf = table->now.buckets / LINES_PER_LEAF;
+	struct line ***middle = &table->now.middles[leaf / TABLE_POINTERS];
 
 	if (table_is_ready(table))
 		return 0;
-	error = directory_reach(
-		tmem, &table->now.leaves, table->now.buckets / LINES_PER_LEAF, metadata_alloc);
-	if (error)
-		return error;
+	if (leaf >= TABLE_LEAVES)
+		return -SLUICE_ENOMEM;
+	if (!*middle)
+		*middle = metadata_alloc(tmem);
+	if (!*middle)
+		return -SLUICE_ENOMEM;
 	table->spare = metadata_alloc(tmem);
 	set_reserve(table);
 	return table->spare ? 0 : -SLUICE_ENOMEM;
@@ -290,20 +287,20 @@ static void merge_bucket(struct tmem *tmem, struct table *table)
 /* Put off when there is no page for the first bucket. */
 static void start_moving(struct tmem *tmem, struct table *table)
 {
-	struct directory *leaves = &table->old.leaves;
 	void *page = table->spare ? table->spare : metadata_alloc(tmem);
+	struct line **middle = metadata_alloc(tmem);
 
-	if (!page)
+	if (!page || !middle) {
+		table->spare = page;
+		set_reserve(table);
+		if (middle)
+			metadata_free(tmem, middle);
 		return;
+	}
 	table->spare = NULL;
 	table->old = table->now;
-	/* A directory may point into itself. */
-	if (leaves->reach == 1)
-		leaves->middle = &leaves->leaf;
-	if (leaves->reach <= DIRECTORY_FANOUT)
-		leaves->root = &leaves->middle;
-
-	part_init(&table->now);
+	memset(&table->now, 0, sizeof(table->now));
+	table->now.middles[0] = middle;
 	part_push(&table->now, page);
 	set_reserve(table);
 	for (unsigned i = 0; i < ARRAY_SIZE(table->now.keys); i++)
@@ -398,8 +395,9 @@ static void visit_leaves(
 	const struct table_part *part, void (*visit)(void *page, void *argument), void *argument)
 {
 	for (u32 i = 0; i < part->buckets; i += LINES_PER_LEAF)
-		visit(directory_leaf(&part->leaves, i / LINES_PER_LEAF), argument);
-	directory_visit(&part->leaves, visit, argument);
+		visit(*table_leaf(part, i / LINES_PER_LEAF), argument);
+	for (u32 i = 0; i < TABLE_MIDDLES && part->middles[i]; i++)
+		visit(part->middles[i], argument);
 }
 
 void table_visit(
@@ -411,16 +409,17 @@ void table_visit(
 		visit(table->spare, argument);
 }
 
-static void free_page(void *page, void *argument)
-{
-	metadata_free(argument, page);
-}
-
 void table_destroy(struct tmem *tmem, struct table *table)
 {
-	table_visit(table, free_page, tmem);
-	part_init(&table->now);
-	part_init(&table->old);
+	for (u32 i = 0; i < 2; i++) {
+		struct table_part *part = i ? &table->old : &table->now;
+
+		while (part->buckets)
+			part_pop(tmem, part);
+		drop_middles(tmem, part);
+	}
+	if (table->spare)
+		metadata_free(tmem, table->spare);
 	table->spare = NULL;
 	table->entries = 0;
 	set_reserve(table);

@@ -17,7 +17,6 @@
 #include <string.h>
 
 #include "lib/types.h"
-#include "tmem/directory.h"
 #include "tmem/slab.h"
 
 #define LINE_PLACES 12U
@@ -38,11 +37,19 @@ _Static_assert(sizeof(struct line) == 64, "a line is a cache line");
 #define LINES_PER_LEAF (PAGE_SIZE / sizeof(struct line))
 #define LINE_SHIFT     6
 
+/* Buckets lie in leaves of 64, leaves are named by pages of 512 pointers, and these stand here. So
+ * a reader without the lock, whatever mix of old and new it sees, follows pointers out of such
+ * pages only, which are kept until nobody can be reading (tmem_port_free_later()), and meets a leaf
+ * or NULL. */
+#define TABLE_POINTERS (PAGE_SIZE / sizeof(void *))
+#define TABLE_MIDDLES  64U
+#define TABLE_LEAVES   (TABLE_MIDDLES * TABLE_POINTERS) /* so no mask leads beyond @middles */
+
 struct table_part {
 	u64 keys[6];
 	u32 buckets;
 	u32 mask; /* smallest 2^n - 1 that is at least buckets - 1 */
-	struct directory leaves;
+	struct line **middles[TABLE_MIDDLES];
 };
 
 struct table;
@@ -117,10 +124,29 @@ static inline u32 table_bucket(const struct table_part *part, u64 hash)
 	return bucket < part->buckets ? bucket : bucket & part->mask >> 1;
 }
 
+static inline struct line **table_leaf(const struct table_part *part, u32 leaf)
+{
+	return &part->middles[leaf / TABLE_POINTERS][leaf % TABLE_POINTERS];
+}
+
+/* The first line of a bucket that exists. */
 static inline struct line *table_line(const struct table_part *part, u32 bucket)
 {
-	return (struct line *)directory_leaf(&part->leaves, bucket / LINES_PER_LEAF) +
-	       bucket % LINES_PER_LEAF;
+	return *table_leaf(part, bucket / LINES_PER_LEAF) + bucket % LINES_PER_LEAF;
+}
+
+/* The first line of the bucket that @hash names, or NULL: for readers without the lock, and for
+ * parts without buckets. */
+static inline const struct line *table_look(const struct table_part *part, u64 hash)
+{
+	u32 bucket = table_bucket(part, hash), leaf = bucket / LINES_PER_LEAF;
+	struct line **middle = part->middles[leaf / TABLE_POINTERS];
+	const struct line *lines;
+
+	if (unlikely(!middle))
+		return NULL;
+	lines = middle[leaf % TABLE_POINTERS];
+	return likely(lines) ? lines + bucket % LINES_PER_LEAF : NULL;
 }
 
 /* The bytes of @word that are zero, as bits 7, 15, ... */
@@ -160,9 +186,11 @@ static inline bool table_is_moving(const struct table *table)
 /* Whether nothing with @hash is in the table, by one look at one line. False says: search. */
 static inline bool table_surely_lacks(const struct table *table, u64 hash)
 {
-	const struct line *line = table_line(&table->now, table_bucket(&table->now, hash));
+	const struct line *line = table_look(&table->now, hash);
 	const u64 pattern = table_tag(hash) * 0x0101010101010101UL;
 
+	if (unlikely(!line))
+		return !table->old.buckets;
 	return likely(!(any_zero_byte(line->first_tags ^ pattern) |
 			(u32)any_zero_byte(line->more_tags ^ (u32)pattern) | line->next |
 			table->old.buckets));
@@ -175,10 +203,10 @@ typedef bool (*table_match)(const void *owner, const void *key, u32 id);
 static inline __attribute__((always_inline)) u32 table_find_part(const struct table *table,
 	const struct table_part *part, u64 hash, table_match match, const void *key)
 {
-	const struct line *line = table_line(part, table_bucket(part, hash));
+	const struct line *line = table_look(part, hash);
 	u8 tag = table_tag(hash);
 
-	for (;;) {
+	while (line) {
 		u64 first, rest;
 
 		line_match(line, tag, &first, &rest);
@@ -194,15 +222,14 @@ static inline __attribute__((always_inline)) u32 table_find_part(const struct ta
 			if (likely(match(table->owner, key, id)))
 				return id;
 		}
-		if (likely(!line->next))
-			return 0;
-		line = table_next_line(table, line);
+		line = unlikely(line->next) ? table_next_line(table, line) : NULL;
 	}
+	return 0;
 }
 
 /* The load that table_insert() keeps: entries a bucket, upper and lower bound. */
-#define TABLE_LOAD_MAX 8U
-#define TABLE_LOAD_MIN 4U
+#define TABLE_LOAD_MAX 6U
+#define TABLE_LOAD_MIN 3U
 
 static inline bool table_wants_bucket(const struct table *table)
 {

@@ -11,45 +11,68 @@
 /* The pool a guest named, or NULL. */
 static inline struct pool *named_pool(const struct tmem_client *client, s32 id)
 {
-	return likely((u32)id < TMEM_POOLS_PER_GUEST) ? client->pools[id] : NULL;
+	return likely((u32)id < TMEM_POOLS_PER_GUEST) ? READ_ONCE(client->pools[id]) : NULL;
 }
 
-/* ---- Accounts and the list of ephemeral pages --------------------------------------- */
+/* ---- Accounts and the queue of ephemeral pages -------------------------------------- */
 
-static inline void list_newest(struct tmem_client *client, u32 id, struct page *page)
+/* The page enters the queue at its end. */
+static inline void queue_newest(
+	struct tmem_client *client, const struct pool *pool, u32 slot, struct page *page)
 {
-	page->next = 0;
-	page->prev = client->newest;
-	if (client->newest)
-		page_at(client, client->newest)->next = id;
+	u32 last = client->newest;
+
+	page->next = (u32)pool->id << SLOT_BITS;
+	WRITE_ONCE(page->prev, (u32)SLOT_QUEUED << SLOT_BITS | last);
+	if (likely(last))
+		client->newest_page->next |= slot;
 	else
-		client->oldest = id;
-	client->newest = id;
+		client->oldest = slot;
+	client->newest = slot;
+	client->newest_page = page;
 }
 
-static inline void unlist(struct tmem_client *client, const struct page *page)
+static inline void unqueue(struct tmem_client *client, const struct page *page)
 {
-	if (page->next)
-		page_at(client, page->next)->prev = page->prev;
-	else
-		client->newest = page->prev;
-	if (page->prev)
-		page_at(client, page->prev)->next = page->next;
-	else
-		client->oldest = page->next;
+	u32 next = page->next & SLOT_MASK, prev = page->prev & SLOT_MASK;
+	struct page *before = NULL;
+
+	if (likely(prev)) {
+		before = block_page(client_block(client, prev), prev);
+		before->next = (before->next & ~SLOT_MASK) | next;
+	} else {
+		client->oldest = next;
+	}
+	if (likely(next)) {
+		struct page *after = block_page(client_block(client, next), next);
+
+		WRITE_ONCE(after->prev, (after->prev & ~SLOT_MASK) | prev);
+	} else {
+		client->newest = prev;
+		client->newest_page = before;
+	}
 }
 
-static inline void account_add(struct tmem_client *client, const struct pool *pool)
+/* The page is stored: accounts, and the place it gets among the client's. */
+static inline void enter(
+	struct tmem_client *client, const struct pool *pool, u32 slot, struct page *page)
 {
 	struct tmem_client_stats *stats = &client->stats;
 
-	if (pool->persistent) {
+	if (unlikely(pool->persistent)) {
 		/* The store's own count was raised when the page was admitted. */
 		stats->persistent_pages++;
-		stats->persistent_peak = MAX(stats->persistent_peak, stats->persistent_pages);
+		if (stats->persistent_pages > stats->persistent_peak)
+			stats->persistent_peak = stats->persistent_pages;
+		page->next = (u32)pool->id << SLOT_BITS;
+		page_set_state(page, SLOT_PERSISTENT);
 	} else {
-		WRITE_ONCE(stats->ephemeral_pages, stats->ephemeral_pages + 1);
-		stats->ephemeral_peak = MAX(stats->ephemeral_peak, stats->ephemeral_pages);
+		u64 count = stats->ephemeral_pages + 1;
+
+		WRITE_ONCE(stats->ephemeral_pages, count);
+		if (unlikely(count > stats->ephemeral_peak))
+			stats->ephemeral_peak = count;
+		queue_newest(client, pool, slot, page);
 	}
 }
 
@@ -76,28 +99,29 @@ static inline __attribute__((always_inline)) void drop_page(struct tmem_client *
 		u64 left = client->stats.ephemeral_pages - 1;
 
 		WRITE_ONCE(client->stats.ephemeral_pages, left);
-		unlist(client, page);
+		unqueue(client, page);
 		if (unlikely(left == 0))
 			no_pages_left(client, EPHEMERAL);
 	}
 	pool_remove(tmem, pool, position, page);
-	slab_put(tmem, &client->pages, PAGE_ID_SHIFT, position->page_id, page);
 }
 
 void client_drop_page(struct tmem_client *client, struct pool *pool,
 	const struct position *position, struct page *page)
 {
 	drop_page(client, pool, position, page);
+	page_set_state(page, SLOT_EMPTY);
 }
 
 void client_drop_and_keep_slot(
 	struct tmem_client *client, struct pool *pool, const struct position *position)
 {
-	struct page *page = page_at(client, position->page_id);
-	u32 slot = page_slot(page);
+	u32 slot = position->slot;
+	struct block *block = client_block(client, slot);
+	struct page *page = block_page(block, slot);
 
 	drop_page(client, pool, position, page);
-	client_give_slot(client, block_of(client->tmem, slot), slot);
+	client_give_slot(client, block, page, slot);
 }
 
 /* Drops up to *@pages pages of a group; true if the object is gone with them. */
@@ -109,8 +133,8 @@ static bool flush_group(
 	u32 left = group->count;
 
 	for (u32 place = 0; left && *pages; place++) {
-		position->page_id = group->pages[place];
-		if (!position->page_id)
+		position->slot = group->pages[place];
+		if (!position->slot)
 			continue;
 		--*pages;
 		--left;
@@ -137,7 +161,8 @@ bool client_flush_object(
 	if (!*pages)
 		return false;
 	--*pages;
-	position.page_id = position.object->first;
+	position.group = NULL;
+	position.slot = position.object->first;
 	client_drop_and_keep_slot(client, pool, &position);
 	client->stats.flushed_pages++;
 	return true;
@@ -164,30 +189,18 @@ static bool admit_persistent(struct tmem_client *client)
 static inline void store_new(struct tmem_client *client, struct pool *pool,
 	const struct tmem_handle *handle, struct position *position, u32 slot, const void *data)
 {
-	struct tmem *tmem = client->tmem;
-	struct block *block = block_of(tmem, slot);
-	struct page *page;
-	u32 id = slab_take(&client->pages, sizeof(*page), (void **)&page);
+	struct block *block = client_block(client, slot);
+	struct page *page = block_page(block, slot);
 
-	page->where = slot | (u32)pool->id << SLOT_BITS;
-	if (likely(position->group))
-		group_set(
-			position->group, position->group_id, handle->index % GROUP_PAGES, page, id);
+	if (position->group)
+		group_set(position->group, position->group_id, handle->index % GROUP_PAGES, page,
+			slot);
 	else
-		pool_insert(tmem, pool, handle->object, handle->index, id, page, position);
-	if (!pool->persistent)
-		list_newest(client, id, page);
-	account_add(client, pool);
+		pool_insert(
+			client->tmem, pool, handle->object, handle->index, slot, page, position);
+	enter(client, pool, slot, page);
 	pool->counts.puts++;
-	slot_set_owner(block, slot, owner_of_page(client->number, id));
 	tmem_port_copy(block_frame(block, slot), data);
-}
-
-/* Whether the index has room for one more page, which has a group at @position or needs more. */
-static inline bool index_is_ready(
-	const struct tmem_client *client, const struct pool *pool, const struct position *position)
-{
-	return client->pages.available && (likely(position->group) || pool_is_ready(pool));
 }
 
 /* Everything a new page needs, when it is not at hand: memory for the index, or a slot. 0 with
@@ -198,7 +211,7 @@ static __attribute__((noinline)) int prepare_new(
 {
 	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
 
-	if (!(client->pages.available && pool_is_ready(pool)) && pool_reserve(client->tmem, pool)) {
+	if (!pool_is_ready(pool) && pool_reserve(client->tmem, pool)) {
 		u32 victim = evict_for(client, class);
 
 		if (victim == SLOT_NONE)
@@ -219,7 +232,7 @@ static __attribute__((noinline)) int prepare_new(
 static __attribute__((noinline)) int replace(struct tmem_client *client, struct pool *pool,
 	const struct position *position, const void *data)
 {
-	u32 slot = page_slot(page_at(client, position->page_id));
+	u32 slot = position->slot;
 
 	if (unlikely(!data)) {
 		client_drop_and_keep_slot(client, pool, position);
@@ -239,8 +252,8 @@ struct put_hand {
 };
 
 /* -EAGAIN: look it up again. */
-static inline int put_once(struct tmem_client *client, const struct tmem_handle *handle,
-	const void *data, struct put_hand *hand)
+static int put_once(struct tmem_client *client, const struct tmem_handle *handle, const void *data,
+	struct put_hand *hand)
 {
 	struct pool *pool = named_pool(client, handle->pool);
 	struct position position;
@@ -258,7 +271,7 @@ static inline int put_once(struct tmem_client *client, const struct tmem_handle 
 	}
 	if (likely(hand->slot == SLOT_NONE))
 		hand->slot = client_slot_at_hand(client, pool->persistent ? PERSISTENT : EPHEMERAL);
-	if (unlikely(hand->slot == SLOT_NONE || !index_is_ready(client, pool, &position))) {
+	if (unlikely(hand->slot == SLOT_NONE || !(position.group || pool_is_ready(pool)))) {
 		int error = prepare_new(client, pool, &hand->slot);
 
 		if (error)
@@ -274,10 +287,13 @@ static inline int put_once(struct tmem_client *client, const struct tmem_handle 
 static __attribute__((noinline)) void end_put(
 	struct tmem_client *client, struct put_hand *hand, int result)
 {
+	struct tmem *tmem = client->tmem;
+
 	if (hand->slot != SLOT_NONE)
-		client_give_slot(client, block_of(client->tmem, hand->slot), hand->slot);
+		client_give_slot(
+			client, block_of(tmem, hand->slot), page_at(tmem, hand->slot), hand->slot);
 	if (hand->admitted)
-		__atomic_fetch_sub(&client->tmem->persistent_pages, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_sub(&tmem->persistent_pages, 1, __ATOMIC_RELAXED);
 	if (!result)
 		return;
 	client->stats.puts++;
@@ -285,18 +301,58 @@ static __attribute__((noinline)) void end_put(
 		client->stats.puts_refused++;
 }
 
-int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const void *page)
+static __attribute__((noinline)) int put_any(
+	struct tmem_client *client, const struct tmem_handle *handle, const void *page)
 {
 	struct put_hand hand = {.slot = SLOT_NONE, .admitted = false};
 	int result;
 
-	client_lock(client);
-	client_note_use(client);
 	do
 		result = put_once(client, handle, page, &hand);
 	while (unlikely(result == -SLUICE_EAGAIN));
 	if (unlikely(result || hand.slot != SLOT_NONE || hand.admitted))
 		end_put(client, &hand, result);
+	return result;
+}
+
+/* The common case: a new page beside the one before, and all that it needs is at hand. */
+static inline bool put_neighbour(
+	struct tmem_client *client, const struct tmem_handle *handle, const void *data)
+{
+	struct pool *pool = named_pool(client, handle->pool);
+	struct group *group;
+	u32 place = handle->index % GROUP_PAGES;
+	enum tmem_class class;
+	struct block *block;
+	struct page *page;
+	u32 slot;
+
+	if (unlikely(!pool || pool->dying || !data))
+		return false;
+	group = pool_recent_group(pool, handle->object, handle->index);
+	if (!group || group->pages[place])
+		return false;
+	class = unlikely(pool->persistent) ? PERSISTENT : EPHEMERAL;
+	if (!client->magazines[class].count || (class == PERSISTENT && !admit_persistent(client)))
+		return false;
+	slot = client_slot_at_hand(client, class);
+	block = client_block(client, slot);
+	page = block_page(block, slot);
+	group_set(group, pool->recent_group_id, place, page, slot);
+	enter(client, pool, slot, page);
+	pool->counts.puts++;
+	tmem_port_copy(block_frame(block, slot), data);
+	return true;
+}
+
+int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const void *page)
+{
+	int result = 0;
+
+	client_lock(client);
+	client_note_use(client);
+	if (unlikely(!put_neighbour(client, handle, page)))
+		result = put_any(client, handle, page);
 	client_unlock(client);
 	return result;
 }
@@ -304,44 +360,101 @@ int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const
 /* ---- Get and flush ------------------------------------------------------------------ */
 
 /* Copies the page at @position; a private ephemeral pool then has it no more. */
-static __attribute__((noinline)) void get_hit(
+static inline __attribute__((always_inline)) void get_hit(
 	struct tmem_client *client, struct pool *pool, const struct position *position, void *data)
 {
-	struct page *page = page_at(client, position->page_id);
-	u32 slot = page_slot(page);
-	struct block *block = block_of(client->tmem, slot);
+	u32 slot = position->slot;
+	struct block *block = client_block(client, slot);
 
 	tmem_port_copy(data, block_frame(block, slot));
 	pool->counts.hits++;
-	if (!pool->persistent) {
+	if (likely(!pool->persistent)) {
+		struct page *page = block_page(block, slot);
+
 		drop_page(client, pool, position, page);
-		client_give_slot(client, block, slot);
+		client_give_slot(client, block, page, slot);
 	}
+}
+
+static __attribute__((noinline)) int get_any(
+	struct tmem_client *client, const struct tmem_handle *handle, void *page)
+{
+	struct pool *pool = named_pool(client, handle->pool);
+	struct position position;
+
+	if (unlikely(!pool || pool->dying))
+		return -SLUICE_EBADF;
+	if (unlikely(!page))
+		return -SLUICE_EFAULT;
+	__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
+	if (!pool_find(pool, handle->object, handle->index, &position))
+		return -SLUICE_ENOENT;
+	get_hit(client, pool, &position, page);
+	return 0;
+}
+
+/* The common case: the page beside the one before. */
+static inline bool get_neighbour(
+	struct tmem_client *client, const struct tmem_handle *handle, void *data)
+{
+	struct pool *pool = named_pool(client, handle->pool);
+	struct position position;
+
+	if (unlikely(!pool || pool->dying || !data))
+		return false;
+	position.group = pool_recent_group(pool, handle->object, handle->index);
+	if (!position.group)
+		return false;
+	position.slot = position.group->pages[handle->index % GROUP_PAGES];
+	if (!position.slot)
+		return false;
+	position.group_id = pool->recent_group_id;
+	position.object = pool->recent_object;
+	position.object_id = pool->recent_object_id;
+	__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
+	get_hit(client, pool, &position, data);
+	return true;
+}
+
+static __attribute__((noinline)) int get_locked(
+	struct tmem_client *client, const struct tmem_handle *handle, void *page)
+{
+	int result = 0;
+
+	client_lock(client);
+	if (!get_neighbour(client, handle, page))
+		result = get_any(client, handle, page);
+	client_unlock(client);
+	return result;
+}
+
+/*
+ * A miss without the lock: the object is not there, and nothing was changed while we looked. Pages
+ * of persistent pools are worth a second look under the lock. The pool may go away while it is
+ * read; its memory stays (metadata_retire()).
+ */
+static inline bool misses(
+	const struct tmem_client *client, struct pool *pool, const u64 key[3], u32 sequence)
+{
+	if (unlikely(pool->persistent || READ_ONCE(pool->dying)) || !pool_surely_lacks(pool, key))
+		return false;
+	if (unlikely(client_sequence(client) != sequence || (sequence & 1)))
+		return false;
+	__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
+	return true;
 }
 
 int tmem_get(struct tmem_client *client, const struct tmem_handle *handle, void *page)
 {
-	struct position position;
-	struct pool *pool;
-	int result = -SLUICE_EBADF;
+	u32 sequence = client_sequence(client);
+	struct pool *pool = named_pool(client, handle->pool);
 
-	client_lock(client);
 	client_note_use(client);
-	pool = named_pool(client, handle->pool);
-	if (unlikely(!pool || pool->dying))
-		goto out;
-	result = -SLUICE_EFAULT;
-	if (unlikely(!page))
-		goto out;
-	pool->counts.gets++;
-	result = -SLUICE_ENOENT;
-	if (pool_find(pool, handle->object, handle->index, &position)) {
-		get_hit(client, pool, &position, page);
-		result = 0;
-	}
-out:
-	client_unlock(client);
-	return result;
+	/* If the object before is asked for again, a hit is likely. */
+	if (unlikely(!pool || !page) || READ_ONCE(pool->recent_key) == handle->object[0] ||
+		!misses(client, pool, handle->object, sequence))
+		return get_locked(client, handle, page);
+	return -SLUICE_ENOENT;
 }
 
 int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle)

@@ -11,7 +11,9 @@
 #include "kernel/core/frame.h"
 #include "kernel/core/lock.h"
 #include "kernel/core/log.h"
+#include "kernel/core/percpu.h"
 #include "kernel/vm/commit.h"
+#include "kernel/vm/limbo.h"
 #include "tmem/port.h"
 
 _Static_assert(TMEM_PORT_BLOCK == BLOCK_ORDER, "a block is 2 MiB on both sides");
@@ -50,6 +52,11 @@ void *tmem_port_alloc(unsigned order)
 void tmem_port_free(void *pages, unsigned order)
 {
 	frame_free(ptr_to_mfn(pages), order);
+}
+
+void tmem_port_free_later(void *page)
+{
+	limbo_add(ptr_to_mfn(page), 0, FRAME_TMEM, epoch_advance());
 }
 
 bool tmem_port_persistent_ok(u64 persistent_pages)

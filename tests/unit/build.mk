@@ -22,7 +22,7 @@ UNIT_BIN   := $(UNIT_TESTS:%=$O/unit/%)
 $O/unit/obj/%.c.o: %.c
 	$(call quiet,HOSTCC,$<)mkdir -p $(@D) && $(CC) $(UNIT_CFLAGS) $(UNIT_SANITIZE) -MMD -MP -c $< -o $@
 $O/unit/obj-thread/%.c.o: %.c
-	$(call quiet,HOSTCC,$<)mkdir -p $(@D) && $(CC) $(UNIT_CFLAGS) -fsanitize=thread -MMD -MP -c $< -o $@
+	$(call quiet,HOSTCC,$<)mkdir -p $(@D) && $(CC) $(UNIT_CFLAGS) -fsanitize=thread -Wno-tsan -MMD -MP -c $< -o $@
 
 unit_objects = $(patsubst %.c,$O/unit/obj$($1_SANITIZE:%=-%)/%.c.o,tests/unit/$1.c $($1_SRC))
 define unit_program

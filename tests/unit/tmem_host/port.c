@@ -57,6 +57,10 @@ void host_memory_exit(void)
 	memory = NULL;
 }
 
+bool host_frees_are_deferred;
+static void **deferred;
+static u64 deferred_count;
+
 void host_memory_init(u64 pages)
 {
 	u64 bytes = pages * PAGE_SIZE + BLOCK_SIZE;
@@ -89,6 +93,7 @@ void host_memory_init(u64 pages)
 	host_persistent_max = ~0UL;
 	host_complaints = 0;
 	host_copy_hook = NULL;
+	host_frees_are_deferred = false;
 }
 
 u64 host_pages_in_use(void)
@@ -182,6 +187,29 @@ void tmem_port_free(void *pages, unsigned order)
 	pages_in_use -= count;
 	ASAN_POISON_MEMORY_REGION(pages, count * PAGE_SIZE);
 	pthread_mutex_unlock(&memory_lock);
+}
+
+void tmem_port_free_later(void *page)
+{
+	if (!host_frees_are_deferred) {
+		tmem_port_free(page, 0);
+		return;
+	}
+	pthread_mutex_lock(&memory_lock);
+	deferred = realloc(deferred, (deferred_count + 1) * sizeof(*deferred));
+	if (!deferred)
+		die("no memory");
+	deferred[deferred_count++] = page;
+	pthread_mutex_unlock(&memory_lock);
+}
+
+void host_free_deferred(void)
+{
+	for (u64 i = 0; i < deferred_count; i++)
+		tmem_port_free(deferred[i], 0);
+	free(deferred);
+	deferred = NULL;
+	deferred_count = 0;
 }
 
 bool tmem_port_persistent_ok(u64 persistent_pages)

@@ -26,6 +26,10 @@ extern u64 host_persistent_max;
 extern u64 host_complaints;
 /* What tmem_port_complain() said last. */
 extern char host_last_complaint[256];
+/* Whether tmem_port_free_later() waits until host_free_deferred(), which may be called when no
+ * other thread is in the engine. */
+extern bool host_frees_are_deferred;
+void host_free_deferred(void);
 /* Called before each copy, NULL = nothing: a guest that writes while a put runs. */
 extern void (*host_copy_hook)(void *to, const void *from);
 
