@@ -73,6 +73,15 @@ $(OFFSETS): $(OFFSETS_SRC)
 	done | sed -n 's/^.*@@\([A-Z0-9_]*\) \$$*\(-*[0-9]*\)@@.*$$/#define \1 \2/p'; } >$@
 -include $(wildcard $O/gen/*.d)
 
+# Two functions out of Debian's liblz4.a, which would link as a whole (tools/carve.py).
+LZ4_OBJ := $O/hv/lz4.o
+$O/gen/lz4.S: tools/carve.py
+	$(call quiet,GEN,$@)mkdir -p $(@D) && $(PYTHON) $< $$($(CC) -print-file-name=liblz4.a) lz4.o \
+		LZ4_compress_fast_extState LZ4_decompress_safe >$@
+$(LZ4_OBJ): $O/gen/lz4.S
+	$(call quiet,AS,$<)mkdir -p $(@D) && $(CC) -c $< -o $@
+HV_OBJ += $(LZ4_OBJ)
+
 SYMBOLS_PY := tools/symbols.py
 $O/sluice.elf: $(HV_OBJ) linker.ld $(SYMBOLS_PY)
 	$(call quiet,LD,$@)tools/link.sh $@ linker.ld $(NEWLIB_HV_DIR)/libc.a $(HV_OBJ)
