@@ -105,6 +105,21 @@ void arch_fpu_save(void *state);
 void arch_fpu_load(const void *state);
 void arch_fpu_reset(void *state);
 
+/*
+ * A page compressed as one LZ4 block, and back (arch/x86/compress.c). The library uses vector
+ * registers; both keep the guest's values. What is read must not be a guest's memory, which could
+ * change meanwhile; what is written may be, since nothing is decided by what is read back of it.
+ *
+ * arch_compress_page(): @to holds @capacity bytes, @state is ARCH_COMPRESSOR_BYTES of this CPU's,
+ * 8-byte aligned, contents of no importance. Returns the bytes written, 0 if they would not fit;
+ * the same page gives the same bytes every time.
+ * arch_decompress_page(): 0, or -EINVAL if the @length bytes at @from are not just one page, which
+ * then has undefined contents; never writes outside of it.
+ */
+#define ARCH_COMPRESSOR_BYTES 16416UL
+u32 arch_compress_page(void *to, u32 capacity, const void *page, void *state);
+int __must_check arch_decompress_page(void *page, const void *from, u32 length);
+
 /* ---- What GRUB handed over ------------------------------------------------------------------- */
 
 #define BOOT_RANGES_MAX  128

@@ -1,6 +1,6 @@
 /*
- * Whole pages, and the guest's vector state. The only code of this floor that touches vector registers:
- * the copy uses four of them through legacy SSE forms, which keep the upper halves, and puts back what
+ * Whole pages, and the guest's vector state. The only code of this floor that touches vector registers,
+ * beside the compressor between the two calls at the end (compress.c): the copy uses four of them through legacy SSE forms, which keep the upper halves, and puts back what
  * was there. Both loops do 64 bytes a turn: on real processors they run at the speed of the caches, and
  * in emulators faster than string instructions (docs/boot.md has the figures).
  */
@@ -65,6 +65,20 @@ arch_fpu_save:
 	.globl	arch_fpu_load
 arch_fpu_load:
 	fxrstor64 (%rdi)
+	ret
+
+/* void arch_vectors_save(void *state); void arch_vectors_load(const void *state): 256 bytes */
+	.globl	arch_vectors_save
+arch_vectors_save:
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	movups	%xmm\n, 16 * \n(%rdi)
+	.endr
+	ret
+	.globl	arch_vectors_load
+arch_vectors_load:
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	movups	16 * \n(%rdi), %xmm\n
+	.endr
 	ret
 
 	.section .note.GNU-stack, "", @progbits

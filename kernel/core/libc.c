@@ -1,5 +1,5 @@
 /*
- * What newlib's formatting wants from below. The hypervisor has no heap: hypervisor_alloc() hands
+ * What newlib's formatting and LZ4 want from below. The hypervisor has no heap: hypervisor_alloc() hands
  * out pages. vsniprintf() never allocates; the calls are there for streams that grow, so reaching
  * one of them is a bug.
  */
@@ -12,6 +12,7 @@ void *_malloc_r(struct _reent *reent, size_t bytes);
 void *_calloc_r(struct _reent *reent, size_t count, size_t bytes);
 void *_realloc_r(struct _reent *reent, void *old, size_t bytes);
 void _free_r(struct _reent *reent, void *memory);
+__attribute__((noreturn)) void __stack_chk_fail(void);
 
 void *_malloc_r(struct _reent *reent, size_t bytes)
 {
@@ -36,4 +37,10 @@ void _free_r(struct _reent *reent, void *memory)
 	(void)reent;
 	if (memory != NULL)
 		BUG("the C library frees %p, which nobody allocated", memory);
+}
+
+/* Debian's LZ4 guards its stack frames; the canary is at FS base + 0x28 (arch/x86/cpu.h). */
+void __stack_chk_fail(void)
+{
+	BUG("a library function wrote beyond its stack frame");
 }

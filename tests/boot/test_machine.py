@@ -58,7 +58,7 @@ def test_every_processor_has_a_timer_and_hears_kicks(boot, machine):
 
 
 @pytest.mark.cpus(1)
-@pytest.mark.parametrize("case", ["page-rights", "page-copies"])
+@pytest.mark.parametrize("case", ["page-rights", "page-copies", "compression"])
 def test_memory(boot, case):
     assert_passed(boot(case))
 

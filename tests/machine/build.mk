@@ -3,7 +3,7 @@
 
 MACHINE_SRC := $(wildcard tests/machine/*.c tests/machine/*.S)
 MACHINE_OBJ := $(MACHINE_SRC:%=$O/hv/%.o) \
-	$(filter $O/hv/lib/% $O/hv/kernel/core/%,$(HV_OBJ)) \
+	$(filter $O/hv/lib/% $O/hv/kernel/core/% $(LZ4_OBJ),$(HV_OBJ)) \
 	$(foreach o,$(HV_OBJ),$(if $(filter $O/hv/arch/x86/,$(dir $o)),$o))
 
 $O/machine.elf: $(MACHINE_OBJ) linker.ld $(SYMBOLS_PY)

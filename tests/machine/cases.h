@@ -27,11 +27,15 @@ void test_boot_memory(void); /* boot_info() is in order, and direct map and earl
 void test_page_copies(void); /* contents, and vector registers kept */
 void test_msr_access(void);
 
+/* compress.c: contents, bounds, and vector registers kept */
+void test_compression(void);
+
 /* faults.c: never return, since BUG ends them; the case by name, false if there is none. */
 bool test_fault(const char *name);
 
 /* vectors.S */
-void vectors_load(const void *from); /* xmm0-3 from 64 bytes */
+#define VECTORS_WORDS 32
+void vectors_load(const void *from); /* xmm0-15 from 256 bytes */
 void vectors_store(void *to);
 
 #endif

@@ -20,6 +20,7 @@ static const struct {
 	{"page-rights", test_page_rights},
 	{"boot-memory", test_boot_memory},
 	{"page-copies", test_page_copies},
+	{"compression", test_compression},
 	{"msr-access", test_msr_access},
 	{"bug-elsewhere", test_bug_elsewhere},
 	{"reboot", arch_reboot},

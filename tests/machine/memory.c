@@ -119,11 +119,11 @@ static u8 pages[4][PAGE_SIZE] __aligned_to(PAGE_SIZE);
 
 void test_page_copies(void)
 {
-	u64 before[8], after[8];
+	u64 before[VECTORS_WORDS], after[VECTORS_WORDS];
 
 	for (unsigned i = 0; i < sizeof(pages); i++)
 		pages[i / PAGE_SIZE][i % PAGE_SIZE] = (u8)(i * 7 + i / 251);
-	for (unsigned i = 0; i < 8; i++)
+	for (unsigned i = 0; i < VECTORS_WORDS; i++)
 		before[i] = 0x9e3779b97f4a7c15UL * (i + 1);
 	vectors_load(before);
 	arch_copy_page(pages[2], pages[0]);

@@ -1,19 +1,17 @@
 /*
- * The vector registers that the page copy uses.
+ * The vector registers that page copies and the compressor use.
  */
 	.text
 	.globl	vectors_load, vectors_store
 vectors_load:
-	movups	(%rdi), %xmm0
-	movups	16(%rdi), %xmm1
-	movups	32(%rdi), %xmm2
-	movups	48(%rdi), %xmm3
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	movups	16 * \n(%rdi), %xmm\n
+	.endr
 	ret
 vectors_store:
-	movups	%xmm0, (%rdi)
-	movups	%xmm1, 16(%rdi)
-	movups	%xmm2, 32(%rdi)
-	movups	%xmm3, 48(%rdi)
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	movups	%xmm\n, 16 * \n(%rdi)
+	.endr
 	ret
 
 	.section .note.GNU-stack, "", @progbits

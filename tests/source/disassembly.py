@@ -27,6 +27,8 @@ class Function:
     name: str
     address: int
     calls: set = field(default_factory=set)
+    sequence: list = field(default_factory=list)  # the same in the order of the code, with repetitions
+    returns: int = 0
     indirect: bool = False
     vectors: bool = False
     pushed: set = field(default_factory=set)
@@ -70,6 +72,9 @@ class Image:
                 function.indirect |= name.startswith("call") or "(" not in operands
             elif target and target[1] != function.name and not target[2]:
                 function.calls.add(target[1])
+                function.sequence.append(target[1])
+        elif name.startswith("ret"):
+            function.returns += 1
         elif name.startswith("push"):
             function.pushed.add(operands)
         elif name.startswith("sub") and operands.endswith(",%rsp"):

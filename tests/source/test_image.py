@@ -11,8 +11,11 @@ from image import HYPERVISOR
 
 TEXT_MAX = 128 * 1024
 STACK_MAX = 8 * 1024  # of the 16 KiB that each CPU has; the rest is for what this cannot see
-# They save and restore what they touch (arch/x86/pages.S).
+# They save and restore what they touch, or are what saves and restores (arch/x86/pages.S).
 VECTOR_FUNCTIONS = {"arch_copy_page", "arch_clear_page"}
+VECTOR_KEEPERS = {"arch_vectors_save", "arch_vectors_load"}
+# The library's, each with the one function that calls it, between those two.
+COMPRESSOR = {"LZ4_compress_fast_extState": "arch_compress_page", "LZ4_decompress_safe": "arch_decompress_page"}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,29 @@ def test_the_header_is_multiboot2():
 
 def test_only_marked_functions_touch_vector_registers(image):
     touching = {f.name for f in image.functions.values() if f.vectors}
-    assert touching == VECTOR_FUNCTIONS
+    # What nobody calls is not linked.
+    allowed = VECTOR_FUNCTIONS | VECTOR_KEEPERS | set(COMPRESSOR)
+    assert VECTOR_FUNCTIONS <= touching <= allowed
+
+
+@pytest.mark.parametrize("path", [HYPERVISOR, HYPERVISOR.parent / "machine.elf"], ids=lambda path: path.stem)
+def test_the_compressor_runs_between_save_and_load(path):
+    image = Image(path)
+    for name, caller in COMPRESSOR.items():
+        if name not in image.functions:
+            assert path == HYPERVISOR, f"{name} is not in {path}, where its test runs"
+            continue
+        assert {f.name for f in image.functions.values() if name in f.calls} == {caller}
+        assert name not in image.address_taken
+        keepers_and_it = VECTOR_KEEPERS | {name}
+        order = [call for call in image.functions[caller].sequence if call in keepers_and_it]
+        assert order == ["arch_vectors_save", name, "arch_vectors_load"]
+        # Nothing that returns in between, and the library calls nothing that uses vector registers.
+        assert image.functions[caller].returns == 1
+        assert not [c for c in image.callees(name) if image.functions[c].vectors]
+    for keeper in VECTOR_KEEPERS & set(image.functions):
+        callers = {f.name for f in image.functions.values() if keeper in f.calls}
+        assert callers <= set(COMPRESSOR.values()) and keeper not in image.address_taken
 
 
 def test_the_stack_is_deep_enough(image):

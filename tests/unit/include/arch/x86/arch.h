@@ -73,6 +73,10 @@ void arch_fpu_save(void *state);
 void arch_fpu_load(const void *state);
 void arch_fpu_reset(void *state);
 
+#define ARCH_COMPRESSOR_BYTES 16416UL
+u32 arch_compress_page(void *to, u32 capacity, const void *page, void *state);
+int __must_check arch_decompress_page(void *page, const void *from, u32 length);
+
 #define BOOT_RANGES_MAX  128
 #define BOOT_MODULES_MAX 64
 
