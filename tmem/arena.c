@@ -104,7 +104,7 @@ static int reach_number(struct tmem *tmem, u32 number)
 }
 
 /* A block without frames, all its slots free as to their records; NULL without memory. */
-static struct block *block_create(struct tmem *tmem, enum tmem_class class)
+static struct block *block_create(struct tmem *tmem, unsigned class)
 {
 	struct arena *arena = &tmem->arena;
 	u32 number = arena->unused ? arena->unused : arena->block_numbers;
@@ -231,7 +231,9 @@ static bool block_is_unused(const struct block *block)
 /* Gives all frames of a block without pages to the port, and its record back. */
 static void block_release(struct arena *arena, struct block *block)
 {
-	if (block->base && block->present == BLOCK_PAGES) {
+	if (block->class == VIRTUAL) {
+		arena->virtual_blocks--;
+	} else if (block->base && block->present == BLOCK_PAGES) {
 		tmem_port_free(block->base, TMEM_PORT_BLOCK);
 		WRITE_ONCE(arena->frames, arena->frames - BLOCK_PAGES);
 		WRITE_ONCE(arena->dry, false);
@@ -246,6 +248,28 @@ static void block_release(struct arena *arena, struct block *block)
 		}
 	}
 	block_destroy(arena, block);
+}
+
+static void all_free(struct arena *arena, struct block *block)
+{
+	block->present = BLOCK_PAGES;
+	memset(block->free, 0xff, sizeof(block->free));
+	block->free_count = BLOCK_PAGES;
+	list_block(arena, block);
+}
+
+static bool new_virtual_block(struct tmem *tmem)
+{
+	struct arena *arena = &tmem->arena;
+	struct block *block = NULL;
+
+	if ((u64)arena->virtual_blocks * BLOCK_PAGES <= arena->frames * VIRTUAL_PER_FRAME)
+		block = block_create(tmem, VIRTUAL);
+	if (!block)
+		return false;
+	arena->virtual_blocks++;
+	all_free(arena, block);
+	return true;
 }
 
 static bool new_block(struct tmem *tmem, enum tmem_class class)
@@ -265,12 +289,9 @@ static bool new_block(struct tmem *tmem, enum tmem_class class)
 		return false;
 	}
 	block->base = base;
-	block->present = BLOCK_PAGES;
-	memset(block->free, 0xff, sizeof(block->free));
-	block->free_count = BLOCK_PAGES;
 	WRITE_ONCE(arena->frames, arena->frames + BLOCK_PAGES);
 	arena->empty_blocks++;
-	list_block(arena, block);
+	all_free(arena, block);
 	return true;
 }
 
@@ -345,14 +366,22 @@ static unsigned take_from(
 	return count;
 }
 
-unsigned arena_take(
+static unsigned take_virtual(struct tmem *tmem, u32 client, u32 *slots, unsigned count)
+{
+	struct arena *arena = &tmem->arena;
+
+	if (!arena->room[VIRTUAL] && !new_virtual_block(tmem))
+		return 0;
+	return take_from(arena, arena->room[VIRTUAL], client, slots, count);
+}
+
+static unsigned take_frames(
 	struct tmem *tmem, enum tmem_class class, u32 client, u32 *slots, unsigned count)
 {
 	struct arena *arena = &tmem->arena;
 	enum tmem_class other = class == EPHEMERAL ? PERSISTENT : EPHEMERAL;
 	unsigned left = count;
 
-	lock(tmem);
 	if (!arena->room[class] && !new_block(tmem, class))
 		new_single(tmem, class);
 	/* From the end on: the caller takes the last one first, in ascending order of address. */
@@ -361,10 +390,22 @@ unsigned arena_take(
 	if (left == count && arena->room[other])
 		left -= take_from(arena, arena->room[other], client, slots + count - 1, 1);
 	WRITE_ONCE(arena->dry, left == count);
-	unlock(tmem);
-	if (left)
-		memmove(slots, slots + left, (count - left) * sizeof(*slots));
 	return count - left;
+}
+
+unsigned arena_take(struct tmem *tmem, unsigned class, u32 client, u32 *slots, unsigned count)
+{
+	unsigned taken;
+
+	lock(tmem);
+	if (class == VIRTUAL)
+		taken = take_virtual(tmem, client, slots, count);
+	else
+		taken = take_frames(tmem, (enum tmem_class) class, client, slots, count);
+	unlock(tmem);
+	if (taken < count)
+		memmove(slots, slots + (count - taken), taken * sizeof(*slots));
+	return taken;
 }
 
 /* What is due when slots of @block have become free: it is listed, or given up when it is empty. */
@@ -373,7 +414,8 @@ static void block_has_room(struct arena *arena, struct block *block)
 	if (block->claimed)
 		return;
 	if (block_is_unused(block)) {
-		if (block->present < BLOCK_PAGES || arena->empty_blocks >= EMPTY_BLOCKS_MAX) {
+		if (!block->base || block->present < BLOCK_PAGES ||
+			arena->empty_blocks >= EMPTY_BLOCKS_MAX) {
 			block_release(arena, block);
 			return;
 		}
@@ -405,7 +447,7 @@ void arena_give(struct tmem *tmem, const u32 *slots, unsigned count)
 		struct block *block = block_at(tmem, number);
 		unsigned first = i;
 
-		if (unlikely(!block->base)) {
+		if (unlikely(block->frames)) {
 			give_single(arena, block, slots[i++] % BLOCK_PAGES);
 			continue;
 		}

@@ -13,11 +13,17 @@
 #define TMEM_ARENA_H
 
 #include "lib/types.h"
+#include "tmem/content.h"
 #include "tmem/directory.h"
 #include "tmem/port.h"
 #include "tmem/tmem.h"
 
 enum tmem_class { EPHEMERAL, PERSISTENT, TMEM_CLASSES };
+
+/* Blocks, and slots at hand, are of a class of pages, or have no frames at all: a page whose
+ * content is kept elsewhere has a slot only for its record (dense.h). */
+#define VIRTUAL      TMEM_CLASSES
+#define SLOT_CLASSES (TMEM_CLASSES + 1)
 
 /* Slots: 28 bits, 1 TiB. There is no block 0, so that slot 0 names nothing. */
 #define SLOT_BITS   28
@@ -30,6 +36,8 @@ enum slot_state {
 	SLOT_ABSENT,     /* the block has no frame there */
 	SLOT_PERSISTENT, /* a stored page: of a persistent pool, or in the client's queue */
 	SLOT_QUEUED,
+	SLOT_SHARED, /* the content of several pages (dense.h) */
+	SLOT_PACKED, /* a frame of a pack of compressed pages */
 };
 
 /*
@@ -40,7 +48,8 @@ struct page {
 	u32 next;   /* slot of the neighbour in the queue; bits 28..31: number of the pool */
 	u32 prev;   /* the same; bits 28..31: enum slot_state */
 	u32 owner;  /* in the pool's index: see pool.h */
-	u32 client; /* number of the one that has the slot, or had it last */
+	u32 client; /* bits 0..5: number of the one that has the slot, or had it last; of a virtual
+		       page: its content (dense.h) */
 };
 _Static_assert(sizeof(struct page) == 16, "a page costs 16 bytes");
 #define PAGES_PER_LEAF (PAGE_SIZE / sizeof(struct page))
@@ -57,6 +66,11 @@ static inline void page_set_state(struct page *page, enum slot_state state)
 
 #define TMEM_CLIENTS 64U
 
+static inline u32 page_client(const struct page *page)
+{
+	return READ_ONCE(page->client) % TMEM_CLIENTS;
+}
+
 /*
  * 512 slots. Invariant: for each slot at most one of: a bit in @free, and SLOT_EMPTY; a bit in
  * @absent, and SLOT_ABSENT. A slot with neither belongs to the client in its record. @present is
@@ -64,7 +78,7 @@ static inline void page_set_state(struct page *page, enum slot_state state)
  */
 struct block {
 	u8 *base;                  /* 2 MiB of frames; NULL if they came one by one: */
-	void **frames;             /* then their addresses, NULL where absent */
+	void **frames;             /* then their addresses, NULL where absent; NULL if virtual */
 	struct block *next, *prev; /* the list of its class that has room */
 	struct page *records[2];   /* of its slots, 256 each */
 	u64 free[BLOCK_PAGES / 64];
@@ -72,7 +86,7 @@ struct block {
 	u32 number; /* 0: the record is not in use, */
 	u32 unused; /* and this is the number of the next such record */
 	u16 free_count, present;
-	u8 class;
+	u8 class; /* enum tmem_class or VIRTUAL */
 	bool listed;
 	bool claimed; /* reclaim is at work on it: no allocation, no release */
 } __aligned_to(256);
@@ -83,11 +97,12 @@ struct arena {
 	u64 max_frames;
 	u64 frames; /* present slots of all blocks */
 	u64 metadata_pages;
-	struct directory blocks;          /* leaves of struct block, kept until the store goes */
-	struct directory records;         /* leaves of struct page, two a block */
-	u32 block_numbers;                /* numbers below this one were used at least once */
-	u32 unused;                       /* the first of them that is free again; 0 = none */
-	struct block *room[TMEM_CLASSES]; /* blocks with free slots */
+	struct directory blocks;  /* leaves of struct block, kept until the store goes */
+	struct directory records; /* leaves of struct page, two a block */
+	u32 block_numbers;        /* numbers below this one were used at least once */
+	u32 unused;               /* the first of them that is free again; 0 = none */
+	u32 virtual_blocks;
+	struct block *room[SLOT_CLASSES];      /* blocks with free slots */
 	struct block *scattered[TMEM_CLASSES]; /* where single frames go now */
 	bool dry;         /* the last arena_take() found nothing, and nothing has come back since */
 	u32 empty_blocks; /* blocks kept although all their slots are free */
@@ -96,6 +111,7 @@ struct arena {
 
 struct tmem {
 	struct arena arena;
+	struct content_key content_key;        /* of pages' contents: never seen by a guest */
 	u64 persistent_pages __aligned_to(64); /* of all clients; atomic */
 	u32 ticks;                             /* tmem_tick() calls */
 	u32 reclaim_block; /* number of the block that is being emptied, plus 1; under the arena
@@ -118,12 +134,15 @@ void arena_destroy(struct tmem *tmem);
 
 /* Up to @count slots for @client, preferably in blocks of @class, lowest address last; they are
  * marked as lying in the client's magazine. Returns how many. */
-unsigned arena_take(
-	struct tmem *tmem, enum tmem_class class, u32 client, u32 *slots, unsigned count);
+unsigned arena_take(struct tmem *tmem, unsigned class, u32 client, u32 *slots, unsigned count);
 void arena_give(struct tmem *tmem, const u32 *slots, unsigned count);
 
-/* Whether arena_take() can be spared, since it would find nothing. When only the port's memory is
- * at an end, it may have some again at any time: then it is asked again now and then, for which
+/* At most so many virtual slots a frame of the store: what they cost is bounded with it. */
+#define VIRTUAL_PER_FRAME 8U
+
+/* Whether arena_take() of frames can be spared, since it would find nothing. When only the port's
+ * memory is at an end, it may have some again at any time: then it is asked again now and then, for
+ * which
  * @patience counts. */
 static inline bool arena_is_dry(const struct tmem *tmem, u8 *patience)
 {

@@ -2,9 +2,11 @@
  * The audit: visits every frame and page the store holds, and checks index, lists, reverse map and
  * accounts against each other. The world is stopped, so no lock is taken.
  */
+#include <string.h>
+
 #include <abi/errno.h>
 
-#include "tmem/client.h"
+#include "tmem/dense.h"
 
 struct audit {
 	const struct tmem *tmem;
@@ -15,6 +17,9 @@ struct audit {
 	u64 slots_used; /* with a page in them */
 	u64 slots_idle; /* neither free nor used: those must lie in magazines */
 	u64 in_magazines;
+	u64 slots_dense; /* with the contents of pages that have none of their own */
+	u64 dense_frames;
+	u64 contents[3]; /* of the client being looked at: virtual pages by kind */
 	bool bad;
 };
 
@@ -53,18 +58,26 @@ static void audit_slot(struct audit *audit, const struct block *block, u32 place
 	}
 	if (is_absent)
 		return;
-	audit->frames++;
-	audit->visit(block_frame(block, place), audit->argument);
+	if (block->class != VIRTUAL) {
+		audit->frames++;
+		audit->visit(block_frame(block, place), audit->argument);
+	}
 	if (is_free)
 		return;
-	client = page->client < TMEM_CLIENTS ? audit->tmem->clients[page->client] : NULL;
-	if (!client || !client->alive || state > SLOT_QUEUED) {
-		FAIL(audit, "block %u slot %u: state %u, client %u", block->number, place, state,
-			page->client);
+	if (block->class == VIRTUAL && state != SLOT_EMPTY) {
+		/* Its record has a content in place of a client: see audit_page(). */
+		audit->slots_used++;
 		return;
 	}
-	audit->slots_used += state != SLOT_EMPTY;
+	client = audit->tmem->clients[page_client(page)];
+	if (!client || !client->alive || state > SLOT_PACKED) {
+		FAIL(audit, "block %u slot %u: state %u, client %u", block->number, place, state,
+			page_client(page));
+		return;
+	}
+	audit->slots_used += state == SLOT_PERSISTENT || state == SLOT_QUEUED;
 	audit->slots_idle += state == SLOT_EMPTY;
+	audit->slots_dense += state == SLOT_SHARED || state == SLOT_PACKED;
 }
 
 static void visit_leaves(struct audit *audit, const struct directory *directory)
@@ -120,8 +133,17 @@ static void audit_page(
 		return;
 	}
 	page = page_at(audit->tmem, slot);
-	if (page_pool(page) != pool->id || page->client != client->number ||
-		page_state(page) != expected)
+	if (block_of(audit->tmem, slot)->class == VIRTUAL) {
+		if (content_kind(page->client) <= CONTENT_PACKED)
+			audit->contents[content_kind(page->client)]++;
+		if (!pool->modes || !dense_content_is_valid(client, slot, page->client))
+			FAIL(audit, "client %u pool %u slot %x: content %x", client->number,
+				pool->id, slot, page->client);
+	} else if (page_client(page) != client->number) {
+		FAIL(audit, "client %u slot %x belongs to client %u", client->number, slot,
+			page_client(page));
+	}
+	if (page_pool(page) != pool->id || page_state(page) != expected)
 		FAIL(audit, "client %u pool %u slot %x: pool %u, client %u, state %u",
 			client->number, pool->id, slot, page_pool(page), page->client,
 			page_state(page));
@@ -204,7 +226,7 @@ static void audit_pool(struct audit *audit, struct pool *pool, u64 *pages)
 
 static void audit_magazines(struct audit *audit, const struct tmem_client *client)
 {
-	for (unsigned class = 0; class < TMEM_CLASSES; class ++) {
+	for (unsigned class = 0; class < SLOT_CLASSES; class ++) {
 		const struct magazine *magazine = &client->magazines[class];
 
 		for (u32 i = 0; i < magazine->count; i++) {
@@ -213,7 +235,7 @@ static void audit_magazines(struct audit *audit, const struct tmem_client *clien
 			const struct page *page = page_at(audit->tmem, slot);
 
 			audit->in_magazines++;
-			if (page_state(page) != SLOT_EMPTY || page->client != client->number)
+			if (page_state(page) != SLOT_EMPTY || page_client(page) != client->number)
 				FAIL(audit, "client %u: slot %x is not its own", client->number,
 					slot);
 		}
@@ -249,6 +271,12 @@ static void audit_client(struct audit *audit, struct tmem_client *client)
 			(unsigned long long)pages[EPHEMERAL], (unsigned long long)pages[PERSISTENT],
 			(unsigned long long)listed);
 	audit_magazines(audit, client);
+	if (client->dense) {
+		audit->bad |= dense_audit(client, audit->contents, visit_metadata, audit) != 0;
+		audit->dense_frames += client->dense_frames[EPHEMERAL] +
+				       client->dense_frames[PERSISTENT];
+	}
+	memset(audit->contents, 0, sizeof(audit->contents));
 }
 
 int tmem_audit(struct tmem *tmem, void (*visit)(void *page, void *argument), void *argument)
@@ -257,6 +285,7 @@ int tmem_audit(struct tmem *tmem, void (*visit)(void *page, void *argument), voi
 	u64 persistent = 0, used = 0;
 
 	visit_metadata(tmem, &audit);
+	visit_metadata(tmem->content_key.words, &audit);
 	audit_blocks(&audit);
 	for (unsigned number = 0; number < TMEM_CLIENTS; number++) {
 		struct tmem_client *client = tmem->clients[number];
@@ -271,7 +300,7 @@ int tmem_audit(struct tmem *tmem, void (*visit)(void *page, void *argument), voi
 		used += client->stats.persistent_pages + client->stats.ephemeral_pages;
 	}
 	if (audit.frames != tmem->arena.frames || audit.slots_used != used ||
-		audit.slots_idle != audit.in_magazines ||
+		audit.slots_idle != audit.in_magazines || audit.slots_dense != audit.dense_frames ||
 		audit.metadata_pages != tmem->arena.metadata_pages ||
 		persistent != tmem->persistent_pages)
 		FAIL(&audit,

@@ -7,20 +7,22 @@
 
 #include <abi/errno.h>
 
+#include "tmem/dense.h"
+
 /* ---- Slots at hand ------------------------------------------------------------------ */
 
-/* The own magazine is empty: a batch from the arena, else one of the other class, since mixing is
- * better than evicting. */
-static __attribute__((noinline)) u32 refill(struct tmem_client *client, enum tmem_class class)
+/* The own magazine is empty: a batch from the arena, else one frame of the other class, since
+ * mixing is better than evicting. */
+static __attribute__((noinline)) u32 refill(struct tmem_client *client, unsigned class)
 {
 	struct magazine *magazine = &client->magazines[class];
 	u32 count = 0;
 
-	if (!arena_is_dry(client->tmem, &client->patience))
+	if (class == VIRTUAL || !arena_is_dry(client->tmem, &client->patience))
 		count = arena_take(
 			client->tmem, class, client->number, magazine->slots, MAGAZINE_BATCH);
 
-	if (!count) {
+	if (!count && class != VIRTUAL) {
 		magazine = &client->magazines[1 - class];
 		count = magazine->count;
 	}
@@ -30,14 +32,14 @@ static __attribute__((noinline)) u32 refill(struct tmem_client *client, enum tme
 	return magazine->slots[count - 1];
 }
 
-u32 client_take_slot(struct tmem_client *client, enum tmem_class class)
+u32 client_take_slot(struct tmem_client *client, unsigned class)
 {
 	u32 slot = client_slot_at_hand(client, class);
 
 	return slot == SLOT_NONE ? refill(client, class) : slot;
 }
 
-void client_spill(struct tmem_client *client, enum tmem_class class, u32 keep)
+void client_spill(struct tmem_client *client, unsigned class, u32 keep)
 {
 	struct magazine *magazine = &client->magazines[class];
 	u32 count = magazine->count - keep;
@@ -49,7 +51,7 @@ void client_spill(struct tmem_client *client, enum tmem_class class, u32 keep)
 
 void client_give_all_slots(struct tmem_client *client)
 {
-	for (unsigned class = 0; class < TMEM_CLASSES; class ++) {
+	for (unsigned class = 0; class < SLOT_CLASSES; class ++) {
 		struct magazine *magazine = &client->magazines[class];
 
 		arena_give(client->tmem, magazine->slots, magazine->count);
@@ -155,6 +157,16 @@ static struct tmem_client *claim_client(struct tmem *tmem, u32 weight)
 	return client;
 }
 
+/* The structure may be claimed again. */
+static void free_client(struct tmem_client *client)
+{
+	struct tmem *tmem = client->tmem;
+
+	tmem_port_lock(&tmem->arena.lock);
+	WRITE_ONCE(client->weight, 0);
+	tmem_port_unlock(&tmem->arena.lock);
+}
+
 struct tmem_client *tmem_client_create(struct tmem *tmem, const struct tmem_client_config *config)
 {
 	u32 weight = config->weight ? MIN(config->weight, 65535U) : 1;
@@ -169,6 +181,13 @@ struct tmem_client *tmem_client_create(struct tmem *tmem, const struct tmem_clie
 	memset(client->past, 0, sizeof(client->past));
 	client->oldest = 0;
 	client->newest = 0;
+	client->modes[EPHEMERAL] = config->ephemeral_modes;
+	client->modes[PERSISTENT] = config->persistent_modes;
+	if ((config->ephemeral_modes | config->persistent_modes) && dense_create(client)) {
+		client_unlock(client);
+		free_client(client);
+		return NULL;
+	}
 	client->alive = true;
 	client_unlock(client);
 	return client;
@@ -176,7 +195,6 @@ struct tmem_client *tmem_client_create(struct tmem *tmem, const struct tmem_clie
 
 int tmem_client_destroy(struct tmem_client *client)
 {
-	struct tmem *tmem = client->tmem;
 	unsigned pages = TMEM_STEP_PAGES;
 
 	client_lock(client);
@@ -187,12 +205,10 @@ int tmem_client_destroy(struct tmem_client *client)
 		}
 	}
 	client_give_all_slots(client);
+	dense_destroy(client);
 	client->alive = false;
 	client_unlock(client);
-
-	tmem_port_lock(&tmem->arena.lock);
-	WRITE_ONCE(client->weight, 0);
-	tmem_port_unlock(&tmem->arena.lock);
+	free_client(client);
 	return 0;
 }
 
@@ -203,6 +219,8 @@ void tmem_client_stats(const struct tmem_client *client, struct tmem_client_stat
 
 	client_lock(locked);
 	*stats = client->stats;
+	stats->dense_pages = client->dense_pages[EPHEMERAL] + client->dense_pages[PERSISTENT];
+	stats->dense_frames = client->dense_frames[EPHEMERAL] + client->dense_frames[PERSISTENT];
 	memcpy(counts, client->past, sizeof(counts));
 	for (unsigned id = 0; id < TMEM_POOLS_PER_GUEST; id++)
 		if (client->pools[id])
@@ -228,11 +246,18 @@ struct tmem *tmem_create(const struct tmem_config *config)
 {
 	/* No lock exists yet that could be held. */
 	struct tmem *tmem = tmem_port_alloc(0);
+	void *key;
 
 	if (!tmem)
 		return NULL;
 	memset(tmem, 0, PAGE_SIZE);
 	arena_init(tmem, config->max_pages);
+	key = metadata_alloc(tmem);
+	if (!key) {
+		tmem_port_free(tmem, 0);
+		return NULL;
+	}
+	content_key_init(&tmem->content_key, key);
 	return tmem;
 }
 
@@ -241,6 +266,7 @@ void tmem_destroy(struct tmem *tmem)
 	for (unsigned number = 0; number < TMEM_CLIENTS; number++)
 		if (tmem->clients[number])
 			metadata_free(tmem, tmem->clients[number]);
+	metadata_free(tmem, tmem->content_key.words);
 	arena_destroy(tmem);
 	tmem_port_free(tmem, 0);
 }

@@ -13,14 +13,17 @@
 
 /* Slots at hand: a put takes the one that was freed last, whose frame is likely to be in the cache.
  */
-#define MAGAZINE_SLOTS 63U
-#define MAGAZINE_BATCH 32U
-#define MAGAZINE_IDLE  4U /* kept by a client without pages */
+#define MAGAZINE_SLOTS        63U
+#define MAGAZINE_BATCH        32U
+#define DENSE_PAGES_PER_FRAME 64U
+#define MAGAZINE_IDLE         4U /* kept by a client without pages */
 
 struct magazine {
 	u32 count;
 	u32 slots[MAGAZINE_SLOTS];
 };
+
+struct dense;
 
 struct tmem_client {
 	struct tmem_lock lock;
@@ -32,6 +35,11 @@ struct tmem_client {
 	u32 used_at; /* the last tick at which @used was found set */
 	struct tmem *tmem;
 	u64 persistent_max;
+	u8 modes[TMEM_CLASSES]; /* TMEM_MODE_*, of new pools */
+	struct dense *dense;    /* NULL if no mode is on */
+	/* What dense_account() found: pages without a frame of their own, and the frames that hold
+	 * their contents. */
+	u64 dense_pages[TMEM_CLASSES], dense_frames[TMEM_CLASSES];
 	u32 sequence; /* odd while the lock is held: see client_sequence() */
 	struct pool *pools[TMEM_POOLS_PER_GUEST];
 	u32 oldest, newest;         /* slots of ephemeral pages, 0 = none */
@@ -41,7 +49,7 @@ struct tmem_client {
 	/* The live counts, and what the pools do not count; of puts only those that failed. */
 	struct tmem_client_stats stats;
 	struct pool_counts past[TMEM_CLASSES];   /* of pools that are gone */
-	struct magazine magazines[TMEM_CLASSES]; /* by the class of the slots' blocks */
+	struct magazine magazines[SLOT_CLASSES]; /* by the class of the slots' blocks */
 };
 _Static_assert(sizeof(struct tmem_client) <= PAGE_SIZE, "a client is one page");
 
@@ -89,7 +97,7 @@ static inline struct block *client_block(struct tmem_client *client, u32 slot)
 }
 
 /* A slot of the client's own magazine; SLOT_NONE if it is empty. Client lock. */
-static inline u32 client_slot_at_hand(struct tmem_client *client, enum tmem_class class)
+static inline u32 client_slot_at_hand(struct tmem_client *client, unsigned class)
 {
 	struct magazine *magazine = &client->magazines[class];
 	u32 count = magazine->count;
@@ -102,15 +110,15 @@ static inline u32 client_slot_at_hand(struct tmem_client *client, enum tmem_clas
 
 /* A slot of the client's own magazines or of the arena; SLOT_NONE if neither has one. Client lock.
  */
-u32 client_take_slot(struct tmem_client *client, enum tmem_class class);
+u32 client_take_slot(struct tmem_client *client, unsigned class);
 /* Gives all but the @keep latest slots of a magazine to the arena. Client lock. */
-void client_spill(struct tmem_client *client, enum tmem_class class, u32 keep);
+void client_spill(struct tmem_client *client, unsigned class, u32 keep);
 
 /* Puts a slot into the magazine of its block's class. Client lock. */
 static inline void client_give_slot(
 	struct tmem_client *client, const struct block *block, struct page *page, u32 slot)
 {
-	enum tmem_class class = READ_ONCE(block->class);
+	unsigned class = READ_ONCE(block->class);
 	struct magazine *magazine = &client->magazines[class];
 	u32 count = magazine->count;
 
@@ -128,6 +136,19 @@ void client_give_all_slots(struct tmem_client *client);
 void client_drop_page(struct tmem_client *client, struct pool *pool,
 	const struct position *position, struct page *page);
 
+/* Ephemeral pages in terms of frames, which is what shares are about: a page without one counts as
+ * much as its records take. No lock. */
+static inline u64 client_ephemeral_frames(const struct tmem_client *client)
+{
+	u64 pages = READ_ONCE(client->stats.ephemeral_pages);
+	u64 dense = READ_ONCE(client->dense_pages[EPHEMERAL]);
+
+	if (likely(!dense))
+		return pages;
+	return pages - MIN(pages, dense) + dense / DENSE_PAGES_PER_FRAME + 1 +
+	       READ_ONCE(client->dense_frames[EPHEMERAL]);
+}
+
 /* Pages that one step of a flush or a destruction frees. */
 #define TMEM_STEP_PAGES 64U
 /* Drops up to *@pages pages of an object, keeps the slots and lowers the number; true once it is
@@ -138,6 +159,15 @@ bool client_flush_object(
 /* Drops one, and keeps the slot. */
 void client_drop_and_keep_slot(
 	struct tmem_client *client, struct pool *pool, const struct position *position);
+
+/* ---- Moving pages (tmem/move.c) ----------------------------------------------------- */
+
+/* The record of a stored page moves from @slot to @to, which is in the caller's hands, with
+ * @content as its field "client". What the first one's frame holds stays there. Client lock. */
+void client_move_record(struct tmem_client *client, u32 slot, u32 to, u32 content);
+/* A stored page moves from one frame to another; @slot is in the caller's hands then. Client lock.
+ */
+void client_move_page(struct tmem_client *client, u32 slot, u32 to);
 
 /* ---- Eviction (tmem/evict.c) -------------------------------------------------------- */
 

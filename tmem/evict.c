@@ -9,7 +9,7 @@
  */
 #include <abi/errno.h>
 
-#include "tmem/client.h"
+#include "tmem/dense.h"
 
 static struct tmem_client *client_number(const struct tmem *tmem, u32 number)
 {
@@ -53,7 +53,7 @@ static struct tmem_client *choose_victim(
 	bool idle = false;
 
 	if (self && class == EPHEMERAL) {
-		pages = self->stats.ephemeral_pages + 1;
+		pages = client_ephemeral_frames(self) + 1;
 		weight = self->weight;
 		victim = self;
 	}
@@ -64,7 +64,7 @@ static struct tmem_client *choose_victim(
 
 		if (!client)
 			continue;
-		its_pages = READ_ONCE(client->stats.ephemeral_pages);
+		its_pages = client_ephemeral_frames(client);
 		its_weight = READ_ONCE(client->weight);
 		if (!its_pages || !its_weight)
 			continue;
@@ -79,23 +79,22 @@ static struct tmem_client *choose_victim(
 	return victim && READ_ONCE(victim->stats.ephemeral_pages) ? victim : NULL;
 }
 
-/* Drops the page in @slot of a client whose lock is held; the slot is nobody's then. */
+/* Drops the page in @slot of a client whose lock is held. Its frame is nobody's then; SLOT_NONE if
+ * it had none of its own. */
 static u32 evict_page(struct tmem_client *client, u32 slot)
 {
-	struct page *page = page_at(client->tmem, slot);
+	struct block *block = block_of(client->tmem, slot);
+	struct page *page = block_page(block, slot);
 	struct pool *pool = client->pools[page_pool(page)];
 	struct position position;
 
 	pool_locate(pool, slot, &position);
 	client_drop_page(client, pool, &position, page);
 	client->stats.evictions++;
-	return slot;
-}
-
-/* Evicts the oldest ephemeral page of a client whose lock is held; SLOT_NONE if it has none. */
-static u32 evict_oldest(struct tmem_client *client)
-{
-	return client->alive && client->oldest ? evict_page(client, client->oldest) : SLOT_NONE;
+	if (likely(block->class != VIRTUAL))
+		return slot;
+	client_give_slot(client, block, page, slot);
+	return SLOT_NONE;
 }
 
 /* A slot that lies idle in a magazine of @client, whose lock is held. */
@@ -112,6 +111,27 @@ static u32 take_from_magazine(struct tmem_client *client)
 		}
 	}
 	return SLOT_NONE;
+}
+
+/* Pages without a frame of their own that one look for a frame evicts. */
+#define DENSE_EVICTIONS 16U
+
+/* A frame of the oldest ephemeral page of a client whose lock is held, or of several pages if they
+ * have none of their own. SLOT_NONE: there is no page, or frames may have come to the arena. */
+static u32 evict_oldest(struct tmem_client *client)
+{
+	u32 slot = SLOT_NONE;
+
+	for (u32 i = 0; i < DENSE_EVICTIONS && slot == SLOT_NONE; i++) {
+		if (!client->alive || !client->oldest)
+			break;
+		slot = evict_page(client, client->oldest);
+		if (unlikely(slot == SLOT_NONE)) {
+			slot = take_from_magazine(client);
+			dense_compact(client);
+		}
+	}
+	return slot;
 }
 
 /* One of another client's idle slots; may release @self's lock meanwhile. */
@@ -156,6 +176,8 @@ u32 evict_for(struct tmem_client *self, enum tmem_class class)
 			client_unlock(victim);
 			client_lock(self);
 		}
+		if (unlikely(slot == SLOT_NONE))
+			slot = client_take_slot(self, class);
 	}
 	if (slot != SLOT_NONE)
 		WRITE_ONCE(page_at(self->tmem, slot)->client, self->number);
@@ -238,6 +260,52 @@ static bool take_out_of_magazine(struct tmem_client *client, u32 slot)
 	return false;
 }
 
+static void drop_page(struct tmem_client *client, u32 slot)
+{
+	u32 freed = evict_page(client, slot);
+
+	if (freed != SLOT_NONE)
+		arena_give(client->tmem, &freed, 1);
+}
+
+/* A frame elsewhere for what must not be dropped, 0 if there is none. The block that is being
+ * emptied gives none. */
+static u32 refuge(struct tmem_client *client, enum tmem_class class)
+{
+	u32 slot = SLOT_NONE;
+
+	return arena_take(client->tmem, class, client->number, &slot, 1) ? slot : SLOT_NONE;
+}
+
+static bool vacate(struct tmem_client *client, u32 slot)
+{
+	enum tmem_class class = dense_class(client, slot);
+	bool packed = page_state(page_at(client->tmem, slot)) == SLOT_PACKED;
+	u32 to = SLOT_NONE;
+	bool vacated;
+
+	/* Compressed ephemeral pages are dropped like others. */
+	if (!packed || class == PERSISTENT) {
+		to = refuge(client, class);
+		if (to == SLOT_NONE)
+			return false;
+	}
+	vacated = dense_vacate(client, slot, &to, drop_page);
+	if (to != SLOT_NONE)
+		arena_give(client->tmem, &to, 1);
+	return vacated;
+}
+
+static bool move_away(struct tmem_client *client, u32 slot)
+{
+	u32 to = refuge(client, PERSISTENT);
+
+	if (to == SLOT_NONE)
+		return false;
+	client_move_page(client, slot, to);
+	return true;
+}
+
 /* Takes @slot from @client if that has it idle or with an ephemeral page. Its lock is held. */
 static bool seize_slot_of(struct tmem_client *client, u32 slot)
 {
@@ -252,6 +320,11 @@ static bool seize_slot_of(struct tmem_client *client, u32 slot)
 	case SLOT_QUEUED:
 		evict_page(client, slot);
 		return true;
+	case SLOT_SHARED:
+	case SLOT_PACKED:
+		return vacate(client, slot);
+	case SLOT_PERSISTENT:
+		return move_away(client, slot);
 	default:
 		return false;
 	}
@@ -270,7 +343,7 @@ static unsigned empty_block(struct tmem *tmem, struct block *block, void **pages
 		struct tmem_client *client;
 		bool seized;
 
-		if (state != SLOT_EMPTY && state != SLOT_QUEUED)
+		if (state == SLOT_ABSENT)
 			continue;
 		client = client_number(tmem, READ_ONCE(page->client) % TMEM_CLIENTS);
 		if (!client)

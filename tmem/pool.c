@@ -52,6 +52,7 @@ struct pool *pool_create(struct tmem_client *client, u8 id, bool persistent, con
 	pool->client = client;
 	pool->id = id;
 	pool->persistent = persistent;
+	pool->modes = client->modes[persistent ? PERSISTENT : EPHEMERAL];
 	memcpy(pool->uuid, uuid, sizeof(pool->uuid));
 	slab_init(&pool->objects, sizeof(struct object));
 	slab_init(&pool->groups, sizeof(struct group));

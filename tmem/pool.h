@@ -70,6 +70,7 @@ struct pool {
 	u8 id;
 	bool persistent;
 	bool dying;
+	u8 modes;   /* TMEM_MODE_* */
 	u32 cursor; /* no object of a dying pool has an id below this */
 	/* What was looked up last, NULL if it is gone: the next page is often its neighbour. */
 	struct object *recent_object;

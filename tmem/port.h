@@ -29,6 +29,21 @@ bool tmem_port_persistent_ok(u64 persistent_pages);
 /* Copies one page; both aligned. */
 void tmem_port_copy(void *to, const void *from);
 
+/* This CPU's own room for one call of the engine; undefined contents, no other user until it
+ * returns. A page of a guest is copied to @page before anything is decided by what is in it. */
+struct tmem_scratch {
+	u8 page[PAGE_SIZE];
+	u8 fragment[PAGE_SIZE];
+};
+struct tmem_scratch *tmem_port_scratch(void);
+
+/* Compresses the page at @page to @to, which holds @capacity bytes. The bytes written, 0 if they
+ * would be more; equal pages give equal bytes. */
+u32 tmem_port_compress(void *to, const void *page, u32 capacity);
+/* The way back: 0, or -EINVAL if the @length bytes at @from do not give just one page; nothing else
+ * is written to either way. */
+int __must_check tmem_port_decompress(void *page, const void *from, u32 length);
+
 /* A lock, prepared by tmem_port_lock_init() before its first use. Its fields are the host's. A CPU
  * that holds a client's lock may take the arena's, and no other; two of one rank are never held
  * together. */

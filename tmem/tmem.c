@@ -6,7 +6,7 @@
 
 #include <abi/errno.h>
 
-#include "tmem/client.h"
+#include "tmem/dense.h"
 
 /* The pool a guest named, or NULL. */
 static inline struct pool *named_pool(const struct tmem_client *client, s32 id)
@@ -84,10 +84,28 @@ static __attribute__((noinline)) void no_pages_left(
 		client_spill(client, class, MAGAZINE_IDLE);
 }
 
+/* What a page of a pool with modes leaves besides its slot. */
+static __attribute__((noinline)) void drop_content(
+	struct tmem_client *client, const struct pool *pool, u32 slot, struct page *page)
+{
+	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
+	u32 content = page->client;
+
+	if (block_of(client->tmem, slot)->class == VIRTUAL) {
+		WRITE_ONCE(page->client, client->number);
+		dense_release(client, class, content);
+	} else {
+		dense_forget(client, class, slot, page);
+	}
+}
+
 static inline __attribute__((always_inline)) void drop_page(struct tmem_client *client,
 	struct pool *pool, const struct position *position, struct page *page)
 {
 	struct tmem *tmem = client->tmem;
+
+	if (unlikely(pool->modes))
+		drop_content(client, pool, position->slot, page);
 
 	if (pool->persistent) {
 		u64 left = --client->stats.persistent_pages;
@@ -186,12 +204,10 @@ static bool admit_persistent(struct tmem_client *client)
 	return false;
 }
 
-static inline void store_new(struct tmem_client *client, struct pool *pool,
-	const struct tmem_handle *handle, struct position *position, u32 slot, const void *data)
+/* The page is in @slot, whose record is @page: everybody gets to know. */
+static inline void insert(struct tmem_client *client, struct pool *pool,
+	const struct tmem_handle *handle, struct position *position, u32 slot, struct page *page)
 {
-	struct block *block = client_block(client, slot);
-	struct page *page = block_page(block, slot);
-
 	if (position->group)
 		group_set(position->group, position->group_id, handle->index % GROUP_PAGES, page,
 			slot);
@@ -200,32 +216,40 @@ static inline void store_new(struct tmem_client *client, struct pool *pool,
 			client->tmem, pool, handle->object, handle->index, slot, page, position);
 	enter(client, pool, slot, page);
 	pool->counts.puts++;
-	tmem_port_copy(block_frame(block, slot), data);
 }
 
-/* Everything a new page needs, when it is not at hand: memory for the index, or a slot. 0 with
- * nothing evicted; -EAGAIN if the lock was released or pages were evicted, so that the handle must
- * be looked up again; -ENOMEM. */
-static __attribute__((noinline)) int prepare_new(
-	struct tmem_client *client, struct pool *pool, u32 *slot)
+/* What a put has in hand, to be kept while its lock is released. */
+struct put_hand {
+	u32 slot;      /* of a frame; SLOT_NONE: none */
+	bool admitted; /* as one persistent page more */
+};
+
+/* Room in the index, and a frame, when they are not at hand. 0 with nothing evicted; -EAGAIN if the
+ * lock was released or pages were evicted, so that the handle must be looked up again; -ENOMEM. */
+static __attribute__((noinline)) int prepare_index(struct tmem_client *client, struct pool *pool)
+{
+	u32 victim;
+
+	if (pool_is_ready(pool) || !pool_reserve(client->tmem, pool))
+		return 0;
+	victim = evict_for(client, pool->persistent ? PERSISTENT : EPHEMERAL);
+	if (victim == SLOT_NONE)
+		return -SLUICE_ENOMEM;
+	arena_turn_into_metadata(client->tmem, victim);
+	return -SLUICE_EAGAIN;
+}
+
+static __attribute__((noinline)) int prepare_frame(
+	struct tmem_client *client, const struct pool *pool, struct put_hand *hand)
 {
 	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
 
-	if (!pool_is_ready(pool) && pool_reserve(client->tmem, pool)) {
-		u32 victim = evict_for(client, class);
-
-		if (victim == SLOT_NONE)
-			return -SLUICE_ENOMEM;
-		arena_turn_into_metadata(client->tmem, victim);
-		return -SLUICE_EAGAIN;
-	}
-	if (*slot == SLOT_NONE)
-		*slot = client_take_slot(client, class);
-	if (*slot == SLOT_NONE) {
-		*slot = evict_for(client, class);
-		return *slot == SLOT_NONE ? -SLUICE_ENOMEM : -SLUICE_EAGAIN;
-	}
-	return 0;
+	if (hand->slot == SLOT_NONE)
+		hand->slot = client_take_slot(client, class);
+	if (hand->slot != SLOT_NONE)
+		return 0;
+	hand->slot = evict_for(client, class);
+	return hand->slot == SLOT_NONE ? -SLUICE_ENOMEM : -SLUICE_EAGAIN;
 }
 
 /* A put to a handle that is stored: the data changes, or with a bad frame the old copy goes. */
@@ -245,11 +269,83 @@ static __attribute__((noinline)) int replace(struct tmem_client *client, struct 
 	return 0;
 }
 
-/* What a put has in hand, to be kept while its lock is released. */
-struct put_hand {
-	u32 slot;      /* SLOT_NONE: none */
-	bool admitted; /* as one persistent page more */
-};
+/* Stores a page in a virtual slot, with a content that dense_place() found; false if there is no
+ * such slot. */
+static bool put_virtual(struct tmem_client *client, struct pool *pool,
+	const struct tmem_handle *handle, struct position *position, u32 content)
+{
+	u32 slot = client_take_slot(client, VIRTUAL);
+	struct page *page;
+
+	if (slot == SLOT_NONE) {
+		dense_release(client, pool->persistent ? PERSISTENT : EPHEMERAL, content);
+		return false;
+	}
+	page = page_at(client->tmem, slot);
+	WRITE_ONCE(page->client, content);
+	dense_own(client, content, slot);
+	insert(client, pool, handle, position, slot, page);
+	return true;
+}
+
+/* A new page of a pool with modes. */
+static int put_dense(struct tmem_client *client, struct pool *pool,
+	const struct tmem_handle *handle, struct position *position, const void *data,
+	struct put_hand *hand)
+{
+	/* What is looked at is our own copy: the guest may be writing. */
+	u8 *copy = tmem_port_scratch()->page;
+	u32 content, hash;
+	struct block *block;
+	enum dense_outcome outcome;
+	int error;
+
+	tmem_port_copy(copy, data);
+	outcome = dense_place(client, pool, copy, &hand->slot, &content, &hash);
+	if (outcome == DENSE_NEEDS_FRAME) {
+		error = prepare_frame(client, pool, hand);
+		if (error)
+			return error;
+		outcome = dense_place(client, pool, copy, &hand->slot, &content, &hash);
+	}
+	if (outcome == DENSE_PLACED && put_virtual(client, pool, handle, position, content))
+		return 0;
+	error = prepare_frame(client, pool, hand);
+	if (error)
+		return error;
+	block = client_block(client, hand->slot);
+	tmem_port_copy(block_frame(block, hand->slot), copy);
+	insert(client, pool, handle, position, hand->slot, block_page(block, hand->slot));
+	dense_note(client, pool, hand->slot, hash);
+	hand->slot = SLOT_NONE;
+	return 0;
+}
+
+static int put_plain(struct tmem_client *client, struct pool *pool,
+	const struct tmem_handle *handle, struct position *position, const void *data,
+	struct put_hand *hand)
+{
+	int error = prepare_frame(client, pool, hand);
+	struct block *block;
+
+	if (error)
+		return error;
+	block = client_block(client, hand->slot);
+	insert(client, pool, handle, position, hand->slot, block_page(block, hand->slot));
+	tmem_port_copy(block_frame(block, hand->slot), data);
+	hand->slot = SLOT_NONE;
+	return 0;
+}
+
+/* Whether a page must be looked at, by a glance that a guest may fool to its own loss only: a page
+ * that is not filled differs from its first word somewhere, most likely at once. */
+static inline bool needs_look(const struct pool *pool, const void *data)
+{
+	const volatile u64 *words = data;
+
+	return pool->modes && (pool->modes != TMEM_MODE_FILLED ||
+				      (words[0] == words[1] && words[0] == words[PAGE_WORDS - 1]));
+}
 
 /* -EAGAIN: look it up again. */
 static int put_once(struct tmem_client *client, const struct tmem_handle *handle, const void *data,
@@ -257,11 +353,18 @@ static int put_once(struct tmem_client *client, const struct tmem_handle *handle
 {
 	struct pool *pool = named_pool(client, handle->pool);
 	struct position position;
+	int error;
 
 	if (unlikely(!pool || pool->dying))
 		return -SLUICE_EBADF;
-	if (unlikely(pool_find(pool, handle->object, handle->index, &position)))
-		return replace(client, pool, &position, data);
+	if (pool_find(pool, handle->object, handle->index, &position)) {
+		if (!data || !pool->modes)
+			return replace(client, pool, &position, data);
+		/* The new data may need more or less than the old: it goes first. */
+		client_drop_and_keep_slot(client, pool, &position);
+		client->stats.puts_replaced++;
+		return -SLUICE_EAGAIN;
+	}
 	if (unlikely(!data))
 		return -SLUICE_EFAULT;
 	if (pool->persistent && !hand->admitted) {
@@ -269,18 +372,14 @@ static int put_once(struct tmem_client *client, const struct tmem_handle *handle
 		if (!hand->admitted)
 			return -SLUICE_ENOSPC;
 	}
-	if (likely(hand->slot == SLOT_NONE))
-		hand->slot = client_slot_at_hand(client, pool->persistent ? PERSISTENT : EPHEMERAL);
-	if (unlikely(hand->slot == SLOT_NONE || !(position.group || pool_is_ready(pool)))) {
-		int error = prepare_new(client, pool, &hand->slot);
-
-		if (error)
-			return error;
-	}
-	store_new(client, pool, handle, &position, hand->slot, data);
-	hand->slot = SLOT_NONE;
-	hand->admitted = false;
-	return 0;
+	error = position.group ? 0 : prepare_index(client, pool);
+	if (!error)
+		error = needs_look(pool, data)
+				? put_dense(client, pool, handle, &position, data, hand)
+				: put_plain(client, pool, handle, &position, data, hand);
+	if (!error)
+		hand->admitted = false;
+	return error;
 }
 
 /* Gives back what a put that failed or was a replacement still has in hand, and counts it. */
@@ -330,7 +429,7 @@ static inline bool put_neighbour(
 	if (unlikely(!pool || pool->dying || !data))
 		return false;
 	group = pool_recent_group(pool, handle->object, handle->index);
-	if (!group || group->pages[place])
+	if (!group || group->pages[place] || unlikely(needs_look(pool, data)))
 		return false;
 	class = unlikely(pool->persistent) ? PERSISTENT : EPHEMERAL;
 	if (!client->magazines[class].count || (class == PERSISTENT && !admit_persistent(client)))
@@ -359,14 +458,22 @@ int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const
 
 /* ---- Get and flush ------------------------------------------------------------------ */
 
-/* Copies the page at @position; a private ephemeral pool then has it no more. */
-static inline __attribute__((always_inline)) void get_hit(
+/* Copies the page at @position; a private ephemeral pool then has it no more. 0, or -EINVAL if its
+ * content is broken. */
+static inline __attribute__((always_inline)) int get_hit(
 	struct tmem_client *client, struct pool *pool, const struct position *position, void *data)
 {
 	u32 slot = position->slot;
 	struct block *block = client_block(client, slot);
 
-	tmem_port_copy(data, block_frame(block, slot));
+	if (unlikely(block->class == VIRTUAL)) {
+		int error = dense_fetch(client, block_page(block, slot)->client, data);
+
+		if (error)
+			return error;
+	} else {
+		tmem_port_copy(data, block_frame(block, slot));
+	}
 	pool->counts.hits++;
 	if (likely(!pool->persistent)) {
 		struct page *page = block_page(block, slot);
@@ -374,6 +481,7 @@ static inline __attribute__((always_inline)) void get_hit(
 		drop_page(client, pool, position, page);
 		client_give_slot(client, block, page, slot);
 	}
+	return 0;
 }
 
 static __attribute__((noinline)) int get_any(
@@ -389,13 +497,12 @@ static __attribute__((noinline)) int get_any(
 	__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
 	if (!pool_find(pool, handle->object, handle->index, &position))
 		return -SLUICE_ENOENT;
-	get_hit(client, pool, &position, page);
-	return 0;
+	return get_hit(client, pool, &position, page);
 }
 
-/* The common case: the page beside the one before. */
+/* The common case: the page beside the one before. False: none of it, else *@result. */
 static inline bool get_neighbour(
-	struct tmem_client *client, const struct tmem_handle *handle, void *data)
+	struct tmem_client *client, const struct tmem_handle *handle, void *data, int *result)
 {
 	struct pool *pool = named_pool(client, handle->pool);
 	struct position position;
@@ -412,7 +519,7 @@ static inline bool get_neighbour(
 	position.object = pool->recent_object;
 	position.object_id = pool->recent_object_id;
 	__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
-	get_hit(client, pool, &position, data);
+	*result = get_hit(client, pool, &position, data);
 	return true;
 }
 
@@ -422,7 +529,7 @@ static __attribute__((noinline)) int get_locked(
 	int result = 0;
 
 	client_lock(client);
-	if (!get_neighbour(client, handle, page))
+	if (!get_neighbour(client, handle, page, &result))
 		result = get_any(client, handle, page);
 	client_unlock(client);
 	return result;

@@ -19,10 +19,16 @@ struct tmem_config {
 	u64 max_pages; /* the pool never holds more frames than this; 0 = no limit of its own */
 };
 
+/* What is tried to store pages in less than a frame each. */
+#define TMEM_MODE_FILLED   1U /* pages of one repeated word, zeros above all, need none */
+#define TMEM_MODE_DEDUP    2U /* equal pages of the client share one */
+#define TMEM_MODE_COMPRESS 4U /* LZ4 */
+
 struct tmem_client_config {
 	u32 weight;         /* share of ephemeral memory under pressure; 1..65535 */
 	u64 persistent_max; /* pages; ~0 = the whole pool */
 	u64 hash_keys[6];   /* random, the client's own */
+	u8 ephemeral_modes, persistent_modes; /* TMEM_MODE_*, or'ed */
 };
 
 struct tmem_handle {
@@ -41,6 +47,8 @@ struct tmem_client_stats {
 	u64 persistent_puts, persistent_gets, persistent_hits; /* puts that were stored */
 	u64 ephemeral_pages, persistent_pages;                 /* now */
 	u64 ephemeral_peak, persistent_peak;
+	u64 dense_pages;  /* now: without a frame of their own */
+	u64 dense_frames; /* now: that hold the contents of those */
 };
 
 struct tmem_stats {

@@ -1,11 +1,13 @@
 /*
  * What the tmem engine needs of the hypervisor (tmem/port.h): frames of class tmem, ticket locks
- * with the kernel's ranks, page copies, random keys.
+ * with the kernel's ranks, page copies, the compressor, random keys.
  */
 #include "kernel/vm/tmem_port.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+
+#include <abi/errno.h>
 
 #include "arch/x86/arch.h"
 #include "kernel/core/frame.h"
@@ -67,6 +69,46 @@ bool tmem_port_persistent_ok(u64 persistent_pages)
 void tmem_port_copy(void *to, const void *from)
 {
 	arch_copy_page(to, from);
+}
+
+/* ---- Compression -------------------------------------------------------------------- */
+
+struct compression {
+	struct tmem_scratch scratch;
+	u8 state[ARCH_COMPRESSOR_BYTES] __aligned_to(64);
+};
+
+static struct compression *compressions[MAX_CPUS];
+
+int tmem_port_start_compression(void)
+{
+	const u64 pages = ROUND_UP(sizeof(struct compression), PAGE_SIZE) / PAGE_SIZE;
+
+	for (unsigned i = 0; i < arch_cpu_count(); i++) {
+		if (compressions[i])
+			continue;
+		compressions[i] = hypervisor_alloc_pages(pages, 0);
+		if (!compressions[i]) {
+			log_error("tmem: no memory to compress pages on CPU %u", i);
+			return -SLUICE_ENOMEM;
+		}
+	}
+	return 0;
+}
+
+struct tmem_scratch *tmem_port_scratch(void)
+{
+	return &compressions[this_cpu()->index]->scratch;
+}
+
+u32 tmem_port_compress(void *to, const void *page, u32 capacity)
+{
+	return arch_compress_page(to, capacity, page, compressions[this_cpu()->index]->state);
+}
+
+int tmem_port_decompress(void *page, const void *from, u32 length)
+{
+	return arch_decompress_page(page, from, length);
 }
 
 u64 tmem_port_random(void)

@@ -18,4 +18,5 @@ test_commit_SRC     := $(MEMORY_SRC)
 test_audit_SRC      := $(MEMORY_SRC)
 
 # With the real engine.
-test_tmem_port_SRC := $(MEMORY_PARTS) kernel/vm/tmem_port.c $(wildcard tmem/*.c)
+test_tmem_port_SRC := $(MEMORY_PARTS) kernel/vm/tmem_port.c arch/x86/compress.c tests/unit/fake/vectors.c \
+	$(wildcard tmem/*.c)

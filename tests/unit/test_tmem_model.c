@@ -111,6 +111,47 @@ static void all_keys_collide(void **state)
 		.bad_keys = true});
 }
 
+static void play_modes(u8 modes, u64 memory_pages, u64 max_pages)
+{
+	play(&(struct model_config){.memory_pages = memory_pages,
+		.clients = 3,
+		.weights = {1, 2, 3},
+		.persistent_max = 800,
+		.max_pages = max_pages,
+		.modes = modes});
+}
+
+static void zero_and_filled_pages(void **state)
+{
+	(void)state;
+	play_modes(TMEM_MODE_FILLED, 4096, 1000);
+	play_modes(TMEM_MODE_FILLED, 1024, 0);
+}
+
+static void equal_pages(void **state)
+{
+	(void)state;
+	play_modes(TMEM_MODE_DEDUP, 4096, 1000);
+	play_modes(TMEM_MODE_DEDUP | TMEM_MODE_FILLED, 1024, 0);
+}
+
+static void compressed_pages(void **state)
+{
+	(void)state;
+	play_modes(TMEM_MODE_COMPRESS, 4096, 700);
+	play_modes(TMEM_MODE_COMPRESS, 1024, 0);
+}
+
+static void all_modes(void **state)
+{
+	const u8 all = TMEM_MODE_FILLED | TMEM_MODE_DEDUP | TMEM_MODE_COMPRESS;
+
+	(void)state;
+	play_modes(all, 8192, 0);
+	play_modes(all, 4096, 500);
+	play_modes(all, 1024, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -121,6 +162,10 @@ int main(void)
 		cmocka_unit_test(failing_allocations_and_reclaim),
 		cmocka_unit_test(memory_is_the_limit),
 		cmocka_unit_test(all_keys_collide),
+		cmocka_unit_test(zero_and_filled_pages),
+		cmocka_unit_test(equal_pages),
+		cmocka_unit_test(compressed_pages),
+		cmocka_unit_test(all_modes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 # The tmem engine.
 
-TMEM_SRC := $(wildcard tmem/*.c) tests/unit/tmem_host/port.c
+TMEM_SRC := $(wildcard tmem/*.c) tests/unit/tmem_host/port.c tests/unit/tmem_host/compress.c
 
 test_tmem_model_SRC  := $(TMEM_SRC) tests/unit/tmem_host/model.c
 test_tmem_rules_SRC  := $(TMEM_SRC) tests/unit/tmem_host/store.c
@@ -9,3 +9,8 @@ test_tmem_memory_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
 
 test_tmem_threads_SRC      := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_threads_SANITIZE := thread
+
+test_tmem_pack_SRC    := $(TMEM_SRC) tests/unit/tmem_host/pack_model.c
+test_tmem_content_SRC := tmem/content.c
+
+$(patsubst %,$O/unit/test_tmem_%,model rules shares memory threads pack port): $(LZ4_OBJ)

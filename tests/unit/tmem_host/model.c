@@ -109,6 +109,8 @@ static bool create_client(struct model *model, u32 number)
 	struct tmem_client_config config = {
 		.weight = model->config.weights[number],
 		.persistent_max = model->config.persistent_max,
+		.ephemeral_modes = model->config.modes,
+		.persistent_modes = model->config.modes,
 	};
 
 	for (unsigned i = 0; i < 6 && !model->config.bad_keys; i++)
@@ -302,6 +304,8 @@ static bool step_put(struct model *model, struct target *target, bool bad_frame)
 	bool replaced, expected = true;
 	int result;
 
+	if (model->config.modes)
+		seed |= (u64)choose(model, HOST_PAGE_KINDS) << HOST_KIND_SHIFT;
 	host_fill_page(model->page, seed);
 	tmem_client_stats(client->client, &before);
 	if (model->config.exact && usable(target) && !bad_frame && !target->entry->seed) {
@@ -334,7 +338,9 @@ static bool step_put(struct model *model, struct target *target, bool bad_frame)
 		return false;
 	if (result == 0)
 		return store_in_model(model, target, seed, !replaced);
-	CHECK(!replaced, "a replacement refused: %d", result);
+	/* With modes a replacement is a new page, for which there may be no room. */
+	CHECK(!replaced || model->config.modes, "a replacement refused: %d", result);
+	forget(client, target->pool, target->entry);
 	CHECK(!model->config.exact || !expected, "put refused without need: %d", result);
 	CHECK(!model->config.exact ||
 			result == (target->pool->persistent && client->persistent >=

@@ -286,12 +286,28 @@ u64 host_random(u64 *state)
 	return z ^ z >> 31;
 }
 
+static u64 word_of_page(u64 seed, u64 i)
+{
+	const u64 factor = 0x9e3779b97f4a7c15UL;
+
+	switch (seed >> HOST_KIND_SHIFT) {
+	case HOST_PAGE_FILLED:
+		return (seed & 3) * factor;
+	case HOST_PAGE_REPEATED:
+		return ((seed & 7) + i) * factor;
+	case HOST_PAGE_COMPRESSIBLE:
+		return i % 4 ? (seed & 0xff) : (seed + i) * factor;
+	default:
+		return (seed + i) * factor;
+	}
+}
+
 void host_fill_page(void *page, u64 seed)
 {
 	u64 *words = page;
 
 	for (u64 i = 0; i < PAGE_SIZE / 8; i++)
-		words[i] = (seed + i) * 0x9e3779b97f4a7c15UL;
+		words[i] = word_of_page(seed, i);
 }
 
 bool host_page_holds(const void *page, u64 seed)
@@ -300,6 +316,6 @@ bool host_page_holds(const void *page, u64 seed)
 	u64 difference = 0;
 
 	for (u64 i = 0; i < PAGE_SIZE / 8; i++)
-		difference |= words[i] ^ (seed + i) * 0x9e3779b97f4a7c15UL;
+		difference |= words[i] ^ word_of_page(seed, i);
 	return difference == 0;
 }

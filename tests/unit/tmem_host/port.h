@@ -33,7 +33,15 @@ void host_free_deferred(void);
 /* Called before each copy, NULL = nothing: a guest that writes while a put runs. */
 extern void (*host_copy_hook)(void *to, const void *from);
 
-/* Fills @page from @seed; says whether it holds just that. */
+/* Fills @page from @seed, whose upper byte is a kind of page; says whether it holds just that. */
+#define HOST_KIND_SHIFT 56
+enum host_page_kind {
+	HOST_PAGE_RANDOM,
+	HOST_PAGE_FILLED,       /* zeros, or another word */
+	HOST_PAGE_REPEATED,     /* one of eight pages */
+	HOST_PAGE_COMPRESSIBLE, /* to a third or so */
+	HOST_PAGE_KINDS
+};
 void host_fill_page(void *page, u64 seed);
 bool host_page_holds(const void *page, u64 seed);
 

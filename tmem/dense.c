@@ -1,0 +1,415 @@
+/*
+ * Contents of virtual pages (tmem/dense.h).
+ */
+#include "tmem/dense.h"
+
+#include <abi/errno.h>
+
+#define HASH_BITS 26
+
+/* Fragments moved in one step of compaction. */
+#define COMPACTED_AT_ONCE 32U
+
+static struct dense *dense_of(const struct tmem_client *client)
+{
+	return client->dense;
+}
+
+static void *frame_at(const struct tmem_client *client, u32 slot)
+{
+	return block_frame(block_of(client->tmem, slot), slot);
+}
+
+static u32 make_content(enum content_kind kind, u32 id)
+{
+	return (u32)kind << CONTENT_KIND_SHIFT | id;
+}
+
+/* ---- Life --------------------------------------------------------------------------- */
+
+/* The table's hash of a frame: 26 bits of the content's hash, spread. */
+static u64 rehash_frame(const void *owner, const u64 keys[6], u32 slot)
+{
+	const struct dense *dense = owner;
+
+	return hash_word(keys, page_hash(page_at(dense->client->tmem, slot)));
+}
+
+int dense_create(struct tmem_client *client)
+{
+	struct dense *dense = metadata_alloc(client->tmem);
+
+	if (!dense)
+		return -SLUICE_ENOMEM;
+	dense->client = client;
+	slab_init(&dense->filled, sizeof(struct filled_content));
+	slab_init(&dense->shared, sizeof(struct shared_content));
+	slab_init(&dense->lines, sizeof(struct line));
+	for (unsigned class = 0; class < TMEM_CLASSES; class ++)
+		table_init(&dense->contents[class], &dense->lines, client->hash_keys, rehash_frame,
+			dense);
+	pack_init(&dense->pack, client->tmem, client->number);
+	client->dense = dense;
+	return 0;
+}
+
+void dense_destroy(struct tmem_client *client)
+{
+	struct dense *dense = dense_of(client);
+
+	if (!dense)
+		return;
+	pack_destroy(&dense->pack);
+	for (unsigned class = 0; class < TMEM_CLASSES; class ++)
+		table_destroy(client->tmem, &dense->contents[class]);
+	slab_destroy(client->tmem, &dense->lines);
+	slab_destroy(client->tmem, &dense->shared);
+	slab_destroy(client->tmem, &dense->filled);
+	metadata_free(client->tmem, dense);
+	client->dense = NULL;
+}
+
+/* ---- Filled pages ------------------------------------------------------------------- */
+
+static bool place_filled(struct tmem_client *client, u64 word, u32 *content)
+{
+	struct dense *dense = dense_of(client);
+	struct filled_content *filled;
+	u32 id;
+
+	*content = CONTENT_ZEROS;
+	if (!word)
+		return true;
+	if (slab_reserve(client->tmem, &dense->filled, 1))
+		return false;
+	id = slab_take(&dense->filled, sizeof(*filled), (void **)&filled);
+	filled->word = word;
+	*content = make_content(CONTENT_FILLED, id);
+	return true;
+}
+
+/* ---- Equal pages -------------------------------------------------------------------- */
+
+struct content_key_of_page {
+	const struct tmem_client *client;
+	const void *copy;
+	u32 hash;
+};
+
+static inline bool match_content(const void *owner, const void *key, u32 slot)
+{
+	const struct dense *dense = owner;
+	const struct content_key_of_page *wanted = key;
+
+	return page_hash(page_at(dense->client->tmem, slot)) == wanted->hash &&
+	       content_equals(frame_at(dense->client, slot), wanted->copy);
+}
+
+/* The frame that holds just this, or 0. */
+static u32 find_equal(struct tmem_client *client, enum tmem_class class, const void *copy, u32 hash)
+{
+	struct dense *dense = dense_of(client);
+	const struct table *table = &dense->contents[class];
+	struct content_key_of_page wanted = {.client = client, .copy = copy, .hash = hash};
+	u32 slot = table_find_part(
+		table, &table->now, hash_word(table->now.keys, hash), match_content, &wanted);
+
+	if (!slot && table_is_moving(table))
+		slot = table_find_part(table, &table->old, hash_word(table->old.keys, hash),
+			match_content, &wanted);
+	return slot;
+}
+
+static void note_frame(struct tmem_client *client, enum tmem_class class, u32 slot, u32 hash)
+{
+	struct dense *dense = dense_of(client);
+	struct table *table = &dense->contents[class];
+	struct page *page = page_at(client->tmem, slot);
+
+	/* Without memory for its entry it is not shared: nothing worse. */
+	if (!hash || slab_reserve(client->tmem, &dense->lines, TABLE_SPARE_LINES) ||
+		table_reserve(client->tmem, table))
+		return;
+	WRITE_ONCE(page->client, client->number | hash << HASH_SHIFT);
+	table_insert(client->tmem, table, hash_word(table->now.keys, hash), slot);
+}
+
+void dense_note(struct tmem_client *client, const struct pool *pool, u32 slot, u32 hash)
+{
+	note_frame(client, pool->persistent ? PERSISTENT : EPHEMERAL, slot, hash);
+}
+
+void dense_forget(struct tmem_client *client, enum tmem_class class, u32 slot, struct page *page)
+{
+	u32 hash = page_hash(page);
+	struct table *table;
+
+	if (!hash)
+		return;
+	table = &dense_of(client)->contents[class];
+	table_remove(client->tmem, table, hash_word(table->now.keys, hash), slot);
+	WRITE_ONCE(page->client, client->number);
+}
+
+static enum tmem_class class_of(const struct tmem_client *client, const struct page *page)
+{
+	return client->pools[page_pool(page)]->persistent ? PERSISTENT : EPHEMERAL;
+}
+
+/* The frame of a stored page becomes the content of that page and others to come; its id, or 0
+ * without memory. */
+static u32 make_shared(struct tmem_client *client, u32 slot)
+{
+	struct dense *dense = dense_of(client);
+	struct page *page = page_at(client->tmem, slot);
+	enum tmem_class class = class_of(client, page);
+	struct shared_content *shared;
+	u32 id, record;
+
+	if (slab_reserve(client->tmem, &dense->shared, 1))
+		return 0;
+	record = client_take_slot(client, VIRTUAL);
+	if (record == SLOT_NONE)
+		return 0;
+	id = slab_take(&dense->shared, sizeof(*shared), (void **)&shared);
+	*shared = (struct shared_content){.slot = slot, .refs = 1};
+	client_move_record(client, slot, record, make_content(CONTENT_SHARED, id));
+	page->owner = id;
+	page->next = (u32) class << SLOT_BITS;
+	page_set_state(page, SLOT_SHARED);
+	dense->shared_frames[class]++;
+	dense->pages[class]++;
+	return id;
+}
+
+static bool place_equal(
+	struct tmem_client *client, enum tmem_class class, const void *copy, u32 hash, u32 *content)
+{
+	u32 slot = find_equal(client, class, copy, hash);
+	const struct page *page;
+	u32 id;
+
+	if (!slot)
+		return false;
+	page = page_at(client->tmem, slot);
+	id = page_state(page) == SLOT_SHARED ? page->owner : make_shared(client, slot);
+	if (!id)
+		return false;
+	shared_at(&dense_of(client)->shared, id)->refs++;
+	*content = make_content(CONTENT_SHARED, id);
+	return true;
+}
+
+static void release_shared(struct tmem_client *client, u32 id)
+{
+	struct dense *dense = dense_of(client);
+	struct shared_content *shared = shared_at(&dense->shared, id);
+	u32 slot = shared->slot;
+	struct block *block = block_of(client->tmem, slot);
+	struct page *page = block_page(block, slot);
+	enum tmem_class class;
+
+	if (--shared->refs)
+		return;
+	class = (enum tmem_class)(page->next >> SLOT_BITS);
+	dense_forget(client, class, slot, page);
+	shared->refs = 0;
+	slab_put(client->tmem, &dense->shared, SHARED_ID_SHIFT, id, shared);
+	dense->shared_frames[class]--;
+	client_give_slot(client, block, page, slot);
+}
+
+/* ---- Compressed pages --------------------------------------------------------------- */
+
+static enum dense_outcome place_packed(struct tmem_client *client, enum tmem_class class,
+	const void *copy, u32 *spare, u32 *content)
+{
+	struct dense *dense = dense_of(client);
+	const u8 *fragment = tmem_port_scratch()->fragment;
+	u32 length = page_compress(&dense->admission[class], copy);
+	u32 id;
+
+	if (!length)
+		return DENSE_NEEDS_OWN;
+	id = pack_store(&dense->pack, class, fragment, length, 0);
+	if (!id) {
+		if (*spare == SLOT_NONE)
+			return DENSE_NEEDS_FRAME;
+		if (pack_add_frame(&dense->pack, class, *spare))
+			return DENSE_NEEDS_OWN;
+		*spare = SLOT_NONE;
+		id = pack_store(&dense->pack, class, fragment, length, 0);
+	}
+	if (!id)
+		return DENSE_NEEDS_OWN;
+	*content = make_content(CONTENT_PACKED, id);
+	return DENSE_PLACED;
+}
+
+/* The fragment's page has this record now. */
+static void packed_moved(void *argument, u32 owner, u32 old_id, u32 new_id)
+{
+	struct tmem_client *client = argument;
+
+	(void)old_id;
+	WRITE_ONCE(page_at(client->tmem, owner)->client, make_content(CONTENT_PACKED, new_id));
+}
+
+bool dense_compact(struct tmem_client *client)
+{
+	struct dense *dense = dense_of(client);
+	u32 gained;
+
+	if (!dense || !pack_is_sparse(&dense->pack))
+		return false;
+	gained = pack_compact(&dense->pack, COMPACTED_AT_ONCE, packed_moved, client);
+	dense_account(client);
+	return gained != 0;
+}
+
+/* ---- The interface ------------------------------------------------------------------ */
+
+void dense_account(struct tmem_client *client)
+{
+	const struct dense *dense = dense_of(client);
+
+	for (unsigned class = 0; class < TMEM_CLASSES; class ++) {
+		WRITE_ONCE(client->dense_pages[class], dense->pages[class]);
+		WRITE_ONCE(client->dense_frames[class],
+			dense->shared_frames[class] + dense->pack.classes[class].frames);
+	}
+}
+
+enum dense_outcome dense_place(struct tmem_client *client, const struct pool *pool,
+	const void *copy, u32 *spare, u32 *content, u32 *hash)
+{
+	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
+	enum dense_outcome outcome = DENSE_NEEDS_OWN;
+	u64 word;
+
+	*hash = 0;
+	if ((pool->modes & TMEM_MODE_FILLED) && content_is_filled(copy, &word) &&
+		place_filled(client, word, content))
+		outcome = DENSE_PLACED;
+	if (outcome != DENSE_PLACED && (pool->modes & TMEM_MODE_DEDUP)) {
+		*hash = (u32)(content_hash(&client->tmem->content_key, copy) >> (64 - HASH_BITS)) |
+			1;
+		if (place_equal(client, class, copy, *hash, content))
+			outcome = DENSE_PLACED;
+	}
+	if (outcome != DENSE_PLACED && (pool->modes & TMEM_MODE_COMPRESS))
+		outcome = place_packed(client, class, copy, spare, content);
+	dense_of(client)->pages[class] += outcome == DENSE_PLACED;
+	dense_account(client);
+	return outcome;
+}
+
+void dense_own(struct tmem_client *client, u32 content, u32 slot)
+{
+	if (content_kind(content) == CONTENT_PACKED)
+		pack_set_owner(&dense_of(client)->pack, content & CONTENT_ID_MASK, slot);
+}
+
+int dense_fetch(struct tmem_client *client, u32 content, void *data)
+{
+	struct dense *dense = dense_of(client);
+	u32 id = content & CONTENT_ID_MASK;
+
+	switch (content_kind(content)) {
+	case CONTENT_FILLED:
+		content_fill(data, id ? filled_at(&dense->filled, id)->word : 0);
+		return 0;
+	case CONTENT_SHARED:
+		tmem_port_copy(data, frame_at(client, shared_at(&dense->shared, id)->slot));
+		return 0;
+	case CONTENT_PACKED:
+		if (page_decompress(&dense->pack, id, data))
+			break;
+		return 0;
+	}
+	tmem_port_complain("tmem: client %u: content %x is broken", client->number, content);
+	return -SLUICE_EINVAL;
+}
+
+void dense_release(struct tmem_client *client, enum tmem_class class, u32 content)
+{
+	struct dense *dense = dense_of(client);
+	u32 id = content & CONTENT_ID_MASK;
+
+	dense->pages[class]--;
+	switch (content_kind(content)) {
+	case CONTENT_FILLED:
+		if (id)
+			slab_put(client->tmem, &dense->filled, FILLED_ID_SHIFT, id,
+				filled_at(&dense->filled, id));
+		break;
+	case CONTENT_SHARED:
+		release_shared(client, id);
+		break;
+	case CONTENT_PACKED:
+		pack_free(&dense->pack, id);
+		break;
+	}
+	dense_account(client);
+}
+
+/* ---- Reclaim ------------------------------------------------------------------------ */
+
+static void move_shared(struct tmem_client *client, u32 slot, u32 to)
+{
+	struct page *page = page_at(client->tmem, slot), *target = page_at(client->tmem, to);
+	enum tmem_class class = (enum tmem_class)(page->next >> SLOT_BITS);
+	struct dense *dense = dense_of(client);
+	u32 hash = page_hash(page);
+
+	tmem_port_copy(frame_at(client, to), frame_at(client, slot));
+	dense_forget(client, class, slot, page);
+	shared_at(&dense->shared, page->owner)->slot = to;
+	target->owner = page->owner;
+	target->next = page->next;
+	page_set_state(target, SLOT_SHARED);
+	page_set_state(page, SLOT_EMPTY);
+	WRITE_ONCE(target->client, client->number);
+	note_frame(client, class, to, hash);
+}
+
+enum tmem_class dense_class(const struct tmem_client *client, u32 slot)
+{
+	const struct page *page = page_at(client->tmem, slot);
+
+	if (page_state(page) == SLOT_SHARED)
+		return (enum tmem_class)(page->next >> SLOT_BITS);
+	return (enum tmem_class)run_at(&dense_of(client)->pack, page->owner)->class;
+}
+
+bool dense_vacate(struct tmem_client *client, u32 slot, u32 *to,
+	void (*evict)(struct tmem_client *client, u32 slot))
+{
+	struct dense *dense = dense_of(client);
+	struct page *page = page_at(client->tmem, slot);
+	u32 owners[RUN_FRAGMENTS];
+	u32 run = page->owner, count;
+
+	if (page_state(page) == SLOT_SHARED) {
+		if (!*to)
+			return false;
+		move_shared(client, slot, *to);
+		*to = SLOT_NONE;
+		return true;
+	}
+	if (*to) {
+		pack_replace_frame(&dense->pack, run, slot, *to);
+		*to = SLOT_NONE;
+		return true;
+	}
+	count = pack_frame_owners(&dense->pack, run, slot, owners);
+	for (u32 i = 0; i < count; i++)
+		evict(client, owners[i]);
+	/* With its last fragment the run may have given the frame back by itself. */
+	if (page_state(page) != SLOT_PACKED || page->owner != run)
+		return false;
+	if (pack_detach_frame(&dense->pack, run, slot))
+		return false;
+	dense_account(client);
+	return true;
+}

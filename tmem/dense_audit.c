@@ -1,0 +1,110 @@
+/*
+ * The audit of contents (tmem/dense.h). The world is stopped, so no lock is taken.
+ */
+#include <abi/errno.h>
+
+#include "tmem/dense.h"
+
+bool dense_content_is_valid(const struct tmem_client *client, u32 slot, u32 content)
+{
+	const struct dense *dense = client->dense;
+	u32 id = content & CONTENT_ID_MASK;
+
+	if (!dense)
+		return false;
+	switch (content_kind(content)) {
+	case CONTENT_FILLED:
+		return !id || id >> FILLED_ID_SHIFT < dense->filled.numbers;
+	case CONTENT_SHARED:
+		return id && id >> SHARED_ID_SHIFT < dense->shared.numbers &&
+		       shared_at(&dense->shared, id)->refs;
+	case CONTENT_PACKED:
+		return pack_owner(&dense->pack, id) == slot;
+	}
+	return false;
+}
+
+struct tables {
+	const struct tmem_client *client;
+	u64 shared[TMEM_CLASSES];
+	enum tmem_class class;
+};
+
+/* A frame in a table of hashes. */
+static bool check_frame(void *argument, u32 slot)
+{
+	struct tables *tables = argument;
+	const struct tmem_client *client = tables->client;
+	const struct page *page;
+
+	if (!arena_block(client->tmem, slot / BLOCK_PAGES))
+		return false;
+	page = page_at(client->tmem, slot);
+	if (page_client(page) != client->number || !page_hash(page))
+		return false;
+	if (page_state(page) == SLOT_SHARED) {
+		tables->shared[tables->class]++;
+		return shared_at(&client->dense->shared, page->owner)->slot == slot;
+	}
+	return page_state(page) == (tables->class == PERSISTENT ? SLOT_PERSISTENT : SLOT_QUEUED);
+}
+
+/* All references that the records of shared contents count. */
+static u64 count_references(const struct dense *dense)
+{
+	u64 refs = 0;
+
+	for (u32 leaf = slab_next_leaf(&dense->shared, 0); leaf != ~0U;
+		leaf = slab_next_leaf(&dense->shared, leaf + 1)) {
+		const struct slab_leaf *header = directory_leaf(&dense->shared.leaves, leaf);
+
+		for (u32 place = 1; place < header->fresh; place++) {
+			const struct shared_content *shared = shared_at(
+				&dense->shared, leaf << SHARED_ID_SHIFT | place);
+
+			refs += shared->refs;
+		}
+	}
+	return refs;
+}
+
+int dense_audit(const struct tmem_client *client, const u64 pages[3],
+	void (*visit)(void *page, void *argument), void *argument)
+{
+	const struct dense *dense = client->dense;
+	struct tables tables = {.client = client};
+	u64 refs = count_references(dense);
+	bool bad = false;
+
+	for (unsigned class = 0; class < TMEM_CLASSES; class ++) {
+		tables.class = (enum tmem_class) class;
+		if (table_check(&dense->contents[class], check_frame, &tables) !=
+				dense->contents[class].entries ||
+			tables.shared[class] != dense->shared_frames[class] ||
+			client->dense_frames[class] !=
+				dense->shared_frames[class] + dense->pack.classes[class].frames) {
+			tmem_port_complain(
+				"tmem audit: client %u class %u: contents", client->number, class);
+			bad = true;
+		}
+		table_visit(&dense->contents[class], visit, argument);
+	}
+	if (refs != pages[CONTENT_SHARED] || dense->pack.fragments != pages[CONTENT_PACKED] ||
+		dense->pages[EPHEMERAL] + dense->pages[PERSISTENT] !=
+			pages[CONTENT_FILLED] + refs + dense->pack.fragments) {
+		tmem_port_complain(
+			"tmem audit: client %u: %llu shares of %llu, %llu fragments of %llu",
+			client->number, (unsigned long long)refs,
+			(unsigned long long)pages[CONTENT_SHARED],
+			(unsigned long long)dense->pack.fragments,
+			(unsigned long long)pages[CONTENT_PACKED]);
+		bad = true;
+	}
+	if (pack_audit(&dense->pack, visit, argument))
+		bad = true;
+	slab_visit(&dense->lines, visit, argument);
+	slab_visit(&dense->shared, visit, argument);
+	slab_visit(&dense->filled, visit, argument);
+	visit((void *)dense, argument);
+	return bad ? -SLUICE_EINVAL : 0;
+}

@@ -1,0 +1,60 @@
+/*
+ * Moving stored pages from slot to slot (tmem/client.h): everything that names the page follows.
+ * The client's lock is held.
+ */
+#include "tmem/dense.h"
+
+/* What names the page in the slot that @page is the record of. */
+static void rename_page(struct tmem_client *client, const struct page *page, u32 to)
+{
+	struct pool *pool = client->pools[page_pool(page)];
+	u32 next = page->next & SLOT_MASK, prev = page->prev & SLOT_MASK;
+
+	if (page_is_grouped(page))
+		group_at(pool, page_owner(page))->pages[page_place(page)] = to;
+	else
+		object_at(pool, page_owner(page))->first = to & SLOT_MASK;
+	if (page_state(page) != SLOT_QUEUED)
+		return;
+	if (next) {
+		struct page *after = page_at(client->tmem, next);
+
+		WRITE_ONCE(after->prev, (after->prev & ~SLOT_MASK) | to);
+	} else {
+		client->newest = to;
+		client->newest_page = page_at(client->tmem, to);
+	}
+	if (prev) {
+		struct page *before = page_at(client->tmem, prev);
+
+		before->next = (before->next & ~SLOT_MASK) | to;
+	} else {
+		client->oldest = to;
+	}
+}
+
+void client_move_record(struct tmem_client *client, u32 slot, u32 to, u32 content)
+{
+	struct page *from = page_at(client->tmem, slot), *target = page_at(client->tmem, to);
+
+	target->next = from->next;
+	target->owner = from->owner;
+	WRITE_ONCE(target->client, content);
+	WRITE_ONCE(target->prev, from->prev);
+	rename_page(client, target, to);
+}
+
+void client_move_page(struct tmem_client *client, u32 slot, u32 to)
+{
+	struct page *page = page_at(client->tmem, slot);
+	struct pool *pool = client->pools[page_pool(page)];
+	u32 hash = page_hash(page);
+
+	tmem_port_copy(block_frame(block_of(client->tmem, to), to),
+		block_frame(block_of(client->tmem, slot), slot));
+	dense_forget(client, pool->persistent ? PERSISTENT : EPHEMERAL, slot, page);
+	client_move_record(client, slot, to, client->number);
+	page_set_state(page, SLOT_EMPTY);
+	if (hash)
+		dense_note(client, pool, to, hash);
+}
