@@ -15,6 +15,7 @@
 #include "kernel/guests.h"
 #include "kernel/summary.h"
 #include "kernel/vm/sched.h"
+#include "kernel/vm/tmem_port.h"
 #include "kernel/vm/virt.h"
 #include "kernel/vm/vm.h"
 
@@ -45,6 +46,13 @@ static bool choose_vendor(void)
 	return false;
 }
 
+static u8 tmem_modes(const struct tmem_machine_config *config, u8 pools)
+{
+	return (config->zero_pages ? TMEM_MODE_FILLED : 0) |
+	       (config->dedup & pools ? TMEM_MODE_DEDUP : 0) |
+	       (config->compress & pools ? TMEM_MODE_COMPRESS : 0);
+}
+
 static bool start_tmem(const struct tmem_machine_config *config)
 {
 	struct tmem_config tmem = {.max_pages = config->pool_max >> PAGE_SHIFT};
@@ -53,6 +61,10 @@ static bool start_tmem(const struct tmem_machine_config *config)
 		log_info("tmem: off");
 		return true;
 	}
+	tmem_ephemeral_modes = tmem_modes(config, TMEM_OF_PRECACHE);
+	tmem_persistent_modes = tmem_modes(config, TMEM_OF_PRESWAP);
+	if ((tmem_ephemeral_modes | tmem_persistent_modes) && tmem_port_start_compression())
+		return false;
 	tmem_store = tmem_create(&tmem);
 	if (!tmem_store)
 		log_error("tmem: no memory for the store (%llu KiB free)",

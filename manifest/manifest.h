@@ -24,8 +24,14 @@ struct machine_config {
 
 struct tmem_machine_config {
 	bool enabled;
-	u64 pool_max; /* bytes; 0 = all memory that nobody else uses */
+	u64 pool_max;    /* bytes; 0 = all memory that nobody else uses */
+	bool zero_pages; /* pages of one repeated word cost no frame */
+	u8 dedup;        /* which pools store equal pages once, TMEM_OF_* or'ed */
+	u8 compress;     /* which pools compress, likewise */
 };
+#define TMEM_OF_PRECACHE 1U
+#define TMEM_OF_PRESWAP  2U
+#define TMEM_OF_ALL      (TMEM_OF_PRECACHE | TMEM_OF_PRESWAP)
 
 struct disk_config {
 	char name[MANIFEST_NAME_MAX];

@@ -14,6 +14,13 @@ static const char *const endings[] = {
 	[WHEN_DONE_REBOOT] = "reboot",
 };
 
+static const char *const pools[] = {
+	"none",
+	[TMEM_OF_PRECACHE] = "precache",
+	[TMEM_OF_PRESWAP] = "preswap",
+	[TMEM_OF_ALL] = "all",
+};
+
 static const struct key machine_keys[] = {
 	{.name = "reserve",
 		.type = KEY_SIZE,
@@ -58,6 +65,20 @@ static const struct key tmem_keys[] = {
 		FIELD(tmem_machine_config, pool_max),
 		.min = KIB(4),
 		.max = GIB(1024)},
+	{.name = "zero_pages",
+		.type = KEY_BOOLEAN,
+		FIELD(tmem_machine_config, zero_pages),
+		.fallback = 1},
+	{.name = "dedup",
+		.type = KEY_CHOICE,
+		FIELD(tmem_machine_config, dedup),
+		.max = TMEM_OF_ALL,
+		.choices = pools},
+	{.name = "compress",
+		.type = KEY_CHOICE,
+		FIELD(tmem_machine_config, compress),
+		.max = TMEM_OF_ALL,
+		.choices = pools},
 };
 
 static const struct key guest_keys[] = {

@@ -1,7 +1,7 @@
 /*
- * What newlib's formatting and LZ4 want from below. The hypervisor has no heap: hypervisor_alloc() hands
- * out pages. vsniprintf() never allocates; the calls are there for streams that grow, so reaching
- * one of them is a bug.
+ * What newlib's formatting and LZ4 want from below. The hypervisor has no heap: hypervisor_alloc()
+ * hands out pages. vsniprintf() never allocates; the calls are there for streams that grow, so
+ * reaching one of them is a bug.
  */
 #include "kernel/core/bug.h"
 #include "lib/types.h"

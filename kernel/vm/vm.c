@@ -16,6 +16,7 @@
 #include "tmem/port.h"
 
 struct tmem *tmem_store;
+u8 tmem_ephemeral_modes, tmem_persistent_modes;
 
 static struct vm *vms[VMS_MAX];
 
@@ -61,6 +62,8 @@ static struct tmem_client *create_tmem_client(const struct guest_config *config)
 		.weight = config->tmem_share,
 		.persistent_max = config->preswap_max == ~0UL ? ~0UL
 							      : config->preswap_max >> PAGE_SHIFT,
+		.ephemeral_modes = tmem_ephemeral_modes,
+		.persistent_modes = tmem_persistent_modes,
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(client.hash_keys); i++)

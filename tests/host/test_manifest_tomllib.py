@@ -20,7 +20,7 @@ TABLES = {
         "when_done": "power-off",
         "on_bug": "halt",
     },
-    "tmem": {"enabled": True, "pool_max": 0},
+    "tmem": {"enabled": True, "pool_max": 0, "zero_pages": True, "dedup": "none", "compress": "none"},
     "guest": {
         "name": "",
         "kernel": "",
@@ -161,8 +161,17 @@ class Writer:
         )
 
     def tmem(self):
+        pools = lambda: self.string(self.random.choice(("none", "precache", "preswap", "all")))
         return f"[tmem]{self.end()}" + self.keys(
-            "tmem", [], [("enabled", self.boolean), ("pool_max", self.size)]
+            "tmem",
+            [],
+            [
+                ("enabled", self.boolean),
+                ("pool_max", self.size),
+                ("zero_pages", self.boolean),
+                ("dedup", pools),
+                ("compress", pools),
+            ],
         )
 
     def guest(self, number):

@@ -79,7 +79,7 @@ class Image:
             function.pushed.add(operands)
         elif name.startswith("sub") and operands.endswith(",%rsp"):
             match = re.match(r"\$0x([0-9a-f]+),", operands)
-            if match:
+            if match and not re.match(r"\$0xf{8,}", operands):  # sub $-128,%rsp gives back
                 function.adjustment = max(function.adjustment, int(match[1], 16))
         elif name.startswith("add") and operands.endswith(",%rsp"):
             match = re.match(r"\$0xf{8,}([0-9a-f]+),", operands)  # add $-128,%rsp

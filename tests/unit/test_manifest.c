@@ -167,7 +167,9 @@ static const struct bad_case bad_cases[] = {
 		"cmdline, memory_min, memory_max, vcpus, cpus, weight, tmem, tmem_share, "
 		"preswap_max, time_limit\n",
 		GUEST_BAD},
-	{GUEST "[tmem]\nmax = 1\n", "6: unknown key max in [tmem]; valid: enabled, pool_max\n",
+	{GUEST "[tmem]\nmax = 1\n",
+		"6: unknown key max in [tmem]; valid: enabled, pool_max, zero_pages, dedup, "
+		"compress\n",
 		FATAL},
 	{GUEST "weight = 1\nweight = 1\n", "6: guest \"web\": weight is already set at line 5\n",
 		GUEST_BAD},
