@@ -10,7 +10,8 @@ test_tmem_memory_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_threads_SRC      := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_threads_SANITIZE := thread
 
+test_tmem_dense_SRC   := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_pack_SRC    := $(TMEM_SRC) tests/unit/tmem_host/pack_model.c
 test_tmem_content_SRC := tmem/content.c
 
-$(patsubst %,$O/unit/test_tmem_%,model rules shares memory threads pack port): $(LZ4_OBJ)
+$(patsubst %,$O/unit/test_tmem_%,model rules shares memory threads dense pack port): $(LZ4_OBJ)

@@ -1,0 +1,278 @@
+/*
+ * Pages that need no frame of their own: filled, equal and compressed ones. What they cost, that
+ * they come back right, that eviction and reclaim find frames behind them, and that only the
+ * engine's own copy decides. The random test (test_tmem_model.c) plays all modes mixed.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <abi/errno.h>
+#include <abi/hypercall.h>
+
+#include "tests/unit/tmem_host/port.h"
+#include "tests/unit/tmem_host/store.h"
+
+#define KIND(kind, seed) ((u64)(kind) << HOST_KIND_SHIFT | (seed))
+
+static struct tmem *tmem;
+static struct tmem_client *client;
+static void *taken[32];
+
+/* One client with pool 0 ephemeral and pool 1 persistent. */
+static void start(u64 memory_pages, u64 max_pages, u8 modes)
+{
+	struct tmem_client_config config = {.weight = 1,
+		.persistent_max = ~0UL,
+		.ephemeral_modes = modes,
+		.persistent_modes = modes};
+
+	tmem = store_create(memory_pages, max_pages);
+	for (unsigned i = 0; i < ARRAY_SIZE(config.hash_keys); i++)
+		config.hash_keys[i] = tmem_port_random();
+	client = tmem_client_create(tmem, &config);
+	assert_non_null(client);
+	assert_int_equal(tmem_pool_create(client, 0, 0, 0), 0);
+	assert_int_equal(tmem_pool_create(client, TMEM_POOL_PERSISTENT, 0, 0), 1);
+}
+
+static void finish(void)
+{
+	assert_int_equal(store_audit(tmem), 0);
+	store_end_client(client);
+	assert_int_equal(store_end(tmem), 0);
+	assert_int_equal(host_complaints, 0);
+}
+
+static u64 frames(void)
+{
+	struct tmem_stats stats;
+
+	tmem_stats(tmem, &stats);
+	return stats.frames;
+}
+
+static struct tmem_client_stats stats_now(void)
+{
+	struct tmem_client_stats stats;
+
+	tmem_client_stats(client, &stats);
+	return stats;
+}
+
+static void filled_pages_cost_no_frame(void **state)
+{
+	u64 before;
+
+	(void)state;
+	start(4096, 0, TMEM_MODE_FILLED);
+	assert_int_equal(put_seed(client, handle_of(0, 9, 9), 9), 0);
+	before = frames();
+	for (u32 index = 0; index < 3000; index++)
+		assert_int_equal(put_seed(client, handle_of(index & 1, 1, index),
+					 KIND(HOST_PAGE_FILLED, index)),
+			0);
+	assert_int_equal(frames(), before);
+	assert_int_equal(stats_now().dense_pages, 3000);
+	assert_int_equal(stats_now().dense_frames, 0);
+	assert_int_equal(store_audit(tmem), 0);
+	for (u32 index = 0; index < 3000; index++)
+		assert_int_equal(get_seed(client, handle_of(index & 1, 1, index),
+					 KIND(HOST_PAGE_FILLED, index)),
+			0);
+	finish();
+}
+
+static void equal_pages_are_stored_once(void **state)
+{
+	(void)state;
+	start(4096, 0, TMEM_MODE_DEDUP);
+	for (u32 index = 0; index < 800; index++)
+		assert_int_equal(
+			put_seed(client, handle_of(1, 1, index), KIND(HOST_PAGE_REPEATED, index)),
+			0);
+	assert_int_equal(stats_now().dense_frames, 8);
+	assert_int_equal(stats_now().dense_pages, 800);
+	assert_int_equal(store_audit(tmem), 0);
+	/* A copy on replace: the others keep what they had. */
+	assert_int_equal(put_seed(client, handle_of(1, 1, 8), 12345), 0);
+	for (u32 index = 0; index < 800; index++)
+		assert_int_equal(get_seed(client, handle_of(1, 1, index),
+					 index == 8 ? 12345 : KIND(HOST_PAGE_REPEATED, index)),
+			0);
+	/* The frame goes with the last page that has it. */
+	for (u32 index = 0; index < 800; index++) {
+		struct tmem_handle handle = handle_of(1, 1, index);
+
+		assert_int_equal(tmem_flush_page(client, &handle), 0);
+	}
+	assert_int_equal(stats_now().dense_frames, 0);
+	finish();
+}
+
+/* Ephemeral and persistent pages do not share: one kind may go at any time. */
+static void classes_do_not_share(void **state)
+{
+	(void)state;
+	start(4096, 0, TMEM_MODE_DEDUP);
+	assert_int_equal(put_seed(client, handle_of(0, 1, 1), 7), 0);
+	assert_int_equal(put_seed(client, handle_of(1, 1, 1), 7), 0);
+	assert_int_equal(stats_now().dense_pages, 0);
+	assert_int_equal(put_seed(client, handle_of(1, 1, 2), 7), 0);
+	assert_int_equal(stats_now().dense_pages, 2);
+	finish();
+}
+
+static void compressed_pages_need_fewer_frames(void **state)
+{
+	(void)state;
+	start(8192, 0, TMEM_MODE_COMPRESS);
+	for (u32 index = 0; index < 3000; index++)
+		assert_int_equal(put_seed(client, handle_of(1, 1, index),
+					 KIND(HOST_PAGE_COMPRESSIBLE, index)),
+			0);
+	assert_int_equal(stats_now().dense_pages, 3000);
+	assert_in_range(stats_now().dense_frames, 1, 3000 / 2);
+	for (u32 index = 0; index < 3000; index++)
+		assert_int_equal(get_seed(client, handle_of(1, 1, index),
+					 KIND(HOST_PAGE_COMPRESSIBLE, index)),
+			0);
+	finish();
+}
+
+/* A full pool of compressed pages holds more pages than it has frames, whatever is evicted. */
+static void a_full_pool_stays_dense(void **state)
+{
+	u32 hits = 0;
+
+	(void)state;
+	start(4096, 512, TMEM_MODE_COMPRESS);
+	for (u32 index = 0; index < 5000; index++)
+		assert_int_equal(put_seed(client, handle_of(0, 1, index),
+					 KIND(HOST_PAGE_COMPRESSIBLE, index)),
+			0);
+	assert_true(frames() <= 512);
+	assert_true(ephemeral_pages(client) > 1024);
+	assert_int_equal(store_audit(tmem), 0);
+	for (u32 index = 0; index < 5000; index++)
+		hits += get_seed(client, handle_of(0, 1, index),
+				KIND(HOST_PAGE_COMPRESSIBLE, index)) == 0;
+	assert_true(hits > 1024);
+	finish();
+}
+
+/* Pages of all kinds in a store that is full: what is evicted makes room for what comes. */
+static void kinds_displace_each_other(void **state)
+{
+	(void)state;
+	start(4096, 300, TMEM_MODE_FILLED | TMEM_MODE_DEDUP | TMEM_MODE_COMPRESS);
+	for (u32 index = 0; index < 6000; index++)
+		assert_int_equal(put_seed(client, handle_of(0, 1, index),
+					 KIND(index % HOST_PAGE_KINDS, index)),
+			0);
+	assert_true(frames() <= 300);
+	assert_int_equal(store_audit(tmem), 0);
+	/* Persistent pages take all that ephemeral ones have. */
+	for (u32 index = 0; index < 300; index++)
+		assert_int_equal(put_seed(client, handle_of(1, 1, index), index), 0);
+	assert_int_equal(put_seed(client, handle_of(1, 2, 1), 1000), -SLUICE_ENOMEM);
+	for (u32 index = 0; index < 300; index++)
+		assert_int_equal(get_seed(client, handle_of(1, 1, index), index), 0);
+	finish();
+}
+
+static void reclaim_finds_frames_behind_dense_pages(void **state)
+{
+	unsigned count;
+	u64 total = 0;
+
+	(void)state;
+	start(4096, 0, TMEM_MODE_FILLED | TMEM_MODE_DEDUP | TMEM_MODE_COMPRESS);
+	for (u32 index = 0; index < 4000; index++)
+		assert_int_equal(put_seed(client, handle_of(index % 3 == 0, 1, index),
+					 KIND(index % HOST_PAGE_KINDS, index)),
+			0);
+	while ((count = tmem_reclaim(tmem, taken, 32)) != 0) {
+		total += count;
+		for (unsigned i = 0; i < count; i++)
+			tmem_port_free(taken[i], 0);
+		assert_int_equal(store_audit(tmem), 0);
+	}
+	assert_true(total > 500);
+	/* Nothing persistent is lost. */
+	for (u32 index = 0; index < 4000; index += 3)
+		assert_int_equal(get_seed(client, handle_of(1, 1, index),
+					 KIND(index % HOST_PAGE_KINDS, index)),
+			0);
+	finish();
+}
+
+static u8 guest_page[PAGE_SIZE] __aligned_to(PAGE_SIZE);
+static unsigned copies, changed_at;
+
+/* The guest changes its page before the engine's first or second copy. */
+static void change_page(void *to, const void *from)
+{
+	(void)to;
+	(void)from;
+	if (copies++ == changed_at)
+		host_fill_page(guest_page, 99);
+}
+
+static void only_the_own_copy_decides(void **state)
+{
+	const struct tmem_handle handle = handle_of(1, 1, 1);
+	const u8 modes[] = {TMEM_MODE_FILLED, TMEM_MODE_DEDUP, TMEM_MODE_COMPRESS};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(modes) * 2; i++) {
+		u64 seed = KIND(i < 2 ? HOST_PAGE_FILLED : HOST_PAGE_COMPRESSIBLE, 3);
+
+		start(4096, 0, modes[i / 2]);
+		host_fill_page(guest_page, seed);
+		copies = 0;
+		changed_at = i % 2;
+		host_copy_hook = change_page;
+		assert_int_equal(tmem_put(client, &handle, guest_page), 0);
+		host_copy_hook = NULL;
+		assert_int_equal(get_seed(client, handle, changed_at ? seed : 99), 0);
+		finish();
+	}
+}
+
+/* Records of filled pages are bounded by the frames that the store has. */
+static void filled_pages_are_not_for_free(void **state)
+{
+	struct tmem_stats stats;
+
+	(void)state;
+	start(8192, 1024, TMEM_MODE_FILLED);
+	assert_int_equal(put_seed(client, handle_of(0, 9, 9), 9), 0);
+	for (u32 index = 0; index < 200000; index++)
+		assert_int_equal(
+			put_seed(client, handle_of(0, index, 0), KIND(HOST_PAGE_FILLED, 0)), 0);
+	tmem_stats(tmem, &stats);
+	assert_true(stats.metadata_bytes < 1024 * 1024);
+	assert_true(stats.frames <= 1024);
+	finish();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(filled_pages_cost_no_frame),
+		cmocka_unit_test(equal_pages_are_stored_once),
+		cmocka_unit_test(classes_do_not_share),
+		cmocka_unit_test(compressed_pages_need_fewer_frames),
+		cmocka_unit_test(a_full_pool_stays_dense),
+		cmocka_unit_test(kinds_displace_each_other),
+		cmocka_unit_test(reclaim_finds_frames_behind_dense_pages),
+		cmocka_unit_test(only_the_own_copy_decides),
+		cmocka_unit_test(filled_pages_are_not_for_free),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
