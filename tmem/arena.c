@@ -231,7 +231,7 @@ static bool block_is_unused(const struct block *block)
 /* Gives all frames of a block without pages to the port, and its record back. */
 static void block_release(struct arena *arena, struct block *block)
 {
-	if (block->class == VIRTUAL) {
+	if (block_is_virtual(block)) {
 		arena->virtual_blocks--;
 	} else if (block->base && block->present == BLOCK_PAGES) {
 		tmem_port_free(block->base, TMEM_PORT_BLOCK);

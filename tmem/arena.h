@@ -155,6 +155,12 @@ static inline bool arena_is_dry(const struct tmem *tmem, u8 *patience)
 void *arena_detach(struct tmem *tmem, u32 slot);
 void arena_turn_into_metadata(struct tmem *tmem, u32 slot);
 
+/* Reclaim may change the class of a block of frames at any time. */
+static inline bool block_is_virtual(const struct block *block)
+{
+	return READ_ONCE(block->class) == VIRTUAL;
+}
+
 /* The block with this number, which was in use at least once. */
 static inline struct block *block_at(const struct tmem *tmem, u32 number)
 {

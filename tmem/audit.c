@@ -58,13 +58,13 @@ static void audit_slot(struct audit *audit, const struct block *block, u32 place
 	}
 	if (is_absent)
 		return;
-	if (block->class != VIRTUAL) {
+	if (!block_is_virtual(block)) {
 		audit->frames++;
 		audit->visit(block_frame(block, place), audit->argument);
 	}
 	if (is_free)
 		return;
-	if (block->class == VIRTUAL && state != SLOT_EMPTY) {
+	if (block_is_virtual(block) && state != SLOT_EMPTY) {
 		/* Its record has a content in place of a client: see audit_page(). */
 		audit->slots_used++;
 		return;
@@ -133,7 +133,7 @@ static void audit_page(
 		return;
 	}
 	page = page_at(audit->tmem, slot);
-	if (block_of(audit->tmem, slot)->class == VIRTUAL) {
+	if (block_is_virtual(block_of(audit->tmem, slot))) {
 		if (content_kind(page->client) <= CONTENT_PACKED)
 			audit->contents[content_kind(page->client)]++;
 		if (!pool->modes || !dense_content_is_valid(client, slot, page->client))

@@ -42,9 +42,11 @@ struct tmem_client {
 	u64 dense_pages[TMEM_CLASSES], dense_frames[TMEM_CLASSES];
 	u32 sequence; /* odd while the lock is held: see client_sequence() */
 	struct pool *pools[TMEM_POOLS_PER_GUEST];
-	u32 oldest, newest;         /* slots of ephemeral pages, 0 = none */
-	struct page *newest_page;   /* the record of @newest */
-	struct block *recent_block; /* of a slot that was used lately; NULL before the first */
+	u32 oldest, newest;       /* slots of ephemeral pages, 0 = none */
+	struct page *newest_page; /* the record of @newest */
+	/* The block of a slot used lately, 0 = none. Its record is always at the same place. */
+	u32 recent_number;
+	struct block *recent_block;
 	u64 hash_keys[6];
 	/* The live counts, and what the pools do not count; of puts only those that failed. */
 	struct tmem_client_stats stats;
@@ -89,11 +91,13 @@ static inline void client_note_use(struct tmem_client *client)
  */
 static inline struct block *client_block(struct tmem_client *client, u32 slot)
 {
-	struct block *block = client->recent_block;
+	u32 number = slot / BLOCK_PAGES;
 
-	if (unlikely(!block || block->number != slot / BLOCK_PAGES))
-		block = client->recent_block = block_of(client->tmem, slot);
-	return block;
+	if (unlikely(client->recent_number != number)) {
+		client->recent_number = number;
+		client->recent_block = block_at(client->tmem, number);
+	}
+	return client->recent_block;
 }
 
 /* A slot of the client's own magazine; SLOT_NONE if it is empty. Client lock. */

@@ -91,7 +91,7 @@ static u32 evict_page(struct tmem_client *client, u32 slot)
 	pool_locate(pool, slot, &position);
 	client_drop_page(client, pool, &position, page);
 	client->stats.evictions++;
-	if (likely(block->class != VIRTUAL))
+	if (likely(!block_is_virtual(block)))
 		return slot;
 	client_give_slot(client, block, page, slot);
 	return SLOT_NONE;

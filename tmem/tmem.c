@@ -91,7 +91,7 @@ static __attribute__((noinline)) void drop_content(
 	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
 	u32 content = page->client;
 
-	if (block_of(client->tmem, slot)->class == VIRTUAL) {
+	if (block_is_virtual(block_of(client->tmem, slot))) {
 		WRITE_ONCE(page->client, client->number);
 		dense_release(client, class, content);
 	} else {
@@ -466,7 +466,7 @@ static inline __attribute__((always_inline)) int get_hit(
 	u32 slot = position->slot;
 	struct block *block = client_block(client, slot);
 
-	if (unlikely(block->class == VIRTUAL)) {
+	if (unlikely(block_is_virtual(block))) {
 		int error = dense_fetch(client, block_page(block, slot)->client, data);
 
 		if (error)

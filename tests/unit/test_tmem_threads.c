@@ -85,11 +85,13 @@ static const char *work_step(struct worker *worker, u64 *state, u8 *buffer)
 			*stored = 0;
 		return NULL;
 	default:
-		host_fill_page(buffer, random | 1);
+		random = (random & ((1UL << HOST_KIND_SHIFT) - 1)) | 1 |
+			 (random >> 44) % HOST_PAGE_KINDS << HOST_KIND_SHIFT;
+		host_fill_page(buffer, random);
 		result = tmem_put(worker->client, &handle, buffer);
 		if (result && result != -SLUICE_ENOMEM && result != -SLUICE_ENOSPC)
 			return "put";
-		*stored = result ? 0 : random | 1;
+		*stored = result ? 0 : random;
 		return NULL;
 	}
 }
@@ -137,7 +139,7 @@ static void *disturb(void *argument)
 	return NULL;
 }
 
-static void stress(u64 max_pages, u64 memory_pages)
+static void stress(u64 max_pages, u64 memory_pages, u8 modes)
 {
 	const char *text = getenv("TMEM_STEPS");
 	u64 steps = text ? strtoull(text, NULL, 0) : 30000;
@@ -148,7 +150,7 @@ static void stress(u64 max_pages, u64 memory_pages)
 	u64 hits = 0;
 
 	host_frees_are_deferred = true;
-
+	store_modes = modes;
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		clients[i] = store_client(tmem, i + 1, 300);
 		assert_non_null(clients[i]);
@@ -185,19 +187,28 @@ static void stress(u64 max_pages, u64 memory_pages)
 static void with_room(void **state)
 {
 	(void)state;
-	stress(0, 16384);
+	stress(0, 16384, 0);
 }
 
 static void with_eviction(void **state)
 {
 	(void)state;
-	stress(1200, 4096);
+	stress(1200, 4096, 0);
 }
 
 static void with_memory_full(void **state)
 {
 	(void)state;
-	stress(0, 1536);
+	stress(0, 1536, 0);
+}
+
+static void with_dense_pages(void **state)
+{
+	const u8 all = TMEM_MODE_FILLED | TMEM_MODE_DEDUP | TMEM_MODE_COMPRESS;
+
+	(void)state;
+	stress(600, 4096, all);
+	stress(0, 1536, all);
 }
 
 int main(void)
@@ -206,6 +217,7 @@ int main(void)
 		cmocka_unit_test(with_room),
 		cmocka_unit_test(with_eviction),
 		cmocka_unit_test(with_memory_full),
+		cmocka_unit_test(with_dense_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

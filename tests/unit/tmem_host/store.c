@@ -7,6 +7,8 @@
 
 #include "tests/unit/tmem_host/port.h"
 
+u8 store_modes;
+
 static u8 buffer[PAGE_SIZE] __aligned_to(PAGE_SIZE);
 
 struct tmem *store_create(u64 memory_pages, u64 max_pages)
@@ -19,7 +21,10 @@ struct tmem *store_create(u64 memory_pages, u64 max_pages)
 
 struct tmem_client *store_client(struct tmem *tmem, u32 weight, u64 persistent_max)
 {
-	struct tmem_client_config config = {.weight = weight, .persistent_max = persistent_max};
+	struct tmem_client_config config = {.weight = weight,
+		.persistent_max = persistent_max,
+		.ephemeral_modes = store_modes,
+		.persistent_modes = store_modes};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(config.hash_keys); i++)
 		config.hash_keys[i] = tmem_port_random();

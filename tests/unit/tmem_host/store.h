@@ -10,6 +10,8 @@
 
 /* Memory of @memory_pages and a store limited to @max_pages (0 = not). */
 struct tmem *store_create(u64 memory_pages, u64 max_pages);
+/* TMEM_MODE_* of new clients. */
+extern u8 store_modes;
 struct tmem_client *store_client(struct tmem *tmem, u32 weight, u64 persistent_max);
 /* To the end, however many steps it takes. */
 void store_end_client(struct tmem_client *client);
