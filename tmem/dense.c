@@ -235,7 +235,7 @@ static enum dense_outcome place_packed(struct tmem_client *client, enum tmem_cla
 	if (!id) {
 		if (*spare == SLOT_NONE)
 			return DENSE_NEEDS_FRAME;
-		if (pack_add_frame(&dense->pack, class, *spare))
+		if (pack_add_frame(&dense->pack, class, length, *spare))
 			return DENSE_NEEDS_OWN;
 		*spare = SLOT_NONE;
 		id = pack_store(&dense->pack, class, fragment, length, 0);

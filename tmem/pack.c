@@ -45,10 +45,14 @@ static u32 new_run(struct pack *pack, enum tmem_class class)
 	return id;
 }
 
-int pack_add_frame(struct pack *pack, enum tmem_class class, u32 slot)
+int pack_add_frame(struct pack *pack, enum tmem_class class, u32 length, u32 slot)
 {
 	u32 id = pack->classes[class].short_runs;
 
+	/* A run that has no entries left to fill half of the frame is not worth it. */
+	if (id && (RUN_FRAGMENTS - run_at(pack, id)->count) * granules_for(length) <
+			  FRAME_GRANULES / 2)
+		id = 0;
 	if (!id)
 		id = new_run(pack, class);
 	if (!id)
@@ -57,13 +61,13 @@ int pack_add_frame(struct pack *pack, enum tmem_class class, u32 slot)
 	return 0;
 }
 
-static bool add_frame_of_arena(struct pack *pack, enum tmem_class class)
+static bool add_frame_of_arena(struct pack *pack, enum tmem_class class, u32 length)
 {
 	u32 slot;
 
 	if (!arena_take(pack->tmem, class, pack->client, &slot, 1))
 		return false;
-	if (!pack_add_frame(pack, class, slot))
+	if (!pack_add_frame(pack, class, length, slot))
 		return true;
 	arena_give(pack->tmem, &slot, 1);
 	return false;
@@ -92,7 +96,7 @@ u32 pack_store(struct pack *pack, enum tmem_class class, const void *data, u32 l
 		return 0;
 	id = run_find(pack, class, granules);
 	if (!id) {
-		if (!add_frame_of_arena(pack, class))
+		if (!add_frame_of_arena(pack, class, length))
 			return 0;
 		id = run_find(pack, class, granules);
 	}

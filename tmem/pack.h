@@ -33,7 +33,8 @@ _Static_assert(sizeof(struct fragment) == 8, "8 bytes a fragment in the frames")
 
 /*
  * Invariant: the places in use do not overlap and lie within frame_count frames; @free is the
- * number of granules in no place. A run has at least one fragment, except within a call.
+ * number of granules in no place, less than a frame's if every entry is in use. A run has at least
+ * one fragment, except within a call and after pack_add_frame().
  */
 struct run {
 	u32 frames[RUN_FRAMES]; /* slots */
@@ -94,9 +95,10 @@ void pack_destroy(struct pack *pack);
  */
 u32 pack_store(struct pack *pack, enum tmem_class class, const void *data, u32 length, u32 owner);
 
-/* Adds a frame that the caller found (its slot is nobody's): the next store into @class of any
- * length finds room. -ENOMEM if there is no page for a record; the slot is still the caller's. */
-int __must_check pack_add_frame(struct pack *pack, enum tmem_class class, u32 slot);
+/* Adds a frame that the caller found (its slot is nobody's): the next store of a fragment of
+ * @length into @class finds room. -ENOMEM if there is no page for a record; the slot is still the
+ * caller's. */
+int __must_check pack_add_frame(struct pack *pack, enum tmem_class class, u32 length, u32 slot);
 
 /* Where a fragment lies: one piece or two (the second one's length is 0 if there is only one).
  * Returns its length. Valid until the next call that changes the pack. */

@@ -45,6 +45,9 @@ static void audit_fragments(
 	if (count != run->count || run_capacity(run) - used != run->free)
 		FAIL(sums, "run %u: %u fragments, %u counted; %u granules, %u free of %u", id,
 			run->count, count, used, run->free, run_capacity(run));
+	/* No list of runs with room leads to it. */
+	if (count == RUN_FRAGMENTS && run->free >= FRAME_GRANULES)
+		FAIL(sums, "run %u: no entry left, and %u granules are free", id, run->free);
 	sums->fragments += count;
 }
 

@@ -202,6 +202,38 @@ static void thin_persistent_blocks_never_break_a_promise(void **state)
 	finish();
 }
 
+/* Each CPU has a compressor's state and scratch pages of its own. */
+static void every_cpu_can_compress(void **state)
+{
+	static u8 page[PAGE_SIZE], fragments[2][PAGE_SIZE], again[PAGE_SIZE];
+	struct tmem_scratch *scratches[2];
+	u32 lengths[2];
+
+	(void)state;
+	start(MIB(48), 2);
+	assert_int_equal(tmem_port_start_compression(), 0);
+	assert_int_equal(tmem_port_start_compression(), 0); /* no second time */
+	for (unsigned i = 0; i < PAGE_SIZE; i++)
+		page[i] = (u8)(i % 7 ? i / 64 : i * i);
+	for (unsigned cpu = 0; cpu < 2; cpu++) {
+		fake_run_as(cpu);
+		scratches[cpu] = tmem_port_scratch();
+		memset(scratches[cpu], 0xff, sizeof(*scratches[cpu]));
+		lengths[cpu] = tmem_port_compress(fragments[cpu], page, PAGE_SIZE);
+		assert_in_range(lengths[cpu], 1, PAGE_SIZE - 1);
+		assert_int_equal(tmem_port_decompress(again, fragments[cpu], lengths[cpu]), 0);
+		assert_memory_equal(again, page, PAGE_SIZE);
+		assert_true(tmem_port_decompress(again, fragments[cpu], lengths[cpu] - 1) ==
+			    -SLUICE_EINVAL);
+	}
+	assert_ptr_not_equal(scratches[0], scratches[1]);
+	assert_int_equal(lengths[0], lengths[1]);
+	assert_memory_equal(fragments[0], fragments[1], lengths[0]);
+	fake_run_as(0);
+	assert_int_equal(audit_run(), 0);
+	finish();
+}
+
 /* ---- Several CPUs --------------------------------------------------------------------------- */
 
 #define THREADS 2
@@ -278,6 +310,7 @@ int main(void)
 		cmocka_unit_test(guests_get_all_they_were_promised),
 		cmocka_unit_test(persistent_pages_never_break_a_promise),
 		cmocka_unit_test(thin_persistent_blocks_never_break_a_promise),
+		cmocka_unit_test(every_cpu_can_compress),
 		cmocka_unit_test(cpus_put_get_and_fault_at_once),
 	};
 

@@ -260,12 +260,12 @@ static bool reclaim(struct pack_model *model, const struct entry *entry)
 static bool add_frame(struct pack_model *model)
 {
 	struct pack *pack = &model->current->pack;
+	u32 length = 1 + model->choose(model->argument, PACK_LENGTH_MAX), slot;
 	u64 frames = pack->frames;
-	u32 slot;
 
 	if (!arena_take(model->tmem, EPHEMERAL, pack->client, &slot, 1))
 		return true;
-	if (pack_add_frame(pack, EPHEMERAL, slot)) {
+	if (pack_add_frame(pack, EPHEMERAL, length, slot)) {
 		arena_give(model->tmem, &slot, 1);
 		return true;
 	}
