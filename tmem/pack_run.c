@@ -162,6 +162,7 @@ void run_copy(const struct pack *pack, const struct run *to_run, u32 to, const s
 		const u64 *source = (u64 *)run_granule(pack, from_run, from);
 
 		/* Upwards, since they may overlap. */
+#pragma GCC unroll 8
 		for (u32 i = 0; i < count * (GRANULE / 8); i++)
 			target[i] = source[i];
 		to += count;

@@ -5,7 +5,7 @@ BENCH_TMEM_CFLAGS := -std=gnu11 -O2 -g -fno-strict-aliasing -fno-omit-frame-poin
 # The engine as the hypervisor compiles it.
 BENCH_TMEM_ENGINE := -ffreestanding -mgeneral-regs-only -fno-tree-loop-distribute-patterns
 BENCH_TMEM_OBJ    := $(patsubst %,$O/bench/%.o,$(wildcard tmem/*.c) tests/bench/tmem/bench.c \
-	tests/bench/tmem/host.c arch/x86/pages.S)
+	tests/bench/tmem/host.c tests/bench/tmem/compress.c arch/x86/pages.S) $(LZ4_OBJ)
 
 $O/bench/tmem/%.c.o: tmem/%.c
 	$(call quiet,HOSTCC,$<)mkdir -p $(@D) && $(CC) $(BENCH_TMEM_CFLAGS) $(BENCH_TMEM_ENGINE) -MMD -MP -c $< -o $@

@@ -15,6 +15,8 @@ void *bench_memory(u64 pages);
 void bench_store_memory(u64 pages);
 /* Instructions are counted, not time: pages are not copied. */
 extern bool bench_counting;
+/* What a page compresses to while instructions are counted. */
+extern u32 bench_compressed;
 
 static inline u64 ticks(void)
 {
