@@ -11,6 +11,7 @@
 #include "guest-shim/paging.h"
 #include "guest-shim/reclaim.h"
 #include "guest-shim/swap.h"
+#include "guest-shim/tmem_client.h"
 
 #define FAULT_PRESENT BIT(0)
 #define FAULT_WRITE   BIT(1)
@@ -44,7 +45,8 @@ static bool commit(u64 pages)
 	return true;
 }
 
-/* Gives back the page at @address, wherever it is. */
+/* Gives back the page at @address, wherever it is. The last call is followed by
+ * preswap_flush_now(). */
 static void release(u64 address)
 {
 	u64 *entry = paging_entry(address);
@@ -80,6 +82,7 @@ void *anon_move_break(s64 bytes)
 		release(ANON_BASE + (page << PAGE_SHIFT));
 		committed--;
 	}
+	preswap_flush_now();
 	heap_end = old + (u64)bytes;
 	return (void *)old;
 }
@@ -101,6 +104,7 @@ void anon_discard(void *start, u64 bytes)
 
 	for (u64 page = ROUND_UP((u64)start, PAGE_SIZE); page < end; page += PAGE_SIZE)
 		release(page);
+	preswap_flush_now();
 }
 
 static bool is_allocated(u64 address)

@@ -21,11 +21,14 @@
 #define APIC_TPR             0x08u
 #define APIC_EOI             0x0bu
 #define APIC_SPURIOUS        0x0fu
+#define APIC_ICR             0x30u
 #define APIC_LVT_TIMER       0x32u
 #define APIC_TIMER_INITIAL   0x38u
 #define APIC_TIMER_DIVIDE    0x3eu
 #define APIC_SOFTWARE_ENABLE 0x100u
 #define LVT_TSC_DEADLINE     (2u << 17)
+#define ICR_INIT             0x4500u
+#define ICR_SIPI             0x0600u
 #define TIMER_DIVIDE_BY_1    0xbu
 #define LAPIC_KHZ_DEFAULT    1000000u /* what emulators without a timing leaf run it at */
 
@@ -70,6 +73,27 @@ void apic_init(void)
 void apic_eoi(void)
 {
 	apic_write(APIC_EOI, 0);
+}
+
+bool apic_can_start_vcpus(void)
+{
+	return x2apic;
+}
+
+static void send_command(u32 vcpu, u32 command)
+{
+	wrmsr(MSR_X2APIC + APIC_ICR, (u64)vcpu << 32 | command);
+}
+
+void apic_start_vcpu(u32 vcpu, u8 frame)
+{
+	send_command(vcpu, ICR_INIT);
+	send_command(vcpu, ICR_SIPI | frame);
+}
+
+void apic_send(u32 vcpu, u8 vector)
+{
+	send_command(vcpu, vector);
 }
 
 void apic_timer_arm(u64 deadline, u32 tsc_khz)

@@ -16,6 +16,13 @@ void apic_eoi(void);
  * the one-shot counter. */
 void apic_timer_arm(u64 deadline, u32 tsc_khz);
 
+/* Whether vCPUs can be started and sent interrupts: with x2APIC. */
+bool apic_can_start_vcpus(void);
+/* INIT and SIPI: vCPU @vcpu begins in real mode in frame @frame. */
+void apic_start_vcpu(u32 vcpu, u8 frame);
+/* Sends vCPU @vcpu an interrupt; only where vCPUs can be started. */
+void apic_send(u32 vcpu, u8 vector);
+
 /* Interrupt line @gsi, edge-triggered, raises @vector here. */
 void ioapic_route(u32 gsi, u8 vector);
 

@@ -53,9 +53,10 @@ $O/guests/shim.tar: tests/guests/shim/pack.py
 HOSTED := $(filter-out shim,$(GUESTS))
 
 define hosted_rule
-$O/hosted/$1: $(GUEST_$1) guest-shim/hosted/shim_hosted.c guest-shim/shim.h
+$O/hosted/$1: $(GUEST_$1) guest-shim/hosted/shim_hosted.c guest-shim/hosted/threads_hosted.c \
+		guest-shim/shim.h guest-shim/threads.h
 	$$(call quiet,HOSTCC,$$@)mkdir -p $$(@D) && $(CC) -std=gnu11 -O2 -g $(WARNINGS) -I. -Iinclude \
-		$$(filter %.c,$$^) -o $$@ -lm
+		$$(filter %.c,$$^) -o $$@ -lm -lpthread
 endef
 $(foreach guest,$(HOSTED),$(eval $(call hosted_rule,$(guest))))
 

@@ -56,6 +56,12 @@ static bool tmem_parse(const char *value, struct options *options)
 	return options->precache || options->preswap || !strcmp(value, "off");
 }
 
+static bool switch_parse(const char *value, bool *on)
+{
+	*on = !strcmp(value, "on");
+	return *on || !strcmp(value, "off");
+}
+
 static bool virtio_parse(const char *value, struct options *options)
 {
 	const char *p = value;
@@ -74,6 +80,8 @@ static int option_parse(const char *word, struct options *options)
 
 	if (!strncmp(word, "tmem=", 5))
 		valid = tmem_parse(word + 5, options);
+	else if (!strncmp(word, "filter=", 7))
+		valid = switch_parse(word + 7, &options->filter);
 	else if (!strncmp(word, "swappiness=", 11))
 		valid = whole_number(word + 11, 0, SWAPPINESS_MAX, &options->swappiness);
 	else if (!strncmp(word, "tsc_khz=", 8))
@@ -109,6 +117,7 @@ int command_line_parse(char *line, char *name, struct options *options, const ch
 	*options = (struct options){
 		.precache = true,
 		.preswap = true,
+		.filter = true,
 		.swappiness = SWAPPINESS_DEFAULT,
 		.virtio_base = PLATFORM_VIRTIO_BASE,
 		.virtio_stride = PLATFORM_VIRTIO_STRIDE,

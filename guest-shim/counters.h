@@ -16,6 +16,7 @@
 	X(precache_refused) /* and not stored */                                                   \
 	X(precache_hits)    /* misses that precache served: disk reads avoided */                  \
 	X(precache_misses)  /* misses of pages read before that it did not */                      \
+	X(precache_skipped) /* of those, known from the miss filter: exits avoided */              \
 	X(disk_reads)       /* file pages read from the data disk */                               \
 	X(faults)           /* page faults on anonymous memory */                                  \
 	X(zero_fills)       /* anonymous pages touched for the first time */                       \

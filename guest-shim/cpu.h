@@ -121,6 +121,12 @@ static inline void interrupts_restore(u64 flags)
 		__asm__ volatile("sti" : : : "memory");
 }
 
+/* In a loop that waits for the other vCPU. */
+static inline void cpu_relax(void)
+{
+	__asm__ volatile("pause" : : : "memory");
+}
+
 /* With interrupts off: sleeps until one arrives, takes it, and returns with interrupts off. STI
  * holds interrupts back for one instruction, so none is lost between the caller's check and HLT. */
 static inline void wait_for_interrupt(void)

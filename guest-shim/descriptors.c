@@ -1,12 +1,13 @@
 /*
- * GDT, task segment and IDT of the one processor that a guest of this shim uses. The page-fault
- * gate has no IST: its handler may sleep on a disk, so it runs on the stack that faulted, which is
- * never paged out.
+ * GDT, task segments and IDT of the processors that a guest of this shim uses: one, and one more
+ * for threads. The page-fault gate has no IST: its handler may sleep on a disk, so it runs on the
+ * stack that faulted, which is never paged out.
  */
 #include "guest-shim/trap.h"
 
-#define CODE_SELECTOR 0x08
-#define TASK_SELECTOR 0x18
+#define CODE_SELECTOR        0x08
+#define TASK_SELECTOR        0x18
+#define TASK_SELECTOR_SECOND 0x28
 
 #define GATE_PRESENT_INTERRUPT 0x8e
 #define TSS_PRESENT_AVAILABLE  0x89ull
@@ -40,11 +41,11 @@ struct table_pointer {
 
 extern const char trap_stubs[]; /* 16 bytes each */
 
-static u64 gdt[5] = {
+static u64 gdt[7] = {
 	0, 0x00af9b000000ffffull, /* 64-bit code, accessed */
 	0x00cf93000000ffffull,    /* data, accessed */
 };
-static struct task_segment task;
+static struct task_segment task, second_task;
 static struct gate idt[VECTORS];
 static u8 stacks[IST_INTERRUPT][PAGE_SIZE] __aligned_to(16);
 
@@ -67,22 +68,50 @@ static void idt_fill(void)
 	idt[VECTOR_DOUBLE_FAULT].ist = IST_DOUBLE_FAULT;
 }
 
-void descriptors_init(void)
+static void task_fill(struct task_segment *segment, unsigned selector, u8 *its_stacks)
+{
+	u64 base = (u64)segment;
+
+	for (unsigned i = 0; i < IST_INTERRUPT; i++)
+		segment->ist[i] = (u64)its_stacks + (i + 1) * PAGE_SIZE;
+	segment->io_map = sizeof(*segment);
+	gdt[selector / 8] = (sizeof(*segment) - 1) | (base & 0xffffff) << 16 |
+			    TSS_PRESENT_AVAILABLE << 40 | (base >> 24 & 0xff) << 56;
+	gdt[selector / 8 + 1] = base >> 32;
+}
+
+/* The selectors of start.S mean the same in this table, so the segments need no reload. */
+static void load(unsigned task_selector)
 {
 	struct table_pointer gdt_pointer = {sizeof(gdt) - 1, (u64)gdt};
 	struct table_pointer idt_pointer = {sizeof(idt) - 1, (u64)idt};
-	u64 base = (u64)&task;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(stacks); i++)
-		task.ist[i] = (u64)stacks[i] + PAGE_SIZE;
-	task.io_map = sizeof(task);
-	gdt[TASK_SELECTOR / 8] = (sizeof(task) - 1) | (base & 0xffffff) << 16 |
-				 TSS_PRESENT_AVAILABLE << 40 | (base >> 24 & 0xff) << 56;
-	gdt[TASK_SELECTOR / 8 + 1] = base >> 32;
-	idt_fill();
-
-	/* The selectors of start.S mean the same in this table, so the segments need no reload. */
 	__asm__ volatile("lgdt %0" : : "m"(gdt_pointer));
-	__asm__ volatile("ltr %w0" : : "r"(TASK_SELECTOR));
+	__asm__ volatile("ltr %w0" : : "r"(task_selector));
 	__asm__ volatile("lidt %0" : : "m"(idt_pointer));
+}
+
+void descriptors_init(void)
+{
+	task_fill(&task, TASK_SELECTOR, stacks[0]);
+	idt_fill();
+	load(TASK_SELECTOR);
+}
+
+void descriptors_prepare_second(void *its_stacks)
+{
+	task_fill(&second_task, TASK_SELECTOR_SECOND, its_stacks);
+}
+
+void descriptors_init_second(void)
+{
+	load(TASK_SELECTOR_SECOND);
+}
+
+bool descriptors_are_seconds(void)
+{
+	u16 selector;
+
+	__asm__ volatile("str %0" : "=r"(selector));
+	return selector == TASK_SELECTOR_SECOND;
 }

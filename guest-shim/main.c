@@ -21,6 +21,7 @@
 #include "guest-shim/slots.h"
 #include "guest-shim/start_info.h"
 #include "guest-shim/swap.h"
+#include "guest-shim/threads_init.h"
 #include "guest-shim/tmem_client.h"
 #include "guest-shim/trap.h"
 
@@ -63,7 +64,7 @@ static void application_run(void)
 {
 	__asm__ volatile("sti" : : : "memory");
 	disk_init(options.virtio_base, options.virtio_stride, options.virtio_gsi);
-	tmem_client_init(options.precache, options.preswap);
+	tmem_client_init(options.precache, options.preswap, options.filter);
 	swap_disk_init(disk_find("swap"));
 	reclaim_init();
 	data_disk_init(disk_find("data"));
@@ -84,6 +85,7 @@ void shim_main(const struct hvm_start_info *hvm)
 	frames_init(&start_info, options.swappiness);
 	clock_init(options.tsc_khz);
 	apic_init();
+	threads_init();
 	stack = area_extend(AREA_STACK, SHIM_STACK_BYTES);
 	panic_set_stack((u64)stack, (u64)stack + SHIM_STACK_BYTES);
 	stack_run(stack + SHIM_STACK_BYTES, application_run);

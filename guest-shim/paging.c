@@ -39,7 +39,7 @@ static u64 rights_of(u64 address)
  * No page here is a user's, so that these stop nothing. They are what a hypervisor sets for itself,
  * and an exit that finds them alike saves an emulator two flushes of its TLB.
  */
-static void protection_init(void)
+void paging_protect(void)
 {
 	u32 features = cpuid(0).eax >= CPUID_FEATURES ? cpuid(CPUID_FEATURES).ebx : 0;
 	u64 cr4;
@@ -68,7 +68,7 @@ void paging_init(void)
 	for (unsigned i = 0; i < IMAGE_TABLES; i++)
 		boot_page_directory[i] = (u64)image_tables[i] | PTE_PRESENT | PTE_WRITE;
 	write_cr3(read_cr3());
-	protection_init();
+	paging_protect();
 }
 
 /* Walks from the root to the entry for @address on level @stop (1 = page), or to the first absent
@@ -104,4 +104,21 @@ void paging_add_table(u64 address, u32 frame)
 		panic("no table is missing for %llx", (unsigned long long)address);
 	page_zero((void *)((u64)frame << PAGE_SHIFT));
 	*entry = (u64)frame << PAGE_SHIFT | PTE_PRESENT | PTE_WRITE;
+}
+
+void paging_map_read_only(u64 address, u64 physical, u64 bytes, u32 frame)
+{
+	u64 *table = (u64 *)((u64)frame << PAGE_SHIFT);
+	unsigned level;
+	u64 *entry = walk(address, &level);
+
+	if (level != 3 || bytes > GIB(1) || (physical | bytes | address) & (BLOCK_SIZE - 1))
+		panic("%llu bytes of memory at %llx cannot be mapped at %llx",
+			(unsigned long long)bytes, (unsigned long long)physical,
+			(unsigned long long)address);
+	for (u64 i = 0; i < TABLE_ENTRIES; i++)
+		table[i] = i * BLOCK_SIZE < bytes
+				   ? (physical + i * BLOCK_SIZE) | PTE_PRESENT | PTE_LARGE | PTE_NX
+				   : 0;
+	*entry = (u64)frame << PAGE_SHIFT | PTE_PRESENT;
 }

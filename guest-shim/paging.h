@@ -6,6 +6,7 @@
  * | 0       | RAM and devices one to one; page 0 is not mapped                      |
  * | 64 GiB  | anonymous memory (anon.h)                                             |
  * | 128 GiB | the application's stack and other areas that grow (area.h), a GiB each |
+ * | 192 GiB | the window of precache's miss filter, read-only                       |
  */
 #ifndef SHIM_PAGING_H
 #define SHIM_PAGING_H
@@ -24,14 +25,25 @@
 #define ANON_BYTES GIB(64)
 #define AREA_BASE  GIB(128)
 
+#define FILTER_BASE      GIB(192)
+#define FILTER_BYTES_MAX GIB(1)
+
 /* Gives the image its rights: text read-only and executable, the rest of memory not executable,
  * read-only data read-only. Panics on a processor without NX. */
 void paging_init(void);
+
+/* What each vCPU sets for itself beside. */
+void paging_protect(void);
 
 /* The entry of the page at @address, or NULL while a table on the way is missing. */
 u64 *paging_entry(u64 address);
 
 /* Hangs the table in @frame (zeroed here) into the first place missing on the way to @address. */
 void paging_add_table(u64 address, u32 frame);
+
+/* Maps @bytes (at most 1 GiB) of guest-physical memory from @physical on for reading alone, at
+ * @address (below 512 GiB, nothing else is in that GiB), by pages of 2 MiB; @frame becomes their
+ * table. */
+void paging_map_read_only(u64 address, u64 physical, u64 bytes, u32 frame);
 
 #endif

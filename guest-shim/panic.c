@@ -66,6 +66,8 @@ void panic_registers(const struct registers *r)
 	console_line("panic: exception %u, error %llx, rip %llx, cr2 %llx", (unsigned)r->vector,
 		(unsigned long long)r->error, (unsigned long long)r->rip,
 		(unsigned long long)read_cr2());
+	if (descriptors_are_seconds())
+		console_line("  on the second vCPU: a thread may not touch what can be paged out");
 	if (r->vector == VECTOR_DOUBLE_FAULT && read_cr2() - (stack_low - PAGE_SIZE) < PAGE_SIZE)
 		console_line("  the stack overflowed");
 	console_line("  %s %016llx %s %016llx %s %016llx %s %016llx", REGISTER("rax", r->rax),

@@ -4,6 +4,8 @@
  */
 #include "guest-shim/reclaim.h"
 
+#include <abi/hypercall.h>
+
 #include "guest-shim/counters.h"
 #include "guest-shim/cpu.h"
 #include "guest-shim/file_index.h"
@@ -16,6 +18,7 @@
 #define LOW_MIN   8u
 #define LOW_MAX   64u
 #define BATCH_MAX 32u
+_Static_assert(BATCH_MAX <= TMEM_BATCH_MAX, "pages that leave together are put together");
 
 static u32 low;
 static bool active;
@@ -40,19 +43,26 @@ bool replace_test_young(u32 frame)
 	return true;
 }
 
+static void file_left(u32 frame, bool stored)
+{
+	if (stored)
+		counters.precache_puts++;
+	else
+		counters.precache_refused++;
+	frames_give(frame);
+}
+
+/* With precache the frame is given back by precache_put_now(). */
 static void file_out(u32 frame)
 {
 	u32 page = frames[frame].key;
 
 	counters.cache_evictions++;
-	if (precache_is_on()) {
-		if (precache_put(page, frame))
-			counters.precache_puts++;
-		else
-			counters.precache_refused++;
-	}
 	file_index_set_stamp(page, replace_stamp(&replace));
-	frames_give(frame);
+	if (precache_is_on())
+		precache_put_soon(page, frame);
+	else
+		frames_give(frame);
 }
 
 /* False if nothing could leave, or not the page that was chosen. */
@@ -80,13 +90,24 @@ static bool evict_one(void)
 	return true;
 }
 
+static bool evict_now(void)
+{
+	bool left = evict_one();
+
+	precache_put_now(file_left);
+	return left;
+}
+
+/* File pages go to precache together. */
 static void refill(void)
 {
 	for (unsigned n = 0; n < BATCH_MAX; n++) {
-		if (frames_free() + swap_writing() >= 2 * low || swap_writing() == SWAP_WRITES_MAX)
+		if (frames_free() + precache_puts_pending() + swap_writing() >= 2 * low ||
+			swap_writing() == SWAP_WRITES_MAX)
 			break;
 		evict_one();
 	}
+	precache_put_now(file_left);
 }
 
 u32 memory_frame(void)
@@ -103,7 +124,7 @@ u32 memory_frame(void)
 	while ((frame = frames_take()) == FRAME_NONE) {
 		if (swap_writing())
 			swap_wait();
-		else if (!evict_one() && ++refused > frames_total())
+		else if (!evict_now() && ++refused > frames_total())
 			panic("out of memory: of %u pages %u are fixed, and swap is full",
 				(unsigned)frames_total(), (unsigned)frames_fixed());
 	}

@@ -5,9 +5,9 @@
  * The C library in a guest: stdio, malloc, string, time and math of newlib; open, read, lseek,
  * fstat, close on the read-only files of the data disk; gettimeofday, clock_gettime, nanosleep,
  * usleep, times on virtual time (the epoch is the guest's start). Floating point and SSE work.
- * There is one thread, in ring 0; its stack has SHIM_STACK_BYTES and is never paged out, while the
- * heap is. main's return value or exit's argument is what the hypervisor sees: 0 says that the
- * results were verified.
+ * There is one thread, in ring 0, and a second one for little things (threads.h); its stack has
+ * SHIM_STACK_BYTES and is never paged out, while the heap is. main's return value or exit's
+ * argument is what the hypervisor sees: 0 says that the results were verified.
  */
 #ifndef SHIM_SHIM_H
 #define SHIM_SHIM_H

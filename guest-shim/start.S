@@ -66,8 +66,11 @@ boot_gdt:
 	.quad 0
 	.quad 0x00af9b000000ffff /* 64-bit code */
 	.quad 0x00cf93000000ffff /* data */
+	.quad 0x00cf9b000000ffff /* 32-bit code, for second.S */
+	.globl boot_gdt, boot_gdt_limit, boot_mxcsr
+	.set boot_gdt_limit, . - boot_gdt - 1
 boot_gdt_pointer:
-	.word . - boot_gdt - 1
+	.word boot_gdt_limit
 	.long boot_gdt
 boot_mxcsr:
 	.long 0x1f80

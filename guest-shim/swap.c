@@ -211,7 +211,7 @@ u64 swap_in(u32 page, u64 entry, u32 frame)
 void swap_forget(u32 page, u64 entry)
 {
 	if (entry & ENTRY_PRESWAP)
-		preswap_flush(page);
+		preswap_flush_soon(page);
 	if (entry & ENTRY_SLOT) {
 		u32 frame = swap_rescue(entry_slot(entry));
 

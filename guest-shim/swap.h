@@ -68,7 +68,8 @@ u64 swap_in(u32 page, u64 entry, u32 frame);
 /* A page that was rescued keeps its slot: same result as swap_in(). */
 u64 swap_keep(u64 entry, u32 frame);
 
-/* Forgets the copies that @entry (absent, not 0) names. */
+/* Forgets the copies that @entry (absent, not 0) names. The last of several calls is followed by
+ * preswap_flush_now(). */
 void swap_forget(u32 page, u64 entry);
 
 /* Gives the slot of a resident page back, if it has one. */

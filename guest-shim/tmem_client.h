@@ -8,13 +8,22 @@
 
 #include "lib/types.h"
 
-void tmem_client_init(bool precache, bool preswap);
+/* Creates the pools. With @filter, and where the hypervisor offers it, precache is not asked for
+ * what its miss filter knows to be absent. */
+void tmem_client_init(bool precache, bool preswap, bool filter);
 
 bool precache_is_on(void);
 bool preswap_is_on(void);
 
-/* The page in @frame leaves the page cache: true if a copy was stored under @page. */
-bool precache_put(u32 page, u32 frame);
+/*
+ * The page in @frame, page @page of the image, leaves the page cache, and is put with others at
+ * once: @left is told of each frame, and whether a copy was stored. Before precache_put_now() at
+ * most TMEM_BATCH_MAX pages may leave, their frames must stay as they are, and nothing else may be
+ * done with tmem but preswap_put().
+ */
+void precache_put_soon(u32 page, u32 frame);
+u32 precache_puts_pending(void);
+void precache_put_now(void (*left)(u32 frame, bool stored));
 
 /* Fills @frame with page @page of the image if precache still has it; it then has it no more. */
 bool precache_get(u32 page, u32 frame);
@@ -26,7 +35,9 @@ bool preswap_put(u32 page, u32 frame);
  * word. */
 void preswap_get(u32 page, u32 frame);
 
-/* Forgets the copy of @page; there need not be one. */
-void preswap_flush(u32 page);
+/* Forgets the copy of @page; there need not be one. It may happen as late as preswap_flush_now(),
+ * before which nothing else may be done with preswap. */
+void preswap_flush_soon(u32 page);
+void preswap_flush_now(void);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * What each vector means. Interrupts run on a stack of their own with interrupts off, so they never
- * nest. The page-fault handler runs on the stack that faulted, since it may sleep, and then lets
- * interrupts in.
+ * What each vector means, on either vCPU. Interrupts run on a stack of their own with interrupts
+ * off, so they never nest. The page-fault handler runs on the stack that faulted, since it may
+ * sleep, and then lets interrupts in.
  */
 #include "guest-shim/trap.h"
 
@@ -17,7 +17,8 @@
  * out then. */
 static bool fault_is_handled(const struct registers *registers)
 {
-	return registers->rflags & RFLAGS_IF && anon_fault(read_cr2(), registers->error);
+	return registers->rflags & RFLAGS_IF && !descriptors_are_seconds() &&
+	       anon_fault(read_cr2(), registers->error);
 }
 
 void trap(struct registers *registers)
@@ -27,7 +28,7 @@ void trap(struct registers *registers)
 	if (vector == VECTOR_PAGE_FAULT) {
 		if (!fault_is_handled(registers))
 			panic_registers(registers);
-	} else if (vector == VECTOR_TIMER) {
+	} else if (vector == VECTOR_TIMER || vector == VECTOR_WAKE) {
 		apic_eoi();
 	} else if (vector >= VECTOR_DISK && vector < VECTOR_DISK + PLATFORM_VIRTIO_SLOTS) {
 		disk_interrupt((unsigned)(vector - VECTOR_DISK));

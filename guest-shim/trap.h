@@ -21,6 +21,7 @@ enum {
 	VECTOR_PAGE_FAULT = 14,
 	VECTOR_MACHINE_CHECK = 18,
 	VECTOR_TIMER = 32,
+	VECTOR_WAKE = 33, /* the other vCPU has changed something: look again */
 	VECTOR_DISK = 40, /* and one up for each virtio slot */
 	VECTOR_SPURIOUS = 63,
 	VECTORS = 64,
@@ -35,6 +36,13 @@ enum { IST_NMI = 1, IST_MACHINE_CHECK = 2, IST_DOUBLE_FAULT = 3, IST_INTERRUPT =
 
 /* Loads GDT, task segment and IDT. Interrupts stay off. */
 void descriptors_init(void);
+
+/* The same for the second vCPU: the first one gives it stacks, then it loads its own. */
+#define SECOND_STACKS_BYTES (IST_INTERRUPT * PAGE_SIZE)
+void descriptors_prepare_second(void *stacks);
+void descriptors_init_second(void);
+/* Whether this is the second vCPU. */
+bool descriptors_are_seconds(void);
 
 void trap(struct registers *registers);
 

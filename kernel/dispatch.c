@@ -16,6 +16,7 @@
 #include "kernel/virtio/blk.h"
 #include "kernel/vm/sched.h"
 #include "kernel/vm/virt.h"
+#include "kernel/vm/window.h"
 #include "kernel/world.h"
 
 /* What this CPU had loaded last, so that vector state moves only when the vCPU changes. */
@@ -31,9 +32,13 @@ static struct timer tick_timer = {.kind = TIMER_TICK};
 
 static void tick(void)
 {
+	struct vm *vm;
+
 	if (!tmem_store)
 		return;
 	tmem_tick(tmem_store);
+	for_each_vm (vm)
+		window_tick(vm);
 	timer_arm(&tick_timer, arch_tsc() + ticks_from_us(TICK_US));
 }
 

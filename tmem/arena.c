@@ -69,6 +69,13 @@ void metadata_retire(struct tmem *tmem, void *page)
 	unlock(tmem);
 }
 
+void metadata_detach(struct tmem *tmem)
+{
+	lock(tmem);
+	tmem->arena.metadata_pages--;
+	unlock(tmem);
+}
+
 /* ---- Block records ------------------------------------------------------------------ */
 
 #define LEAVES_PER_BLOCK (BLOCK_PAGES / PAGES_PER_LEAF)
@@ -125,7 +132,7 @@ static struct block *block_create(struct tmem *tmem, unsigned class)
 	if (arena->unused)
 		arena->unused = block->unused;
 	else
-		arena->block_numbers++;
+		WRITE_ONCE(arena->block_numbers, arena->block_numbers + 1);
 	*block = (struct block){.number = number, .class = (u8) class};
 	for (u32 i = 0; i < LEAVES_PER_BLOCK; i++)
 		block->records[i] = directory_leaf(&arena->records, number * LEAVES_PER_BLOCK + i);
@@ -172,6 +179,33 @@ static void block_destroy(struct arena *arena, struct block *block)
 	block->number = 0;
 	block->unused = arena->unused;
 	arena->unused = number;
+}
+
+bool arena_find_page(struct tmem *tmem, u32 client, u32 *slot, unsigned count)
+{
+	struct block *block;
+	bool found = false;
+
+	lock(tmem);
+	block = arena_block(tmem, *slot / BLOCK_PAGES);
+	if (!block)
+		*slot = ROUND_UP(*slot + 1, BLOCK_PAGES);
+	for (; block && count && !found; count--) {
+		const struct page *page = block_page(block, *slot);
+		enum slot_state state = page_state(page);
+
+		found = (state == SLOT_PERSISTENT || state == SLOT_QUEUED) &&
+			(block->class == VIRTUAL ? block->client : page_client(page)) == client;
+		if (!found && ++*slot % BLOCK_PAGES == 0)
+			break;
+	}
+	unlock(tmem);
+	return found;
+}
+
+u32 arena_end(const struct tmem *tmem)
+{
+	return READ_ONCE(tmem->arena.block_numbers) * BLOCK_PAGES;
 }
 
 struct block *arena_block(const struct tmem *tmem, u32 number)
@@ -258,7 +292,17 @@ static void all_free(struct arena *arena, struct block *block)
 	list_block(arena, block);
 }
 
-static bool new_virtual_block(struct tmem *tmem)
+/* Virtual blocks are a client's own, since the records of their pages do not name it. */
+static struct block *virtual_block_of(const struct arena *arena, u32 client)
+{
+	struct block *block = arena->room[VIRTUAL];
+
+	while (block && block->client != client)
+		block = block->next;
+	return block;
+}
+
+static struct block *new_virtual_block(struct tmem *tmem, u32 client)
 {
 	struct arena *arena = &tmem->arena;
 	struct block *block = NULL;
@@ -266,10 +310,11 @@ static bool new_virtual_block(struct tmem *tmem)
 	if ((u64)arena->virtual_blocks * BLOCK_PAGES <= arena->frames * VIRTUAL_PER_FRAME)
 		block = block_create(tmem, VIRTUAL);
 	if (!block)
-		return false;
+		return NULL;
 	arena->virtual_blocks++;
+	block->client = (u8)client;
 	all_free(arena, block);
-	return true;
+	return block;
 }
 
 static bool new_block(struct tmem *tmem, enum tmem_class class)
@@ -369,10 +414,11 @@ static unsigned take_from(
 static unsigned take_virtual(struct tmem *tmem, u32 client, u32 *slots, unsigned count)
 {
 	struct arena *arena = &tmem->arena;
+	struct block *block = virtual_block_of(arena, client);
 
-	if (!arena->room[VIRTUAL] && !new_virtual_block(tmem))
-		return 0;
-	return take_from(arena, arena->room[VIRTUAL], client, slots, count);
+	if (!block)
+		block = new_virtual_block(tmem, client);
+	return block ? take_from(arena, block, client, slots, count) : 0;
 }
 
 static unsigned take_frames(

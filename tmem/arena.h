@@ -86,7 +86,8 @@ struct block {
 	u32 number; /* 0: the record is not in use, */
 	u32 unused; /* and this is the number of the next such record */
 	u16 free_count, present;
-	u8 class; /* enum tmem_class or VIRTUAL */
+	u8 class;  /* enum tmem_class or VIRTUAL */
+	u8 client; /* whose slots these are, if virtual */
 	bool listed;
 	bool claimed; /* reclaim is at work on it: no allocation, no release */
 } __aligned_to(256);
@@ -127,6 +128,8 @@ void *metadata_alloc(struct tmem *tmem);
 void metadata_free(struct tmem *tmem, void *page);
 /* The same for a page that another CPU may be reading without a lock. */
 void metadata_retire(struct tmem *tmem, void *page);
+/* One page of metadata is the caller's from now on, to be given back to the port. */
+void metadata_detach(struct tmem *tmem);
 
 void arena_init(struct tmem *tmem, u64 max_frames);
 /* All slots must be free or absent. */
@@ -149,6 +152,14 @@ static inline bool arena_is_dry(const struct tmem *tmem, u8 *patience)
 	return READ_ONCE(tmem->arena.dry) &&
 	       (READ_ONCE(tmem->arena.frames) >= tmem->arena.max_frames || ++*patience % 32);
 }
+
+/*
+ * For walks over a client's stored pages, whose lock is held: looks at up to @count slots from
+ * *@slot on, in one block. True: *@slot has a page of the client. False: it has moved on. Slots end
+ * at arena_end().
+ */
+bool arena_find_page(struct tmem *tmem, u32 client, u32 *slot, unsigned count);
+u32 arena_end(const struct tmem *tmem);
 
 /* Takes the frame of a slot that the caller has in hand out of the store;
  * arena_turn_into_metadata() makes a page for metadata_alloc() of it instead. */

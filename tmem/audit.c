@@ -7,6 +7,7 @@
 #include <abi/errno.h>
 
 #include "tmem/dense.h"
+#include "tmem/filter.h"
 
 struct audit {
 	const struct tmem *tmem;
@@ -154,6 +155,9 @@ static void audit_page(
 	if (position.object != object)
 		FAIL(audit, "client %u slot %x points to object %u", client->number, slot,
 			position.object_id);
+	if (pool->filter && !filter_finds(pool->filter, client_filter_hash(pool, &position), slot))
+		FAIL(audit, "client %u slot %x is not in its pool's miss filter", client->number,
+			slot);
 }
 
 /* Returns the pages of the object; *@groups grows by its groups. */
@@ -193,9 +197,21 @@ static bool any_id(void *argument, u32 id)
 	return id != 0;
 }
 
+/* A filter that is built for the first time has not counted all pages yet. */
+static void audit_filter(struct audit *audit, const struct pool *pool, u64 pages)
+{
+	const struct filter *filter = pool->filter;
+
+	if ((filter->entries != pages && filter->parts[filter->now].blocks) ||
+		!filter_is_sound(filter))
+		FAIL(audit, "client %u pool %u: the miss filter counts %llu pages of %llu",
+			pool->client->number, pool->id, (unsigned long long)filter->entries,
+			(unsigned long long)pages);
+}
+
 static void audit_pool(struct audit *audit, struct pool *pool, u64 *pages)
 {
-	u64 objects = 0, groups = 0;
+	u64 objects = 0, groups = 0, before = *pages;
 
 	for (u32 leaf = slab_next_leaf(&pool->objects, 0); leaf != ~0U;
 		leaf = slab_next_leaf(&pool->objects, leaf + 1)) {
@@ -219,6 +235,8 @@ static void audit_pool(struct audit *audit, struct pool *pool, u64 *pages)
 		FAIL(audit, "client %u pool %u: %llu groups, %u records, %u in the table",
 			pool->client->number, pool->id, (unsigned long long)groups,
 			slab_used(&pool->groups), pool->group_table.entries);
+	if (pool->filter)
+		audit_filter(audit, pool, *pages - before);
 	pool_visit(pool, visit_metadata, audit);
 }
 
@@ -270,6 +288,8 @@ static void audit_client(struct audit *audit, struct tmem_client *client)
 			(unsigned long long)stats->persistent_pages,
 			(unsigned long long)pages[EPHEMERAL], (unsigned long long)pages[PERSISTENT],
 			(unsigned long long)listed);
+	for (const struct filter *dead = client->dead_filters; dead; dead = dead->next_dead)
+		filter_visit(dead, visit_metadata, audit);
 	audit_magazines(audit, client);
 	if (client->dense) {
 		audit->bad |= dense_audit(client, audit->contents, visit_metadata, audit) != 0;

@@ -102,6 +102,7 @@ static int destroy_pool_step(struct tmem_client *client, struct pool *pool, unsi
 		if (!client_flush_object(client, pool, object_id, pages))
 			return -SLUICE_EAGAIN;
 	add_counts(&client->past[pool->persistent ? PERSISTENT : EPHEMERAL], &pool->counts);
+	client_filter_close(client, pool);
 	WRITE_ONCE(client->pools[id], NULL);
 	pool_free(client->tmem, pool);
 	return 0;
@@ -204,6 +205,7 @@ int tmem_client_destroy(struct tmem_client *client)
 			return -SLUICE_EAGAIN;
 		}
 	}
+	client_filters_destroy(client);
 	client_give_all_slots(client);
 	dense_destroy(client);
 	client->alive = false;

@@ -52,6 +52,8 @@ struct tmem_client {
 	struct tmem_client_stats stats;
 	struct pool_counts past[TMEM_CLASSES];   /* of pools that are gone */
 	struct magazine magazines[SLOT_CLASSES]; /* by the class of the slots' blocks */
+	struct filter *dead_filters;             /* of pools that are gone, chained */
+	bool filter_due;                         /* client_filter_work() has something to do */
 };
 _Static_assert(sizeof(struct tmem_client) <= PAGE_SIZE, "a client is one page");
 
@@ -172,6 +174,23 @@ void client_move_record(struct tmem_client *client, u32 slot, u32 to, u32 conten
 /* A stored page moves from one frame to another; @slot is in the caller's hands then. Client lock.
  */
 void client_move_page(struct tmem_client *client, u32 slot, u32 to);
+
+/* ---- Miss filters (tmem/window.c) --------------------------------------------------- */
+
+/* What a pool with a filter does before a page with this handle comes into the index in @slot, and
+ * after one whose client_filter_hash() was taken before has left it. Client lock. */
+void client_filter_insert(
+	struct tmem_client *client, struct pool *pool, const u64 key[3], u32 index, u32 slot);
+u64 client_filter_hash(const struct pool *pool, const struct position *position);
+void client_filter_removed(struct tmem_client *client, struct pool *pool, u64 hash, u32 slot);
+/* A page in the index has moved from one slot to another. */
+void client_filter_moved(struct tmem_client *client, struct pool *pool, u32 from, u32 to);
+/* A bounded step of resizing; may evict a page for its memory, and so release the lock meanwhile.
+ */
+void client_filter_work(struct tmem_client *client);
+/* The pool goes, or the client: its filter waits to be collected, or its memory is given back. */
+void client_filter_close(struct tmem_client *client, struct pool *pool);
+void client_filters_destroy(struct tmem_client *client);
 
 /* ---- Eviction (tmem/evict.c) -------------------------------------------------------- */
 

@@ -42,6 +42,8 @@ void client_move_record(struct tmem_client *client, u32 slot, u32 to, u32 conten
 	WRITE_ONCE(target->client, content);
 	WRITE_ONCE(target->prev, from->prev);
 	rename_page(client, target, to);
+	if (client->pools[page_pool(target)]->filter)
+		client_filter_moved(client, client->pools[page_pool(target)], slot, to);
 }
 
 void client_move_page(struct tmem_client *client, u32 slot, u32 to)

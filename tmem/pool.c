@@ -6,6 +6,7 @@
 #include <abi/errno.h>
 
 #include "tmem/client.h"
+#include "tmem/filter.h"
 
 static u64 group_key(u32 object_id, u32 number)
 {
@@ -283,5 +284,7 @@ void pool_visit(struct pool *pool, void (*visit)(void *page, void *argument), vo
 	slab_visit(&pool->lines, visit, argument);
 	slab_visit(&pool->groups, visit, argument);
 	slab_visit(&pool->objects, visit, argument);
+	if (pool->filter)
+		filter_visit(pool->filter, visit, argument);
 	visit(pool, argument);
 }

@@ -13,6 +13,7 @@
 #include "tmem/slab.h"
 #include "tmem/table.h"
 
+struct filter;
 struct tmem_client;
 
 #define GROUP_PAGES 16U
@@ -79,6 +80,7 @@ struct pool {
 	u32 recent_object_id, recent_group_id;
 	struct pool_counts counts;
 	u64 uuid[2];
+	struct filter *filter; /* NULL: no guest asked for it (tmem/window.h) */
 	struct slab objects, groups;
 	struct slab lines; /* of long chains in both tables */
 	struct table object_table, group_table;

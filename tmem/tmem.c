@@ -103,6 +103,7 @@ static inline __attribute__((always_inline)) void drop_page(struct tmem_client *
 	struct pool *pool, const struct position *position, struct page *page)
 {
 	struct tmem *tmem = client->tmem;
+	u64 hash = unlikely(pool->filter) ? client_filter_hash(pool, position) : 0;
 
 	if (unlikely(pool->modes))
 		drop_content(client, pool, position->slot, page);
@@ -122,6 +123,8 @@ static inline __attribute__((always_inline)) void drop_page(struct tmem_client *
 			no_pages_left(client, EPHEMERAL);
 	}
 	pool_remove(tmem, pool, position, page);
+	if (unlikely(pool->filter))
+		client_filter_removed(client, pool, hash, position->slot);
 }
 
 void client_drop_page(struct tmem_client *client, struct pool *pool,
@@ -208,6 +211,8 @@ static bool admit_persistent(struct tmem_client *client)
 static inline void insert(struct tmem_client *client, struct pool *pool,
 	const struct tmem_handle *handle, struct position *position, u32 slot, struct page *page)
 {
+	if (unlikely(pool->filter))
+		client_filter_insert(client, pool, handle->object, handle->index, slot);
 	if (position->group)
 		group_set(position->group, position->group_id, handle->index % GROUP_PAGES, page,
 			slot);
@@ -437,6 +442,8 @@ static inline bool put_neighbour(
 	slot = client_slot_at_hand(client, class);
 	block = client_block(client, slot);
 	page = block_page(block, slot);
+	if (unlikely(pool->filter))
+		client_filter_insert(client, pool, handle->object, handle->index, slot);
 	group_set(group, pool->recent_group_id, place, page, slot);
 	enter(client, pool, slot, page);
 	pool->counts.puts++;
@@ -452,6 +459,8 @@ int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const
 	client_note_use(client);
 	if (unlikely(!put_neighbour(client, handle, page)))
 		result = put_any(client, handle, page);
+	if (unlikely(client->filter_due))
+		client_filter_work(client);
 	client_unlock(client);
 	return result;
 }

@@ -20,6 +20,7 @@
 #define SLUICE_CPUID_FEATURES      0x40000101u
 #define SLUICE_FEATURE_TMEM        (1u << 0) /* tmem hypercalls are served for this guest */
 #define SLUICE_FEATURE_TMEM_BATCH  (1u << 1)
+#define SLUICE_FEATURE_TMEM_FILTER (1u << 4) /* miss filters of private pools (abi/filter.h) */
 #define SLUICE_INSTRUCTION_VMCALL  0u
 #define SLUICE_INSTRUCTION_VMMCALL 1u
 

@@ -25,6 +25,10 @@
 #define HYPERCALL_TMEM_FLUSH_OBJECT (HYPERCALL_BASE + 0x15) /* handle, object[3] -> 0 */
 #define HYPERCALL_TMEM_BATCH        (HYPERCALL_BASE + 0x16) /* gpa of entries, count -> completed */
 
+/* Opens the miss filter of a private pool (abi/filter.h), or finds it open: pool, gpa of a struct
+ * tmem_filter_info -> 0 */
+#define HYPERCALL_TMEM_FILTER (HYPERCALL_BASE + 0x48)
+
 /* The first argument of PUT, GET and FLUSH: page index high, pool id (signed) in the low half. */
 #define TMEM_HANDLE(pool, index) ((uint64_t)(index) << 32 | (uint32_t)(pool))
 

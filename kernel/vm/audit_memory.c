@@ -4,12 +4,26 @@
  */
 #include "kernel/vm/audit_internal.h"
 #include "kernel/vm/memory_nested.h"
+#include "kernel/vm/window.h"
 
 /* One walk: what it met, to be compared with the memory's own counters. */
 struct walk {
+	const struct vm *vm;
 	const struct memory *memory;
-	u64 populated, tables, large, huge;
+	u64 populated, tables, large, huge, shared;
 };
+
+/* A page of a window: the engine says what stands there. */
+static void check_shared(struct walk *walk, u64 frame, mfn_t host)
+{
+	u8 class;
+
+	if (unlikely(!window_shows(walk->vm, frame, host, &class)))
+		audit_report("guest %u: gfn %#lx shows frame %#lx, which is no page of that window",
+			walk->memory->owner, (unsigned long)frame, (unsigned long)host.raw);
+	audit_met(host, class, 0, 1);
+	walk->shared++;
+}
 
 /* A leaf's translation of one frame, @host, against the gfn table. */
 static void check_page(struct walk *walk, u64 frame, mfn_t host)
@@ -17,6 +31,10 @@ static void check_page(struct walk *walk, u64 frame, mfn_t host)
 	const struct memory *memory = walk->memory;
 	u64 entry;
 
+	if (unlikely(window_covers(memory, frame))) {
+		check_shared(walk, frame, host);
+		return;
+	}
 	if (unlikely(frame >= memory->gfn_count)) {
 		audit_report("guest %u: gfn %#lx is mapped beyond its RAM", memory->owner,
 			(unsigned long)frame);
@@ -38,6 +56,8 @@ static void check_leaf(struct walk *walk, u64 base, u64 entry, unsigned level)
 	u64 expected = layout->leaf | (level > 1 ? layout->large : 0);
 	mfn_t host = hpa_to_mfn(hpa(entry & NESTED_HPA));
 
+	if (level == 1 && window_covers(walk->memory, base))
+		expected = layout->shared;
 	if (unlikely((entry & ~NESTED_HPA & ~hints) != (expected & ~hints) ||
 		     host.raw % nested_span(level) != 0))
 		audit_report("guest %u: gfn %#lx has a malformed leaf %#lx at level %u",
@@ -112,7 +132,7 @@ static void compare(const struct memory *memory, const char *what, u64 found, u6
 void audit_memory(const struct vm *vm)
 {
 	const struct memory *memory = &vm->memory;
-	struct walk walk = {.memory = memory};
+	struct walk walk = {.vm = vm, .memory = memory};
 	u64 table_bytes = ROUND_UP(memory->gfn_count * sizeof(u64), PAGE_SIZE);
 
 	if (!memory->gfns)
@@ -126,6 +146,7 @@ void audit_memory(const struct vm *vm)
 	if (check_table(&walk, hpa_to_mfn(memory->root)))
 		walk_table(&walk, hpa_to_mfn(memory->root), 0, NESTED_LEVELS);
 	compare(memory, "pages populated", walk.populated, memory->populated_pages);
+	compare(memory, "pages shared", walk.shared, memory->shared_pages);
 	compare(memory, "nested tables", walk.tables, memory->table_pages);
 	compare(memory, "2 MiB pages", walk.large, memory->large_pages);
 	compare(memory, "1 GiB pages", walk.huge, memory->huge_pages);

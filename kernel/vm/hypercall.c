@@ -10,6 +10,7 @@
 #include "kernel/core/log.h"
 #include "kernel/vm/memory.h"
 #include "kernel/vm/vm.h"
+#include "kernel/vm/window.h"
 #include "tmem/tmem.h"
 
 /* What one CONSOLE_WRITE takes at most; the guest calls again for the rest. */
@@ -131,6 +132,8 @@ static s64 tmem_call(struct vcpu *vcpu, u64 number)
 		return tmem_flush_object(tmem, &handle);
 	case HYPERCALL_TMEM_BATCH:
 		return batch(vcpu);
+	case HYPERCALL_TMEM_FILTER:
+		return window_open(vm, vcpu->regs[RDI], gpa(vcpu->regs[RSI]));
 	case HYPERCALL_TMEM_POOL_NEW:
 		return tmem_pool_create(tmem, vcpu->regs[RDI], vcpu->regs[RSI], vcpu->regs[RDX]);
 	case HYPERCALL_TMEM_POOL_DESTROY:

@@ -16,9 +16,18 @@
 #include "kernel/vm/memory_nested.h"
 #include "kernel/vm/memory_populate.h"
 #include "kernel/vm/vm.h"
+#include "kernel/vm/window.h"
 
 #define HOLE_START_GFN (PLATFORM_HOLE_START >> PAGE_SHIFT)
 #define HOLE_END_GFN   (PLATFORM_HOLE_END >> PAGE_SHIFT)
+
+/* Above all RAM, on a multiple of 1 GiB; 0 where four levels do not reach. */
+static u64 window_place(u64 gfn_count)
+{
+	u64 place = ROUND_UP(MAX(gfn_count, HOLE_END_GFN), HUGE_PAGES);
+
+	return place + WINDOWS_PAGES <= BIT(NESTED_GFN_BITS) ? place : 0;
+}
 
 static u64 table_pages(u64 gfn_count)
 {
@@ -40,6 +49,7 @@ int memory_create(struct vm *vm, u64 bytes, const struct nested_layout *layout)
 		.generation = 1,
 		.gfn_count = count,
 		.ram_pages = pages,
+		.window = window_place(count),
 		.owner = vm->id,
 	};
 	spin_lock_init(&memory->lock, LOCK_MEMORY);
@@ -70,6 +80,7 @@ void memory_destroy(struct vm *vm)
 				(unsigned long)frame);
 	memory_abandon_huge(memory);
 	memory->generation++;
+	commit_count_tables((s64)memory->window_tables);
 	nested_destroy(memory, epoch_advance());
 	hypervisor_free_pages(memory->gfns, table_pages(memory->gfn_count));
 	commit_count_tables(-(s64)table_pages(memory->gfn_count));
@@ -82,7 +93,9 @@ enum outcome memory_fault(struct vcpu *vcpu, gpa_t address, u32 access)
 	u64 frame = address.raw >> PAGE_SHIFT;
 	int error;
 
-	(void)access; /* every leaf allows every access: only an absent one faults */
+	if (unlikely(window_covers(&vm->memory, frame)))
+		return window_fault(vm, frame, access);
+	/* Elsewhere every leaf allows every access: only an absent one faults. */
 	if (unlikely(frame >= vm->memory.gfn_count))
 		return frame >= HOLE_START_GFN && frame < HOLE_END_GFN ? MMIO : BAD;
 	error = memory_populate(vm, frame, true);

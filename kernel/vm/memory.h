@@ -29,6 +29,7 @@ struct nested_layout {
 	const char *name;
 	u64 table;    /* a next-level table */
 	u64 leaf;     /* read, write, execute; memory type write-back; at level 1 */
+	u64 shared;   /* the same for reading alone: a page of a window */
 	u64 large;    /* added to a leaf at level 2 or 3 */
 	u64 empty;    /* an absent entry (EPT: suppress #VE) */
 	u64 present;  /* any of these bits: the entry is present */
@@ -46,6 +47,9 @@ struct huge_page {
 	u32 done; /* blocks scrubbed */
 };
 
+/* Places of windows where ones stand in for a page that is gone. */
+#define WINDOW_ONES 8U
+
 struct memory {
 	struct spinlock lock;
 	const struct nested_layout *layout;
@@ -55,10 +59,17 @@ struct memory {
 	u64 gfn_count;  /* entries: highest RAM gfn + 1, the hole included */
 	u64 ram_pages;  /* the guest's RAM */
 	u64 populated_pages;
-	u64 table_pages; /* nested table frames */
-	u64 large_pages; /* 2 MiB leaves */
-	u64 huge_pages;  /* 1 GiB leaves */
-	u16 owner;       /* VM id */
+	u64 table_pages;   /* nested table frames */
+	u64 large_pages;   /* 2 MiB leaves */
+	u64 huge_pages;    /* 1 GiB leaves */
+	u64 window;        /* first gfn of the windows (kernel/vm/window.h); 0: no room for them */
+	u64 shared_pages;  /* leaves in windows */
+	u64 window_tables; /* of table_pages, those that windows needed */
+	void *ones;        /* a page of ones, where windows are open */
+	u64 ones_at[WINDOW_ONES];
+	u16 owner; /* VM id */
+	u8 ones_next;
+	bool windows_open; /* never closed again */
 	struct huge_page huge;
 };
 

@@ -61,7 +61,8 @@ int nested_create(struct memory *memory)
 	return 0;
 }
 
-int nested_map(struct memory *memory, u64 frame, mfn_t host, unsigned level)
+/* Writes @leaf into the entry of @frame at @level. */
+static int map_leaf(struct memory *memory, u64 frame, u64 leaf, unsigned level)
 {
 	const struct nested_layout *layout = memory->layout;
 	unsigned at;
@@ -77,9 +78,19 @@ int nested_map(struct memory *memory, u64 frame, mfn_t host, unsigned level)
 		write_entry(entry, table_entry(memory, table));
 		entry = &table[nested_index(frame, at - 1)];
 	}
-	write_entry(entry, leaf_entry(layout, host, level));
+	write_entry(entry, leaf);
 	count_leaf(memory, level, 1);
 	return 0;
+}
+
+int nested_map(struct memory *memory, u64 frame, mfn_t host, unsigned level)
+{
+	return map_leaf(memory, frame, leaf_entry(memory->layout, host, level), level);
+}
+
+int nested_map_shared(struct memory *memory, u64 frame, mfn_t host)
+{
+	return map_leaf(memory, frame, mfn_to_hpa(host).raw | memory->layout->shared, 1);
 }
 
 /* Replaces the leaf @entry at @level by a table of 512 smaller ones: accessed and dirty bits are

@@ -89,6 +89,9 @@ static inline void nested_set_small(const struct memory *memory, u64 *entry, mfn
  * or -EBUSY if something is mapped there, or below it, already. */
 int __must_check nested_map(struct memory *memory, u64 frame, mfn_t host, unsigned level);
 
+/* The same for reading alone, by a leaf at level 1. */
+int __must_check nested_map_shared(struct memory *memory, u64 frame, mfn_t host);
+
 /* Breaks the leaf over @frame down to 4 KiB without changing a translation. 0 or -ENOMEM. */
 int __must_check nested_split(struct memory *memory, u64 frame);
 

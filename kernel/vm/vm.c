@@ -11,6 +11,7 @@
 #include "kernel/core/frame.h"
 #include "kernel/vm/sched.h"
 #include "kernel/vm/tmem_port.h"
+#include "kernel/vm/window.h"
 #include <abi/errno.h>
 
 #include "tmem/port.h"
@@ -184,6 +185,8 @@ bool vm_reap_step(struct vm *vm)
 {
 	ASSERT(vm_is_stopped(vm) && vm_is_quiet(vm));
 	if (vm->tmem) {
+		if (!window_close(vm))
+			return false;
 		if (tmem_client_destroy(vm->tmem) == -SLUICE_EAGAIN)
 			return false;
 		vm->tmem = NULL;

@@ -59,8 +59,26 @@ GOALS = {
 }
 
 # Figure -> the routine whose instructions are not counted in it.
-EXCLUDED = {"nested_fault": "clear_page", "tmem_put": "copy_page", "tmem_get_hit": "copy_page"}
-ROUND_TRIPS = ("null_hypercall", "cpuid", "msr", "port_io", "nested_fault", "tmem_put", "tmem_get_hit", "tmem_get_miss")
+EXCLUDED = {
+    "nested_fault": "clear_page",
+    "tmem_put": "copy_page",
+    "tmem_get_hit": "copy_page",
+    "tmem_put_with_filter": "copy_page",
+    "tmem_get_hit_with_filter": "copy_page",
+}
+ROUND_TRIPS = (
+    "null_hypercall",
+    "cpuid",
+    "msr",
+    "port_io",
+    "nested_fault",
+    "tmem_put",
+    "tmem_get_hit",
+    "tmem_get_miss",
+    "tmem_put_with_filter",
+    "tmem_get_hit_with_filter",
+    "tmem_get_miss_filtered",
+)
 
 
 class BenchError(Exception):

@@ -3,6 +3,7 @@
 import pytest
 
 import image
+import serial_log
 from conftest import guest
 
 PACE = "pages=2600 rounds=600"
@@ -21,6 +22,12 @@ def counters(booted, name):
     words = [w for line in booted.lines(name) if line.startswith("shim: ") for w in line.split()[1:]]
     assert words, booted.tail()
     return {key: int(value) for key, value in (word.split("=") for word in words)}
+
+
+def tmem_stats(booted, name):
+    """The hypervisor's own counts of the guest's tmem calls."""
+    (row,) = [row for row in serial_log.stats(booted.log) if row.get("tmem") == name]
+    return row
 
 
 def assert_verified(booted, *names):
@@ -68,6 +75,68 @@ def test_guests_that_share_a_small_pool_keep_their_pages_apart(sluice):
     for name in ("one", "two"):
         seen = counters(booted, name)
         assert seen["preswap_hits"] > 100 and seen["swap_reads"] > 100
+
+
+@pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
+@pytest.mark.cpus(1)
+def test_misses_that_the_filter_knows_take_no_exit(sluice):
+    """In a pool much smaller than the files most asked-for pages are gone, and few of them seem present."""
+    asked = {}
+    for filter in ("on", "off"):
+        guests = [shim("shim", f"expect=any tmem=precache filter={filter}")]
+        booted = sluice.boot({"tmem": {"pool_max": "1M"}, "guest": guests})
+        assert_verified(booted, "shim")
+        seen, tmem = counters(booted, "shim"), tmem_stats(booted, "shim")
+        # The hypervisor saw every get but those that were skipped.
+        assert tmem["gets"] == seen["precache_hits"] + seen["precache_misses"] - seen["precache_skipped"]
+        assert seen["precache_misses"] > 300
+        # Pages that leave are put together, several in one exit.
+        assert booted.exits("shim", "hypercall") < tmem["gets"] + seen["cache_evictions"] / 2 + 300
+        asked[filter] = seen["precache_skipped"] / seen["precache_misses"]
+    assert asked["off"] == 0
+    assert asked["on"] > 0.9
+
+
+@pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
+def test_a_thread_works_while_main_pages(sluice):
+    booted = sluice.boot([shim("shim", "expect=tmem threads=on", vcpus=2)])
+    assert_verified(booted, "shim")
+    assert any(line.startswith("the thread made ") for line in booted.lines("shim"))
+    # The same counts as with one vCPU: the thread has no part in them.
+    seen = counters(booted, "shim")
+    assert seen["disk_reads"] == seen["first_reads"]
+    assert seen["swap_writes"] == 0 and seen["swap_reads"] == 0
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(1)
+def test_without_a_second_vcpu_there_is_no_thread(sluice):
+    booted = sluice.boot([shim("shim", "threads=heap")])
+    assert any("thread_start" in line for line in booted.lines("shim") if line.startswith("FAILED"))
+    assert booted.guests["shim"]["verified"] == 0
+
+
+@pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
+@pytest.mark.cpus(1)
+def test_a_thread_that_touches_the_heap_ends_its_guest(sluice):
+    booted = sluice.boot([shim("shim", "threads=heap", vcpus=2), guest("null")])
+    assert any("on the second vCPU" in line for line in booted.lines("shim")), booted.tail()
+    assert booted.guests["shim"]["reason"] == "shutdown" and booted.guests["shim"]["verified"] == 0
+    assert booted.guests["null"]["verified"] == 1
+
+
+@pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
+@pytest.mark.cpus(1)
+def test_a_page_back_from_preswap_is_one_exit(sluice):
+    """It is got and flushed by one batch; without, hypercalls would outnumber puts, gets and flushes."""
+    booted = sluice.boot([shim("shim", "expect=any tmem=preswap")])
+    assert_verified(booted, "shim")
+    seen = counters(booted, "shim")
+    assert seen["preswap_hits"] > 1000
+    calls = booted.exits("shim", "hypercall")
+    # Beside a put for each page that left and a batch for each that came back: console lines and flushes of
+    # what was discarded, at most 64 a call.
+    assert calls < seen["preswap_puts"] + seen["preswap_refused"] + seen["preswap_hits"] + 400
 
 
 @pytest.mark.backends("qemu")

@@ -7,7 +7,7 @@ test_frame_SRC := $(FRAME_SRC)
 
 MEMORY_PARTS := $(FRAME_SRC) kernel/core/percpu.c kernel/core/timer.c kernel/vm/memory.c \
 	kernel/vm/memory_nested.c kernel/vm/memory_populate.c kernel/vm/memory_huge.c kernel/vm/memory_remove.c \
-	kernel/vm/limbo.c kernel/vm/reclaim.c kernel/vm/commit.c kernel/vm/audit.c \
+	kernel/vm/limbo.c kernel/vm/window.c kernel/vm/reclaim.c kernel/vm/commit.c kernel/vm/audit.c \
 	kernel/vm/audit_memory.c tests/unit/fake/vm.c
 MEMORY_SRC := $(MEMORY_PARTS) tests/unit/fake/store.c
 
@@ -20,3 +20,4 @@ test_audit_SRC      := $(MEMORY_SRC)
 # With the real engine.
 test_tmem_port_SRC := $(MEMORY_PARTS) kernel/vm/tmem_port.c arch/x86/compress.c tests/unit/fake/vectors.c \
 	$(wildcard tmem/*.c)
+test_window_SRC := $(test_tmem_port_SRC)

@@ -30,7 +30,7 @@ static void test_defaults(void **state)
 
 	(void)state;
 	assert_int_equal(parse("  \t ", &o, &bad), 0);
-	assert_true(o.precache && o.preswap);
+	assert_true(o.precache && o.preswap && o.filter);
 	assert_int_equal(o.argc, 1);
 	assert_string_equal(o.argv[0], "guest");
 	assert_null(o.argv[1]);
@@ -66,6 +66,10 @@ static void test_each_half_of_tmem(void **state)
 	assert_true(o.precache && !o.preswap);
 	assert_int_equal(parse("tmem=preswap", &o, &bad), 0);
 	assert_true(!o.precache && o.preswap);
+	assert_int_equal(parse("filter=off", &o, &bad), 0);
+	assert_true(o.precache && !o.filter);
+	assert_int_equal(parse("filter=off filter=on", &o, &bad), 0);
+	assert_true(o.filter);
 	assert_int_equal(parse("tmem=off tmem=on", &o, &bad), 0);
 	assert_true(o.precache && o.preswap);
 }
@@ -89,6 +93,8 @@ static void test_bad_values_name_the_word(void **state)
 		"tmem=",
 		"tmem=no",
 		"tmem=ON",
+		"filter=",
+		"filter=maybe",
 		"swappiness=",
 		"swappiness=201",
 		"swappiness=-1",

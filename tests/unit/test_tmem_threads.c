@@ -36,16 +36,6 @@ struct worker {
 				 evicted */
 };
 
-/* Gets look at the index without a lock, and do not believe what they saw if it was being changed.
- */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-	return "race_top:table_look\nrace_top:table_surely_lacks\nrace_top:table_bucket\n"
-	       "race_top:hash_words\nrace_top:client_sequence\nrace_top:misses\nrace_top:pool_"
-	       "surely_lacks\n";
-}
-
 static bool stop;
 
 static struct tmem_handle worker_handle(const struct worker *worker, unsigned pool, u32 page)

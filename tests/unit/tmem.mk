@@ -2,16 +2,22 @@
 
 TMEM_SRC := $(wildcard tmem/*.c) tests/unit/tmem_host/port.c tests/unit/tmem_host/compress.c
 
-test_tmem_model_SRC  := $(TMEM_SRC) tests/unit/tmem_host/model.c
+test_tmem_model_SRC  := $(TMEM_SRC) tests/unit/tmem_host/model.c tests/unit/tmem_host/window.c
 test_tmem_rules_SRC  := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_shares_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_memory_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
 
-test_tmem_threads_SRC      := $(TMEM_SRC) tests/unit/tmem_host/store.c
+test_tmem_threads_SRC      := $(TMEM_SRC) tests/unit/tmem_host/store.c tests/unit/tmem_host/suppressions.c
 test_tmem_threads_SANITIZE := thread
 
 test_tmem_dense_SRC   := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_pack_SRC    := $(TMEM_SRC) tests/unit/tmem_host/pack_model.c
 test_tmem_content_SRC := tmem/content.c
 
-$(patsubst %,$O/unit/test_tmem_%,model rules shares memory threads dense pack port): $(LZ4_OBJ)
+FILTER_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c tests/unit/tmem_host/window.c
+test_tmem_filter_SRC := $(FILTER_SRC)
+test_tmem_filter_threads_SRC      := $(FILTER_SRC) tests/unit/tmem_host/suppressions.c
+test_tmem_filter_threads_SANITIZE := thread
+
+$O/unit/test_window: $(LZ4_OBJ)
+$(patsubst %,$O/unit/test_tmem_%,filter filter_threads model rules shares memory threads dense pack port): $(LZ4_OBJ)

@@ -28,17 +28,19 @@ struct svm_features svm_features;
  * Entries of nested tables have the format of host page tables, and every guest access counts as a
  * user access (APM vol. 2, 15.25.5): the user bit is set on all levels, no-execute is clear.
  */
-#define NPT_PRESENT  BIT(0)
-#define NPT_WRITE    BIT(1)
-#define NPT_USER     BIT(2)
-#define NPT_ACCESSED BIT(5)
-#define NPT_DIRTY    BIT(6)
-#define NPT_LARGE    BIT(7)
+#define NPT_PRESENT    BIT(0)
+#define NPT_WRITE      BIT(1)
+#define NPT_USER       BIT(2)
+#define NPT_ACCESSED   BIT(5)
+#define NPT_DIRTY      BIT(6)
+#define NPT_LARGE      BIT(7)
+#define NPT_NO_EXECUTE BIT(63)
 
 static struct nested_layout npt = {
 	.name = "NPT",
 	.table = NPT_PRESENT | NPT_WRITE | NPT_USER,
 	.leaf = NPT_PRESENT | NPT_WRITE | NPT_USER,
+	.shared = NPT_PRESENT | NPT_USER | NPT_NO_EXECUTE,
 	.large = NPT_LARGE,
 	.empty = 0,
 	.present = NPT_PRESENT,

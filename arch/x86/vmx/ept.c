@@ -32,6 +32,7 @@ static struct nested_layout layout = {
 	.name = "EPT",
 	.table = EPT_READ | EPT_WRITE | EPT_EXECUTE,
 	.leaf = EPT_READ | EPT_WRITE | EPT_EXECUTE | EPT_WRITE_BACK | EPT_IGNORE_PAT,
+	.shared = EPT_READ | EPT_WRITE_BACK | EPT_IGNORE_PAT,
 	.large = EPT_LARGE,
 	.empty = EPT_SUPPRESS_VE,
 	.present = EPT_READ | EPT_WRITE | EPT_EXECUTE,

@@ -2,8 +2,11 @@
  * The shim's self-test guest. Arguments:
  *
  *   pages=N rounds=N   how much anonymous memory, and how many random steps through it and the
- * files expect=tmem        most pages that leave must be taken by tmem expect=disk        none may
- * be
+ *                      files
+ *   expect=tmem        most pages that leave must be taken by tmem
+ *   expect=disk        none may be
+ *   threads=on         a thread works on the second vCPU meanwhile
+ *   threads=heap       one that does what it must not
  *
  * Ends with 0 if every check held.
  */
@@ -69,6 +72,7 @@ int main(int argc, char **argv)
 {
 	unsigned pages = 6000, rounds = 20000;
 	const char *expect = "any";
+	bool threads = false;
 
 	for (int i = 1; i < argc; i++) {
 		if (!strncmp(argv[i], "pages=", 6))
@@ -77,10 +81,17 @@ int main(int argc, char **argv)
 			rounds = (unsigned)strtoul(argv[i] + 7, NULL, 10);
 		else if (!strncmp(argv[i], "expect=", 7))
 			expect = argv[i] + 7;
+		else if (!strcmp(argv[i], "threads=on"))
+			threads = true;
+		else if (!strcmp(argv[i], "threads=heap"))
+			check_thread_on_heap();
 	}
 	check_files();
 	check_library();
-	check_pressure(pages, rounds);
+	if (threads)
+		check_threads(pages, rounds);
+	else
+		check_pressure(pages, rounds);
 	check_paths_taken(expect);
 	printf("selftest: %u failures\n", failures);
 	return failures != 0;

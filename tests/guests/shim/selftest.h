@@ -37,6 +37,12 @@ void check_file_copy(void *page);
 /* Heap, stack, time, floating point. */
 void check_library(void);
 
+/* The second vCPU: what a thread may do, while main() pages. */
+void check_threads(unsigned pages, unsigned rounds);
+
+/* A thread that touches the heap: the guest ends. */
+void check_thread_on_heap(void);
+
 /* Anonymous memory larger than what the guest has, beside files; @rounds random steps. */
 void check_pressure(unsigned pages, unsigned rounds);
 

@@ -5,8 +5,11 @@
 
 #include <stdlib.h>
 
+#include <abi/errno.h>
+
 #include "kernel/vm/tmem_port.h"
 #include "lib/types.h"
+#include "tmem/window.h"
 
 struct tmem {
 	void *pages[65536];
@@ -52,4 +55,41 @@ int tmem_audit(struct tmem *tmem, void (*visit)(void *page, void *argument), voi
 	for (unsigned i = 0; i < tmem->count; i++)
 		visit(tmem->pages[i], argument);
 	return fake_store_verdict;
+}
+
+/* The fake store has no windows. */
+int tmem_window_open(struct tmem_client *client, s64 pool, u64 key[TMEM_FILTER_KEY_WORDS])
+{
+	(void)client;
+	(void)pool;
+	(void)key;
+	return -SLUICE_EBADF;
+}
+
+int tmem_window_page(struct tmem_client *client, u32 pool, u32 index, void **page)
+{
+	(void)client;
+	(void)pool;
+	(void)index;
+	(void)page;
+	return -SLUICE_EFAULT;
+}
+
+bool tmem_window_collect(struct tmem_client *client, u32 *pool, u32 *index, void **page)
+{
+	(void)client;
+	(void)pool;
+	(void)index;
+	(void)page;
+	return false;
+}
+
+void tmem_window_tick(struct tmem_client *client)
+{
+	(void)client;
+}
+
+void tmem_window_close_all(struct tmem_client *client)
+{
+	(void)client;
 }

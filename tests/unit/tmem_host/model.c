@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "tests/unit/tmem_host/port.h"
+#include "tests/unit/tmem_host/window.h"
 
 #define POOLS   3U
 #define OBJECTS 24U
@@ -24,6 +25,8 @@ struct entry {
 
 struct model_pool {
 	bool exists, persistent, dying;
+	bool filtered; /* its miss filter was opened: */
+	struct guest_window window;
 	s32 id; /* the store's */
 	struct entry entries[OBJECTS][INDICES];
 };
@@ -351,10 +354,37 @@ static bool step_put(struct model *model, struct target *target, bool bad_frame)
 	return true;
 }
 
+/* What the miss filter says to be absent is, once some pool has one. */
+static bool check_filter(struct model *model, struct target *target)
+{
+	struct model_pool *pool = target->pool;
+	struct tmem_client *client = target->client->client;
+	int result;
+
+	if (!pool->filtered) {
+		if (choose(model, 64))
+			return true;
+		result = guest_window_open(&pool->window, client, pool->id);
+		CHECK(result == 0 || result == -SLUICE_EAGAIN || result == -SLUICE_ENOMEM,
+			"opening a filter: %d", result);
+		pool->filtered = result == 0;
+	}
+	if (choose(model, 8) == 0)
+		guest_windows_step(client);
+	if (!pool->filtered || !guest_surely_lacks(&pool->window, target->handle))
+		return true;
+	result = tmem_get(client, &target->handle, model->page);
+	CHECK(result == -SLUICE_ENOENT, "the filter says absent, a get %d", result);
+	return target->entry->seed ? lost(model, target) : true;
+}
+
 static bool step_get(struct model *model, struct target *target, bool bad_frame)
 {
 	int result;
 
+	/* A filter takes memory, so that evictions cannot be foretold. */
+	if (!model->config.exact && usable(target) && !check_filter(model, target))
+		return false;
 	memset(model->page, 0xa5, PAGE_SIZE);
 	result = tmem_get(target->client->client, &target->handle, bad_frame ? NULL : model->page);
 	if (!usable(target)) {
@@ -441,6 +471,7 @@ static bool step_pool(struct model *model, struct target *target)
 		CHECK(result >= 0 && result < TMEM_POOLS_PER_GUEST, "pool create: %d", result);
 		pool->id = result;
 		pool->exists = true;
+		pool->filtered = false;
 		return true;
 	}
 	if (!pool->dying) {

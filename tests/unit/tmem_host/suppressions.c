@@ -1,0 +1,11 @@
+/*
+ * For tests of the tmem engine under ThreadSanitizer: races that are meant. Gets look at the index
+ * without a lock, and do not believe what they saw if it was being changed (client_sequence()).
+ */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+	return "race_top:table_look\nrace_top:table_surely_lacks\nrace_top:table_bucket\n"
+	       "race_top:hash_words\nrace_top:misses\nrace_top:pool_surely_lacks\n"
+	       "race_top:client_sequence\n";
+}
