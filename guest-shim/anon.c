@@ -5,6 +5,7 @@
  */
 #include "guest-shim/anon.h"
 
+#include "guest-shim/compact.h"
 #include "guest-shim/counters.h"
 #include "guest-shim/cpu.h"
 #include "guest-shim/frames.h"
@@ -151,7 +152,7 @@ bool anon_fault(u64 address, u64 error)
 		return false;
 	counters.faults++;
 	while (!(entry = paging_entry(address)))
-		paging_add_table(address, memory_frame());
+		paging_add_table(address, compact_fixed(memory_frame()));
 	old = *entry;
 	frame = page_in(page, old, &bits);
 	frames[frame].key = page;

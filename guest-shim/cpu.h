@@ -143,4 +143,11 @@ static inline void page_zero(void *page)
 	__asm__ volatile("rep stosq" : "+D"(page), "+c"(count) : "a"(0) : "memory");
 }
 
+static inline void page_copy(void *to, const void *from)
+{
+	u64 count = PAGE_SIZE / 8;
+
+	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+}
+
 #endif

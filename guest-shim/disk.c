@@ -14,6 +14,7 @@
 #include "guest-shim/cpu.h"
 #include "guest-shim/panic.h"
 #include "guest-shim/trap.h"
+#include "guest-shim/virtio.h"
 #include "guest-shim/virtio_mmio.h"
 
 #define DISKS_MAX  4
@@ -187,44 +188,14 @@ static void queue_init(struct disk *disk)
 	}
 }
 
-static void address_write(u64 base, u32 reg, const void *address)
-{
-	mmio_write32(base + reg, (u32)(u64)address);
-	mmio_write32(base + reg + 4, (u32)((u64)address >> 32));
-}
-
 static void device_start(struct disk *disk)
 {
 	u64 base = disk->base;
-	u32 features;
 
-	mmio_write32(base + VIRTIO_STATUS, 0);
-	mmio_write32(base + VIRTIO_STATUS, VIRTIO_STATUS_ACKNOWLEDGE);
-	mmio_write32(base + VIRTIO_STATUS, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
-	mmio_write32(base + VIRTIO_DEVICE_FEATURES_SEL, 0);
-	features = mmio_read32(base + VIRTIO_DEVICE_FEATURES) & BIT(VIRTIO_BLK_F_RO);
-	mmio_write32(base + VIRTIO_DRIVER_FEATURES_SEL, 0);
-	mmio_write32(base + VIRTIO_DRIVER_FEATURES, features);
-	mmio_write32(base + VIRTIO_DRIVER_FEATURES_SEL, 1);
-	mmio_write32(base + VIRTIO_DRIVER_FEATURES, BIT(VIRTIO_F_VERSION_1 - 32));
-	mmio_write32(base + VIRTIO_STATUS,
-		VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK);
-	if (!(mmio_read32(base + VIRTIO_STATUS) & VIRTIO_STATUS_FEATURES_OK))
-		panic("disk in slot %u refuses the features of virtio 1", disk->slot);
-	disk->read_only = features & BIT(VIRTIO_BLK_F_RO);
-
-	mmio_write32(base + VIRTIO_QUEUE_SEL, 0);
-	if (mmio_read32(base + VIRTIO_QUEUE_NUM_MAX) < QUEUE_SIZE)
-		panic("disk in slot %u has a queue of %u, less than %u", disk->slot,
-			(unsigned)mmio_read32(base + VIRTIO_QUEUE_NUM_MAX), QUEUE_SIZE);
-	mmio_write32(base + VIRTIO_QUEUE_NUM, QUEUE_SIZE);
-	address_write(base, VIRTIO_QUEUE_DESC, disk->queue->desc);
-	address_write(base, VIRTIO_QUEUE_DRIVER, &disk->queue->available);
-	address_write(base, VIRTIO_QUEUE_DEVICE, &disk->queue->used);
-	mmio_write32(base + VIRTIO_QUEUE_READY, 1);
-	mmio_write32(base + VIRTIO_STATUS, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER |
-						   VIRTIO_STATUS_FEATURES_OK |
-						   VIRTIO_STATUS_DRIVER_OK);
+	disk->read_only = virtio_negotiate(base, disk->slot, BIT(VIRTIO_BLK_F_RO)) != 0;
+	virtio_queue_start(base, disk->slot, 0, QUEUE_SIZE, disk->queue->desc,
+		&disk->queue->available, &disk->queue->used);
+	virtio_driver_ok(base);
 	disk->sectors = mmio_read32(base + VIRTIO_CONFIG) |
 			(u64)mmio_read32(base + VIRTIO_CONFIG + 4) << 32;
 }
@@ -240,7 +211,7 @@ static void disk_add(u64 base, unsigned slot, u32 gsi)
 	disk_count++;
 	queue_init(disk);
 	device_start(disk);
-	ioapic_route(gsi, (u8)(VECTOR_DISK + slot));
+	ioapic_route(gsi, (u8)(VECTOR_DEVICE + slot));
 	if (disk_finish(disk,
 		    submit(disk, VIRTIO_BLK_GET_ID, 0, (u64)disk->name, VIRTIO_BLK_ID_BYTES)) != 0)
 		panic("disk in slot %u does not tell its name", slot);
@@ -251,12 +222,8 @@ void disk_init(u64 base, u64 stride, u32 gsi)
 	for (unsigned slot = 0; slot < PLATFORM_VIRTIO_SLOTS; slot++) {
 		u64 window = base + slot * stride;
 
-		if (gsi + slot >= PLATFORM_IOAPIC_PINS ||
-			mmio_read32(window + VIRTIO_MAGIC) != VIRTIO_MAGIC_VALUE ||
-			mmio_read32(window + VIRTIO_VERSION) != 2 ||
-			mmio_read32(window + VIRTIO_DEVICE_ID) != VIRTIO_ID_BLOCK)
-			continue;
-		disk_add(window, slot, gsi + slot);
+		if (gsi + slot < PLATFORM_IOAPIC_PINS && virtio_is_there(window, VIRTIO_ID_BLOCK))
+			disk_add(window, slot, gsi + slot);
 	}
 }
 

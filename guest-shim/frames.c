@@ -13,7 +13,7 @@ extern const char image_start[], image_end[];
 
 static u32 free_list = FRAME_NONE;
 static u32 free_count;
-static u32 total;
+static u32 total, end;
 
 static u32 frame_of(const char *address)
 {
@@ -25,13 +25,13 @@ static bool is_image(u32 frame)
 	return frame >= frame_of(image_start) && frame < frame_of(image_end);
 }
 
-static u32 frames_end(const struct start_info *info)
+static u32 highest_end(const struct start_info *info)
 {
-	u32 end = 0;
+	u32 highest = 0;
 
 	for (unsigned i = 0; i < info->ranges; i++)
-		end = MAX(end, info->ram[i].end);
-	return end;
+		highest = MAX(highest, info->ram[i].end);
+	return highest;
 }
 
 /* The first page of @pages in a row behind the image, in the range that holds it. */
@@ -45,17 +45,18 @@ static u32 room_behind_image(const struct start_info *info, u32 pages)
 		if (range->first <= first && first + pages <= range->end)
 			return first;
 	}
-	panic("no room for the table of %u frames behind the image", (unsigned)frames_end(info));
+	panic("no room for the table of %u frames behind the image", (unsigned)highest_end(info));
 }
 
 void frames_init(const struct start_info *info, u32 swappiness)
 {
-	u32 count = frames_end(info);
+	u32 count = highest_end(info);
 	size_t descriptors = ROUND_UP(count * sizeof(struct frame), 64);
 	size_t bytes = descriptors + count * sizeof(struct replace_node);
 	u32 pages = (u32)(ROUND_UP(bytes, PAGE_SIZE) >> PAGE_SHIFT);
 	u32 first = room_behind_image(info, pages);
 
+	end = count;
 	for (u32 page = 0; page < pages; page++)
 		page_zero(frame_pointer(first + page));
 	frames = frame_pointer(first);
@@ -76,21 +77,53 @@ u32 frames_take(void)
 {
 	u32 frame = free_list;
 
-	if (frame == FRAME_NONE)
-		return FRAME_NONE;
-	free_list = frames[frame].slot;
+	if (frame != FRAME_NONE)
+		frames_take_this(frame);
+	return frame;
+}
+
+void frames_take_this(u32 frame)
+{
+	u32 before = frames[frame].key, after = frames[frame].slot;
+
+	if (before == FRAME_NONE)
+		free_list = after;
+	else
+		frames[before].slot = after;
+	if (after != FRAME_NONE)
+		frames[after].key = before;
 	free_count--;
 	frames[frame] = (struct frame){.slot = SLOT_NONE, .kind = FRAME_RESERVED};
-	return frame;
 }
 
 void frames_give(u32 frame)
 {
 	if (frames[frame].kind == FRAME_FREE)
 		panic("frame %x is freed twice", (unsigned)frame);
-	frames[frame] = (struct frame){.slot = free_list, .kind = FRAME_FREE};
+	frames[frame] = (struct frame){.key = FRAME_NONE, .slot = free_list, .kind = FRAME_FREE};
+	if (free_list != FRAME_NONE)
+		frames[free_list].key = frame;
 	free_list = frame;
 	free_count++;
+}
+
+void frames_lose(u32 frame)
+{
+	frames[frame] = (struct frame){.slot = FRAME_NONE, .kind = FRAME_BALLOON};
+	total--;
+}
+
+void frames_regain(u32 frame)
+{
+	if (frames[frame].kind != FRAME_BALLOON)
+		panic("frame %x comes out of the balloon, but was not in it", (unsigned)frame);
+	total++;
+	frames_give(frame);
+}
+
+u32 frames_end(void)
+{
+	return end;
 }
 
 u32 frames_free(void)

@@ -18,12 +18,13 @@ enum frame_kind {
 	FRAME_FILE,    /* page cache: @key is the page of the image */
 	FRAME_ANON,    /* anonymous: @key is the page of the region */
 	FRAME_WRITING, /* anonymous, unmapped, its write to swap under way */
+	FRAME_BALLOON, /* the hypervisor has it */
 };
 
 struct frame {
-	u32 key;
-	u32 slot; /* anonymous: the swap slot that holds a copy, or SLOT_NONE; free: the next free
-		     frame */
+	u32 key;  /* free: the frame before in the list of free ones */
+	u32 slot; /* anonymous: the swap slot that holds a copy, or SLOT_NONE; free or in the
+		     balloon: the next frame of that list */
 	u8 kind;
 };
 
@@ -37,12 +38,23 @@ void frames_init(const struct start_info *info, u32 swappiness);
  */
 u32 frames_take(void);
 
+/* Takes @frame, which must be free. */
+void frames_take_this(u32 frame);
+
 /* @frame must be in no list of the replacement policy. */
 void frames_give(u32 frame);
 
+/* A frame that was taken goes into the balloon, and comes back free. */
+void frames_lose(u32 frame);
+void frames_regain(u32 frame);
+
 u32 frames_free(void);
 
-/* All frames of the pool, free or not, and how many of them can never leave. */
+/* The highest frame's number + 1. */
+u32 frames_end(void);
+
+/* All frames of the pool, free or not but not in the balloon, and how many of them can never leave.
+ */
 u32 frames_total(void);
 u32 frames_fixed(void);
 

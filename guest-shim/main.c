@@ -6,6 +6,7 @@
 #include "guest-shim/anon.h"
 #include "guest-shim/apic.h"
 #include "guest-shim/area.h"
+#include "guest-shim/balloon.h"
 #include "guest-shim/cache.h"
 #include "guest-shim/clock.h"
 #include "guest-shim/command_line.h"
@@ -64,12 +65,14 @@ static void application_run(void)
 {
 	__asm__ volatile("sti" : : : "memory");
 	disk_init(options.virtio_base, options.virtio_stride, options.virtio_gsi);
+	balloon_init(options.virtio_base, options.virtio_stride, options.virtio_gsi);
 	tmem_client_init(options.precache, options.preswap, options.filter);
 	swap_disk_init(disk_find("swap"));
 	reclaim_init();
 	data_disk_init(disk_find("data"));
 	anon_init();
 	__libc_init_array();
+	balloon_release();
 	exit(main(options.argc, options.argv, no_environment));
 }
 

@@ -20,12 +20,13 @@
 #define BATCH_MAX 32u
 _Static_assert(BATCH_MAX <= TMEM_BATCH_MAX, "pages that leave together are put together");
 
-static u32 low;
+/* How many pages in a row may refuse to leave before that is given up. */
+#define REFUSALS_MAX 32u
+
 static bool active;
 
 void reclaim_init(void)
 {
-	low = MIN(MAX(frames_total() / 128, LOW_MIN), LOW_MAX);
 	replace.anon_evictable = swap_is_usable();
 }
 
@@ -90,6 +91,27 @@ static bool evict_one(void)
 	return true;
 }
 
+u32 memory_low(void)
+{
+	return MIN(MAX(frames_total() / 128, LOW_MIN), LOW_MAX);
+}
+
+bool memory_make_free(u32 count)
+{
+	unsigned refused = 0;
+
+	swap_reap();
+	while (frames_free() + precache_puts_pending() + swap_writing() < count &&
+		swap_writing() < SWAP_WRITES_MAX) {
+		if (!evict_one() && ++refused == REFUSALS_MAX)
+			break;
+		if (precache_puts_pending() == BATCH_MAX)
+			precache_put_now(file_left);
+	}
+	precache_put_now(file_left);
+	return frames_free() >= count;
+}
+
 static bool evict_now(void)
 {
 	bool left = evict_one();
@@ -102,7 +124,7 @@ static bool evict_now(void)
 static void refill(void)
 {
 	for (unsigned n = 0; n < BATCH_MAX; n++) {
-		if (frames_free() + precache_puts_pending() + swap_writing() >= 2 * low ||
+		if (frames_free() + precache_puts_pending() + swap_writing() >= 2 * memory_low() ||
 			swap_writing() == SWAP_WRITES_MAX)
 			break;
 		evict_one();
@@ -119,12 +141,12 @@ u32 memory_frame(void)
 		panic("memory management touched memory that is not there");
 	active = true;
 	swap_reap();
-	if (frames_free() < low)
+	if (frames_free() < memory_low())
 		refill();
 	while ((frame = frames_take()) == FRAME_NONE) {
 		if (swap_writing())
 			swap_wait();
-		else if (!evict_now() && ++refused > frames_total())
+		else if (!evict_now() && ++refused > frames_total() && !memory_last_resort())
 			panic("out of memory: of %u pages %u are fixed, and swap is full",
 				(unsigned)frames_total(), (unsigned)frames_fixed());
 	}

@@ -7,7 +7,7 @@
 
 #include "lib/types.h"
 
-/* Sets the watermarks and lets the policy choose anonymous pages if they have somewhere to go. */
+/* Lets the policy choose anonymous pages if they have somewhere to go. */
 void reclaim_init(void);
 
 /*
@@ -16,5 +16,15 @@ void reclaim_init(void);
  * handlers.
  */
 u32 memory_frame(void);
+
+/* Frames that are kept free for writes that run beside the application. */
+u32 memory_low(void);
+
+/* Makes @count frames free without sleeping: true if they are. Else swap writes are under way that
+ * will free more, or nothing can leave. */
+bool memory_make_free(u32 count);
+
+/* Port: nothing can leave memory any more. May sleep. False if it has no frame to give either. */
+bool memory_last_resort(void);
 
 #endif

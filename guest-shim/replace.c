@@ -144,6 +144,23 @@ void replace_remove(struct replace *r, u32 page)
 	chain_take(r, page);
 }
 
+void replace_rename(struct replace *r, u32 from, u32 to)
+{
+	struct replace_node *node = &r->nodes[to];
+	struct replace_chain *chain = &r->chains[r->nodes[from].list];
+
+	*node = r->nodes[from];
+	if (node->prev != REPLACE_NONE)
+		r->nodes[node->prev].next = to;
+	else
+		chain->newest = to;
+	if (node->next != REPLACE_NONE)
+		r->nodes[node->next].prev = to;
+	else
+		chain->oldest = to;
+	r->nodes[from] = (struct replace_node){.list = LIST_NONE};
+}
+
 void replace_keep(struct replace *r, u32 page, enum replace_class class)
 {
 	chain_push(r, page, active_of(class));

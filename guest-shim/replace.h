@@ -80,6 +80,9 @@ void replace_remove(struct replace *r, u32 page);
 /* Puts an evicted @page back as an active one: it cannot leave now. */
 void replace_keep(struct replace *r, u32 page, enum replace_class class);
 
+/* The page @from is from now on the page @to, which must be in no list. */
+void replace_rename(struct replace *r, u32 from, u32 to);
+
 /* Chooses the next page to leave and takes it out, or REPLACE_NONE when all are locked or not
  * evictable. */
 u32 replace_victim(struct replace *r);

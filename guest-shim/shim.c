@@ -4,6 +4,7 @@
 #include "guest-shim/shim.h"
 
 #include "guest-shim/anon.h"
+#include "guest-shim/balloon.h"
 #include "guest-shim/clock.h"
 #include "guest-shim/counters.h"
 #include "guest-shim/files.h"
@@ -27,7 +28,9 @@ void *shim_alloc_anonymous(size_t bytes)
 
 void shim_discard_anonymous(void *start, size_t bytes)
 {
+	balloon_hold();
 	anon_discard(start, bytes);
+	balloon_release();
 }
 
 int shim_file_at(unsigned index, struct shim_file *file)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "guest-shim/anon.h"
+#include "guest-shim/balloon.h"
 #include "guest-shim/cache.h"
 #include "guest-shim/clock.h"
 #include "guest-shim/console.h"
@@ -93,6 +94,7 @@ _READ_WRITE_RETURN_TYPE read(int fd, void *buffer, size_t length)
 {
 	struct descriptor *descriptor;
 	u64 left;
+	int error;
 
 	if (fd == STDIN_FILENO)
 		return 0;
@@ -103,8 +105,11 @@ _READ_WRITE_RETURN_TYPE read(int fd, void *buffer, size_t length)
 		return 0;
 	left = descriptor->file->size - descriptor->position;
 	length = MIN(length, left);
-	if (cache_read(buffer, descriptor->file->data + descriptor->position, length,
-		    &descriptor->last_page) != 0)
+	balloon_hold();
+	error = cache_read(buffer, descriptor->file->data + descriptor->position, length,
+		&descriptor->last_page);
+	balloon_release();
+	if (error)
 		return fail(EIO);
 	descriptor->position += length;
 	return (_READ_WRITE_RETURN_TYPE)length;
@@ -198,8 +203,11 @@ int link(const char *from, const char *to)
 
 void *sbrk(ptrdiff_t bytes)
 {
-	void *old = anon_move_break(bytes);
+	void *old;
 
+	balloon_hold();
+	old = anon_move_break(bytes);
+	balloon_release();
 	if (!old) {
 		errno = ENOMEM;
 		return (void *)-1;

@@ -9,6 +9,7 @@
 
 #include "guest-shim/anon.h"
 #include "guest-shim/apic.h"
+#include "guest-shim/balloon.h"
 #include "guest-shim/cpu.h"
 #include "guest-shim/disk.h"
 #include "guest-shim/panic.h"
@@ -26,13 +27,17 @@ void trap(struct registers *registers)
 	u64 vector = registers->vector;
 
 	if (vector == VECTOR_PAGE_FAULT) {
+		balloon_hold();
 		if (!fault_is_handled(registers))
 			panic_registers(registers);
+		balloon_release();
 	} else if (vector == VECTOR_TIMER || vector == VECTOR_WAKE) {
 		apic_eoi();
-	} else if (vector >= VECTOR_DISK && vector < VECTOR_DISK + PLATFORM_VIRTIO_SLOTS) {
-		disk_interrupt((unsigned)(vector - VECTOR_DISK));
+	} else if (vector >= VECTOR_DEVICE && vector < VECTOR_DEVICE + PLATFORM_VIRTIO_SLOTS) {
+		if (!balloon_interrupt((unsigned)(vector - VECTOR_DEVICE)))
+			disk_interrupt((unsigned)(vector - VECTOR_DEVICE));
 		apic_eoi();
+		balloon_poll();
 	} else if (vector != VECTOR_SPURIOUS) {
 		panic_registers(registers);
 	}

@@ -21,8 +21,8 @@ enum {
 	VECTOR_PAGE_FAULT = 14,
 	VECTOR_MACHINE_CHECK = 18,
 	VECTOR_TIMER = 32,
-	VECTOR_WAKE = 33, /* the other vCPU has changed something: look again */
-	VECTOR_DISK = 40, /* and one up for each virtio slot */
+	VECTOR_WAKE = 33,   /* the other vCPU has changed something: look again */
+	VECTOR_DEVICE = 40, /* and one up for each virtio slot */
 	VECTOR_SPURIOUS = 63,
 	VECTORS = 64,
 };

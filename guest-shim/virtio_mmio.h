@@ -1,6 +1,6 @@
 /*
- * virtio 1.1 over MMIO (section 4.2.2), the split virtqueue (2.6) and the block device (5.2), as
- * far as the shim's driver uses them.
+ * virtio 1.1 over MMIO (section 4.2.2), the split virtqueue (2.6), the block device (5.2) and the
+ * balloon (5.5), as far as the shim's drivers use them.
  */
 #ifndef SHIM_VIRTIO_MMIO_H
 #define SHIM_VIRTIO_MMIO_H
@@ -29,7 +29,10 @@
 
 #define VIRTIO_MAGIC_VALUE 0x74726976 /* "virt" */
 #define VIRTIO_ID_BLOCK    2
+#define VIRTIO_ID_BALLOON  5
 #define VIRTIO_F_VERSION_1 32
+
+#define VIRTIO_INTERRUPT_CONFIG 2
 
 #define VIRTIO_STATUS_ACKNOWLEDGE 1
 #define VIRTIO_STATUS_DRIVER      2
@@ -66,5 +69,30 @@ struct virtio_blk_header {
 	u64 sector;
 };
 _Static_assert(sizeof(struct virtio_blk_header) == 16, "virtio 1.1, 5.2.6");
+
+#define VIRTIO_BALLOON_F_MUST_TELL_HOST 0
+#define VIRTIO_BALLOON_F_STATS_VQ       1
+#define VIRTIO_BALLOON_F_DEFLATE_ON_OOM 2
+
+#define VIRTIO_BALLOON_NUM_PAGES VIRTIO_CONFIG
+#define VIRTIO_BALLOON_ACTUAL    (VIRTIO_CONFIG + 4)
+
+enum {
+	VIRTIO_BALLOON_S_SWAP_IN,
+	VIRTIO_BALLOON_S_SWAP_OUT,
+	VIRTIO_BALLOON_S_MAJFLT,
+	VIRTIO_BALLOON_S_MINFLT,
+	VIRTIO_BALLOON_S_MEMFREE,
+	VIRTIO_BALLOON_S_MEMTOT,
+	VIRTIO_BALLOON_S_AVAIL,
+	VIRTIO_BALLOON_S_CACHES,
+	VIRTIO_BALLOON_STATS
+};
+
+struct virtio_balloon_stat {
+	u16 tag;
+	u64 value;
+} __packed_struct;
+_Static_assert(sizeof(struct virtio_balloon_stat) == 10, "virtio 1.1, 5.5.6.3");
 
 #endif

@@ -13,7 +13,8 @@
 #include "kernel/core/percpu.h"
 #include "kernel/guests.h"
 #include "kernel/ending.h"
-#include "kernel/virtio/blk.h"
+#include "kernel/policy.h"
+#include "kernel/virtio/device.h"
 #include "kernel/vm/sched.h"
 #include "kernel/vm/virt.h"
 #include "kernel/vm/window.h"
@@ -29,17 +30,25 @@ static struct vcpu *running[MAX_CPUS];
 #define TICK_US 100000
 
 static struct timer tick_timer = {.kind = TIMER_TICK};
+static struct timer policy_timer = {.kind = TIMER_POLICY};
 
 static void tick(void)
 {
 	struct vm *vm;
 
-	if (!tmem_store)
-		return;
-	tmem_tick(tmem_store);
-	for_each_vm (vm)
-		window_tick(vm);
+	if (tmem_store) {
+		tmem_tick(tmem_store);
+		for_each_vm (vm)
+			window_tick(vm);
+	}
+	memory_wait_tick();
 	timer_arm(&tick_timer, arch_tsc() + ticks_from_us(TICK_US));
+}
+
+/* The pace of the balloon policies, from the manifest. */
+static void tick_policy(void)
+{
+	timer_arm(&policy_timer, arch_tsc() + ticks_from_us(policy_tick()));
 }
 
 static void serve_timers(void)
@@ -52,11 +61,14 @@ static void serve_timers(void)
 		case TIMER_LAPIC:
 			lapic_timer_expired(timer);
 			break;
-		case TIMER_DISK:
-			virtio_blk_complete(timer);
+		case TIMER_DEVICE:
+			virtio_timer_expired(timer);
 			break;
 		case TIMER_TICK:
 			tick();
+			break;
+		case TIMER_POLICY:
+			tick_policy();
 			break;
 		case TIMER_SLICE: /* the turn is over: that was all */
 			break;
@@ -154,8 +166,10 @@ void dispatch(void)
 {
 	const bool boot_cpu = this_cpu()->index == 0;
 
-	if (boot_cpu)
+	if (boot_cpu) {
 		tick();
+		tick_policy();
+	}
 	for (;;) {
 		struct vcpu *vcpu;
 
@@ -163,6 +177,7 @@ void dispatch(void)
 		world_stop_point();
 		limbo_drain();
 		serve_timers();
+		memory_wake_waiters();
 		if (boot_cpu) {
 			log_drain();
 			guests_reap();
@@ -172,7 +187,7 @@ void dispatch(void)
 		vcpu = sched_pick();
 		if (vcpu)
 			run_turn(vcpu);
-		else if (!boot_cpu || !guests_to_reap())
+		else if ((!boot_cpu || !guests_to_reap()) && !memory_wait_is_over_soon())
 			idle();
 	}
 }

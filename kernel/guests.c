@@ -11,6 +11,7 @@
 #include "kernel/core/frame.h"
 #include "kernel/core/log.h"
 #include "kernel/core/percpu.h"
+#include "kernel/policy.h"
 #include "kernel/summary.h"
 #include "kernel/vm/sched.h"
 #include "kernel/vm/virt.h"
@@ -99,6 +100,7 @@ static bool start_guest(const struct guest_config *config)
 		give_up(vm);
 		return false;
 	}
+	policy_guest_starts(vm);
 	vm->started = true;
 	vm->started_at = arch_tsc();
 	log_info("guest \"%s\": started: %llu MiB, %u vCPU%s on CPU %u, %u disk%s", config->name,

@@ -13,6 +13,7 @@
 #include "kernel/dispatch.h"
 #include "kernel/ending.h"
 #include "kernel/guests.h"
+#include "kernel/policy.h"
 #include "kernel/summary.h"
 #include "kernel/vm/sched.h"
 #include "kernel/vm/tmem_port.h"
@@ -103,6 +104,7 @@ void kernel_main(void)
 	bug_set_last_exits(dispatch_report);
 	require(start_cpus());
 	require(start_tmem(&manifest->tmem));
+	policy_start(&manifest->balloon);
 	require(guests_start(manifest) > 0);
 	summary_note_start();
 	dispatch();

@@ -45,6 +45,14 @@ void summary_remember(struct vm *vm)
 	for (unsigned i = 0; i < vm->config->disk_count; i++)
 		if (!disk_stats(vm, i, NULL, &vm->disk_stats[i]))
 			memset(&vm->disk_stats[i], 0, sizeof(vm->disk_stats[i]));
+	vm->memory_stats = (struct vm_memory_stats){
+		.populated_pages = vm->memory.populated_pages,
+		.ballooned_pages = vm->memory.ballooned_pages,
+		.large_pages = vm->memory.large_pages,
+		.huge_pages = vm->memory.huge_pages,
+		.collapsed = vm->memory.collapsed,
+		.waits = vm->memory.waits,
+	};
 	if (vm->tmem)
 		tmem_client_stats(vm->tmem, &vm->tmem_stats);
 }
@@ -162,6 +170,17 @@ static void print_for_tools(const char *name, const char *ending, u64 code, cons
 				LL(row->exits[c]));
 }
 
+static void print_memory_for_tools(const struct vm *vm)
+{
+	const struct vm_memory_stats *memory = &vm->memory_stats;
+
+	log_info("stat: guest=%s populated_pages=%llu ballooned_pages=%llu large_pages=%llu "
+		 "huge_pages=%llu collapsed=%llu memory_waits=%llu",
+		vm->config->name, LL(memory->populated_pages), LL(memory->ballooned_pages),
+		LL(memory->large_pages), LL(memory->huge_pages), LL(memory->collapsed),
+		LL(memory->waits));
+}
+
 /* The audit has just counted all frames, so these are exact. */
 static void print_machine(u64 boot_ticks, u64 audit_errors)
 {
@@ -220,6 +239,7 @@ void summary_print(u64 boot_ticks, u64 audit_errors)
 	for_each_vm (vm) {
 		struct row row = row_of(vm);
 
+		print_memory_for_tools(vm);
 		print_for_tools(
 			vm->config->name, stop_reason_name(vm->stop_reason), vm->stop_code, &row);
 		log_flush();

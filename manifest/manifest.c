@@ -29,14 +29,14 @@ struct parser {
 	unsigned errors;
 	bool fatal;
 
-	unsigned table_lines[TABLE_COUNT]; /* of [machine] and [tmem]; 0 = not seen */
+	unsigned table_lines[TABLE_COUNT]; /* of [machine], [tmem], [balloon]; 0 = not seen */
 	/* The [[guest]] that errors are charged to, and its own keys while its disks are open. */
 	struct guest_config *guest;   /* NULL outside guests, and beyond the maximum */
 	struct toml_slice guest_name; /* with its quotation marks; empty if it has none */
 	unsigned guests_seen;         /* also those beyond the maximum */
 	bool in_guest;                /* lines belong to guest number guests_seen */
 	struct open_table guest_table;
-	struct open_table other; /* [machine], [tmem] or [[guest.disk]] */
+	struct open_table other; /* [machine], [tmem], [balloon] or [[guest.disk]] */
 	struct open_table *open;
 	struct message message;
 };
@@ -149,6 +149,23 @@ static void end_disk(struct parser *p)
 		}
 }
 
+/* Complains if two sizes that are there are not in order. */
+static void check_order(struct parser *p, unsigned low_key, unsigned high_key, u64 low, u64 high,
+	const char *what, const char *is_below)
+{
+	const struct open_table *open = &p->guest_table;
+	struct message *m;
+
+	if (!open->key_good[low_key] || !open->key_good[high_key] || low <= high)
+		return;
+	m = begin(p);
+	message_text(m, what);
+	message_size(m, high);
+	message_text(m, is_below);
+	message_size(m, low);
+	send(p, MAX(open->key_lines[low_key], open->key_lines[high_key]));
+}
+
 static void end_guest(struct parser *p)
 {
 	struct open_table *open = &p->guest_table;
@@ -157,16 +174,23 @@ static void end_guest(struct parser *p)
 	check_required(p, open);
 	if (!open->key_lines[KEY_GUEST_MEMORY_MIN])
 		guest->memory_min = guest->memory_max;
-	if (open->key_good[KEY_GUEST_MEMORY_MIN] && open->key_good[KEY_GUEST_MEMORY_MAX] &&
-		guest->memory_min > guest->memory_max) {
+	check_order(p, KEY_GUEST_MEMORY_MIN, KEY_GUEST_MEMORY_MAX, guest->memory_min,
+		guest->memory_max, "memory_max ", " is below memory_min ");
+	check_order(p, KEY_GUEST_MEMORY_MIN, KEY_GUEST_MEMORY_START, guest->memory_min,
+		guest->memory_start, "memory_start ", " is below memory_min ");
+	check_order(p, KEY_GUEST_MEMORY_START, KEY_GUEST_MEMORY_MAX, guest->memory_start,
+		guest->memory_max, "memory_max ", " is below memory_start ");
+	/* With memory_min left out, the guest has one size. */
+	if (!open->key_lines[KEY_GUEST_MEMORY_MIN] && open->key_good[KEY_GUEST_MEMORY_START] &&
+		open->key_good[KEY_GUEST_MEMORY_MAX] && guest->memory_start < guest->memory_max) {
 		struct message *m = begin(p);
 
-		message_text(m, "memory_max ");
+		message_text(m, "memory_start ");
+		message_size(m, guest->memory_start);
+		message_text(m, " is below memory_max ");
 		message_size(m, guest->memory_max);
-		message_text(m, " is below memory_min ");
-		message_size(m, guest->memory_min);
-		send(p, MAX(open->key_lines[KEY_GUEST_MEMORY_MIN],
-				open->key_lines[KEY_GUEST_MEMORY_MAX]));
+		message_text(m, ", which is memory_min, too, where that is left out");
+		send(p, open->key_lines[KEY_GUEST_MEMORY_START]);
 	}
 	if (!open->key_good[KEY_GUEST_NAME])
 		return;
@@ -264,7 +288,7 @@ static void begin_disk(struct parser *p, unsigned line)
 }
 _Static_assert(MANIFEST_DISKS_MAX == 8, "the message says so");
 
-/* [machine] or [tmem] */
+/* [machine], [tmem] or [balloon] */
 static void begin_single(struct parser *p, enum table_id id, void *record, unsigned line)
 {
 	leave_guest(p);
@@ -289,9 +313,10 @@ static void begin_table(struct parser *p, const struct toml_item *item)
 		complain_about(p, item->line,
 			item->kind == TOML_TABLE ? "there is no table [" : "there is no table [[",
 			item->name,
-			item->kind == TOML_TABLE
-				? "]; valid: [machine], [tmem], [[guest]], [[guest.disk]]"
-				: "]]; valid: [machine], [tmem], [[guest]], [[guest.disk]]");
+			item->kind == TOML_TABLE ? "]; valid: [machine], [tmem], [balloon], "
+						   "[[guest]], [[guest.disk]]"
+						 : "]]; valid: [machine], [tmem], [balloon], "
+						   "[[guest]], [[guest.disk]]");
 		open_table(p, &p->other, NULL, NULL, item->line);
 		return;
 	}
@@ -301,6 +326,9 @@ static void begin_table(struct parser *p, const struct toml_item *item)
 		break;
 	case TABLE_TMEM:
 		begin_single(p, TABLE_TMEM, &p->manifest->tmem, item->line);
+		break;
+	case TABLE_BALLOON:
+		begin_single(p, TABLE_BALLOON, &p->manifest->balloon, item->line);
 		break;
 	case TABLE_GUEST:
 		begin_guest(p, item->line);
@@ -404,6 +432,7 @@ unsigned manifest_parse(const char *text, u64 length, struct manifest *manifest,
 	memset(manifest, 0, sizeof(*manifest));
 	convert_fallbacks(&manifest_tables[TABLE_MACHINE], &manifest->machine);
 	convert_fallbacks(&manifest_tables[TABLE_TMEM], &manifest->tmem);
+	convert_fallbacks(&manifest_tables[TABLE_BALLOON], &manifest->balloon);
 	toml_start(&p.toml, text, length);
 	for (;;) {
 		toml_next(&p.toml, &item);

@@ -33,6 +33,23 @@ struct tmem_machine_config {
 #define TMEM_OF_PRESWAP  2U
 #define TMEM_OF_ALL      (TMEM_OF_PRECACHE | TMEM_OF_PRESWAP)
 
+/* In the order of the schema's names. Those behind BALLOON_POLICY_LAST are reserved for policies
+ * that are not built yet. */
+enum balloon_policy {
+	BALLOON_POLICY_STATIC,
+	BALLOON_POLICY_ALTERNATE,
+	BALLOON_POLICY_LAST = BALLOON_POLICY_ALTERNATE,
+	BALLOON_POLICY_SELFBALLOON,
+	BALLOON_POLICY_SHARES,
+	BALLOON_POLICY_REFAULT,
+};
+
+struct balloon_config {
+	u8 policy;         /* enum balloon_policy */
+	u32 tick_ms;       /* between two looks at the guests */
+	u32 wait_memory_s; /* how long a guest waits for a frame before it is stopped */
+};
+
 struct disk_config {
 	char name[MANIFEST_NAME_MAX];
 	char module[MANIFEST_NAME_MAX]; /* read-only contents; "" if blank */
@@ -47,6 +64,7 @@ struct guest_config {
 	char initrd[MANIFEST_NAME_MAX]; /* "" if none */
 	char cmdline[MANIFEST_CMDLINE_MAX];
 	u64 memory_min, memory_max; /* bytes, multiples of 4 KiB; min defaults to max */
+	u64 memory_start;           /* its size at first; 0 = memory_max, or what fits */
 	u32 vcpus;
 	u64 cpus;        /* bit n: may run on CPU n; 0 = any */
 	u32 weight;      /* CPU share, 1..1000 */
@@ -63,6 +81,7 @@ struct guest_config {
 struct manifest {
 	struct machine_config machine;
 	struct tmem_machine_config tmem;
+	struct balloon_config balloon;
 	struct guest_config guests[MANIFEST_GUESTS_MAX];
 	unsigned guest_count;
 };

@@ -81,6 +81,35 @@ static const struct key tmem_keys[] = {
 		.choices = pools},
 };
 
+static const char *const policies[] = {
+	[BALLOON_POLICY_STATIC] = "static",
+	[BALLOON_POLICY_ALTERNATE] = "alternate",
+	[BALLOON_POLICY_SELFBALLOON] = "selfballoon",
+	[BALLOON_POLICY_SHARES] = "shares",
+	[BALLOON_POLICY_REFAULT] = "refault",
+};
+
+static const struct key balloon_keys[] = {
+	{.name = "policy",
+		.type = KEY_CHOICE,
+		FIELD(balloon_config, policy),
+		.max = BALLOON_POLICY_LAST,
+		.choices = policies,
+		.fallback = BALLOON_POLICY_STATIC},
+	{.name = "tick_ms",
+		.type = KEY_NUMBER,
+		FIELD(balloon_config, tick_ms),
+		.min = 10,
+		.max = 60000,
+		.fallback = 100},
+	{.name = "wait_memory_s",
+		.type = KEY_NUMBER,
+		FIELD(balloon_config, wait_memory_s),
+		.min = 1,
+		.max = 3600,
+		.fallback = 30},
+};
+
 static const struct key guest_keys[] = {
 	[KEY_GUEST_NAME] = {.name = "name",
 		.type = KEY_NAME,
@@ -99,6 +128,11 @@ static const struct key guest_keys[] = {
 		.type = KEY_SIZE,
 		.required = true,
 		FIELD(guest_config, memory_max),
+		.min = MIB(1),
+		.max = GIB(1024)},
+	[KEY_GUEST_MEMORY_START] = {.name = "memory_start",
+		.type = KEY_SIZE,
+		FIELD(guest_config, memory_start),
 		.min = MIB(1),
 		.max = GIB(1024)},
 	{.name = "vcpus",
@@ -152,6 +186,7 @@ static const struct key disk_keys[] = {
 const struct table manifest_tables[TABLE_COUNT] = {
 	[TABLE_MACHINE] = {"machine", false, ARRAY_SIZE(machine_keys), machine_keys},
 	[TABLE_TMEM] = {"tmem", false, ARRAY_SIZE(tmem_keys), tmem_keys},
+	[TABLE_BALLOON] = {"balloon", false, ARRAY_SIZE(balloon_keys), balloon_keys},
 	[TABLE_GUEST] = {"guest", true, ARRAY_SIZE(guest_keys), guest_keys},
 	[TABLE_DISK] = {"guest.disk", true, ARRAY_SIZE(disk_keys), disk_keys},
 };

@@ -37,11 +37,16 @@ struct table {
 
 #define TABLE_KEYS_MAX 16
 
-enum table_id { TABLE_MACHINE, TABLE_TMEM, TABLE_GUEST, TABLE_DISK, TABLE_COUNT };
+enum table_id { TABLE_MACHINE, TABLE_TMEM, TABLE_BALLOON, TABLE_GUEST, TABLE_DISK, TABLE_COUNT };
 extern const struct table manifest_tables[TABLE_COUNT];
 
 /* Places of keys that the parser itself looks at: guest_keys[KEY_GUEST_NAME] and so on. */
-enum { KEY_GUEST_NAME, KEY_GUEST_MEMORY_MIN = 4, KEY_GUEST_MEMORY_MAX = 5 };
+enum {
+	KEY_GUEST_NAME,
+	KEY_GUEST_MEMORY_MIN = 4,
+	KEY_GUEST_MEMORY_MAX = 5,
+	KEY_GUEST_MEMORY_START = 6
+};
 enum { KEY_DISK_NAME, KEY_DISK_MODULE, KEY_DISK_SIZE };
 
 #endif

@@ -133,6 +133,8 @@ static void print_json(const struct manifest *manifest)
 	print_keys(&manifest_tables[TABLE_MACHINE], &manifest->machine);
 	printf("},\n \"tmem\": {");
 	print_keys(&manifest_tables[TABLE_TMEM], &manifest->tmem);
+	printf("},\n \"balloon\": {");
+	print_keys(&manifest_tables[TABLE_BALLOON], &manifest->balloon);
 	printf("},\n \"guest\": [");
 	for (unsigned i = 0; i < manifest->guest_count; i++) {
 		const struct guest_config *guest = &manifest->guests[i];

@@ -10,11 +10,12 @@
 
 /* virtio-mmio version 2 windows, one after the other; an empty slot reads device id 0. Device n
  * raises GSI PLATFORM_VIRTIO_GSI + n, edge-triggered. Disks stand in the order of the manifest,
- * from slot 0. */
+ * from slot 0, the balloon in its own. */
 #define PLATFORM_VIRTIO_BASE   0xd0000000u
 #define PLATFORM_VIRTIO_STRIDE 0x1000u
 #define PLATFORM_VIRTIO_SLOTS  16u
 #define PLATFORM_VIRTIO_GSI    5u
+#define PLATFORM_BALLOON_SLOT  8u
 
 #define PLATFORM_IOAPIC_BASE 0xfec00000u
 #define PLATFORM_IOAPIC_PINS 24u

@@ -10,7 +10,7 @@
 #include "kernel/core/lock.h"
 #include "lib/types.h"
 
-enum timer_kind { TIMER_SLICE, TIMER_TICK, TIMER_LAPIC, TIMER_DISK };
+enum timer_kind { TIMER_SLICE, TIMER_TICK, TIMER_POLICY, TIMER_LAPIC, TIMER_DEVICE };
 
 struct timer {
 	u64 deadline;       /* TSC */

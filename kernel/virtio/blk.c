@@ -40,12 +40,15 @@ static void config_read(struct virtio_device *device, u32 offset, void *to, unsi
 	memcpy(to, (u8 *)&config + offset, size);
 }
 
-enum submitted { SUBMITTED_ALL, SUBMITTED_SOME, QUEUE_BROKEN };
+/* How long a request waits for a frame before it is looked at again. */
+#define SHORT_US 1000
+
+enum submitted { SUBMITTED_ALL, SUBMITTED_SOME, SUBMITTED_SHORT, QUEUE_BROKEN };
 
 /* Takes what the queue offers into flight, at most one queue of it. */
 static enum submitted submit(struct virtio_blk *blk, u64 now)
 {
-	struct virtqueue *queue = &blk->device.queue;
+	struct virtqueue *queue = &blk->device.queues[0].rings;
 
 	/* One look more than the queue has entries: a driver that filled it is done after that. */
 	for (unsigned n = 0; n <= queue->size; n++) {
@@ -66,6 +69,8 @@ static enum submitted submit(struct virtio_blk *blk, u64 now)
 			return QUEUE_BROKEN;
 		case BLK_LATER:
 			return SUBMITTED_SOME;
+		case BLK_SHORT:
+			return SUBMITTED_SHORT;
 		case BLK_ADMITTED:
 			virtqueue_take(queue);
 			break;
@@ -90,13 +95,6 @@ static bool finish_due(struct virtio_blk *blk, u64 now)
 	return any;
 }
 
-static void arm(struct virtio_blk *blk, u64 deadline)
-{
-	/* Armed already, on this CPU or another: it comes first, and looks again. */
-	if (!READ_ONCE(blk->timer.armed))
-		timer_arm(&blk->timer, deadline);
-}
-
 static void run(struct virtio_device *device)
 {
 	struct virtio_blk *blk = blk_of(device);
@@ -111,36 +109,29 @@ static void run(struct virtio_device *device)
 	}
 	/* A disk without service time is done at once. */
 	finished |= finish_due(blk, now);
-	if (finished && virtqueue_wants_interrupt(&device->queue))
+	if (finished && virtqueue_wants_interrupt(&device->queues[0].rings))
 		virtio_interrupt(device, VIRTIO_INTERRUPT_QUEUE);
 	oldest = blk_oldest(blk);
 	if (oldest)
-		arm(blk, oldest->done_at);
+		virtio_run_at(device, oldest->done_at);
 	else if (submitted == SUBMITTED_SOME)
-		arm(blk, now);
+		virtio_run_at(device, now);
+	else if (submitted == SUBMITTED_SHORT)
+		virtio_run_at(device, now + ticks_from_us(SHORT_US));
 }
 
-static void forget(struct virtio_device *device)
+static void forget(struct virtio_device *device, unsigned queue)
 {
+	(void)queue; /* there is but one */
 	blk_forget(blk_of(device));
-}
-
-static void defer(struct virtio_device *device)
-{
-	arm(blk_of(device), arch_tsc());
 }
 
 const struct virtio_ops blk_ops = {
 	.id = VIRTIO_ID_BLOCK,
 	.features = BLK_F_SIZE_MAX | BLK_F_SEG_MAX | BLK_F_BLK_SIZE | BLK_F_FLUSH,
+	.queues = 1,
 	.config_read = config_read,
 	.config_bytes = sizeof(struct blk_config_space),
 	.run = run,
 	.forget = forget,
-	.defer = defer,
 };
-
-void virtio_blk_complete(struct timer *timer)
-{
-	virtio_work(&container_of(timer, struct virtio_blk, timer)->device, DEVICE_NOTIFY);
-}

@@ -5,17 +5,12 @@
 #ifndef VIRTIO_BLK_H
 #define VIRTIO_BLK_H
 
-#include "kernel/core/timer.h"
 #include "kernel/vm/vm.h"
 
 /* A virtio-blk device in slot n for disk n of the manifest. Called by platform_create(). 0 or a
  * negative errno after a message that names guest and disk; nothing is left behind then. */
 int __must_check disks_create(struct vm *vm);
 void disks_destroy(struct vm *vm);
-void disks_cancel_timers(struct vm *vm);
-
-/* For TIMER_DISK: the oldest request of a disk is done. Dispatch loop only, no lock held. */
-void virtio_blk_complete(struct timer *timer);
 
 /* Statistics of disk @index; false if there is none. *@name lives as long as the manifest;
  * @name may be NULL. */

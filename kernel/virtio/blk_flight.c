@@ -65,10 +65,13 @@ static int read_header(
 	return 0;
 }
 
-/* A broken driver gets one line; *@address is the buffer that is not RAM. */
+/* A broken driver gets one line: the buffer at @address is not RAM, unless @error says that only a
+ * frame is lacking. */
 static __attribute__((noinline)) enum blk_admission refuse(
-	struct virtio_blk *blk, const char *what, u64 address, u64 bytes)
+	struct virtio_blk *blk, int error, const char *what, u64 address, u64 bytes)
 {
+	if (error == -SLUICE_ENOMEM)
+		return BLK_SHORT;
 	vm_complain(blk->device.vm, "disk \"%s\": %s at %#lx, %lu bytes, valid is RAM (%lu bytes)",
 		blk->config->name, what, address, bytes,
 		blk->device.vm->memory.ram_pages * PAGE_SIZE);
@@ -94,6 +97,7 @@ enum blk_admission blk_admit(struct virtio_blk *blk, u64 now)
 	unsigned from, to;
 	u64 pages = 1;
 	u8 status;
+	int error;
 
 	if (blk->last - blk->first == BLK_REQUESTS)
 		return BLK_LATER;
@@ -103,8 +107,10 @@ enum blk_admission blk_admit(struct virtio_blk *blk, u64 now)
 			blk->config->name);
 		return BLK_BROKEN;
 	}
-	if (read_header(blk, &layout, &header))
-		return refuse(blk, "request header", layout.header[0].address, sizeof(header));
+	error = read_header(blk, &layout, &header);
+	if (error)
+		return refuse(
+			blk, error, "request header", layout.header[0].address, sizeof(header));
 	status = blk_check(&header, &layout, blk->disk.sectors, blk->disk.read_only);
 	data_buffers(chain, header.type, &from, &to);
 	for (unsigned i = from; i < to; i++)
@@ -121,16 +127,18 @@ enum blk_admission blk_admit(struct virtio_blk *blk, u64 now)
 	for (unsigned i = from; i < to; i++) {
 		const struct virtq_buffer *buffer = &chain->buffers[i];
 
-		if (pin_buffer(blk, buffer->address, buffer->bytes)) {
+		error = pin_buffer(blk, buffer->address, buffer->bytes);
+		if (error) {
 			unpin(blk, before, blk->piece_last);
 			blk->piece_last = before;
-			return refuse(blk, "data buffer", buffer->address, buffer->bytes);
+			return refuse(blk, error, "data buffer", buffer->address, buffer->bytes);
 		}
 	}
-	if (pin_buffer(blk, layout.status, 1)) {
+	error = pin_buffer(blk, layout.status, 1);
+	if (error) {
 		unpin(blk, before, blk->piece_last);
 		blk->piece_last = before;
-		return refuse(blk, "status byte", layout.status, 1);
+		return refuse(blk, error, "status byte", layout.status, 1);
 	}
 	*request = (struct blk_request){
 		.sector = header.sector,
@@ -243,7 +251,7 @@ void blk_finish(struct virtio_blk *blk)
 	unpin(blk, blk->piece_first, blk->piece_first + request->pieces);
 	blk->piece_first += request->pieces;
 	blk->first++;
-	virtqueue_push(&blk->device.queue, request->head, written);
+	virtqueue_push(&blk->device.queues[0].rings, request->head, written);
 }
 
 void blk_forget(struct virtio_blk *blk)

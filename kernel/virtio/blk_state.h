@@ -1,7 +1,6 @@
 /*
  * A virtio-blk device and its requests in flight, for blk.c, blk_flight.c and disks.c. All of it
- * but
- * @stats is the runner's (device.h).
+ * but @stats is the runner's (device.h). The device's timer is armed for the oldest request.
  *
  * Invariant: requests are a queue in time; requests [first, last) of the ring are in flight, their
  * pieces are [piece_first, piece_last) of theirs, each pinned once. Indices run free.
@@ -10,7 +9,6 @@
 #define VIRTIO_BLK_STATE_H
 
 #include "kernel/block/ramdisk.h"
-#include "kernel/core/timer.h"
 #include "kernel/virtio/blk_request.h"
 #include "kernel/virtio/device.h"
 
@@ -46,7 +44,6 @@ struct virtio_blk {
 	struct virtio_device device;
 	struct ramdisk disk;
 	const struct disk_config *config;
-	struct timer timer; /* TIMER_DISK: the oldest request's done_at */
 	u64 service_ticks;
 	u64 busy_until; /* TSC */
 	u64 *seen;      /* a bit for each sector that was read */
@@ -66,6 +63,7 @@ extern const struct virtio_ops blk_ops;
 enum blk_admission {
 	BLK_ADMITTED, /* in flight, pinned */
 	BLK_LATER,    /* no room: try again when something has completed */
+	BLK_SHORT,    /* no frame for a page of the guest: try again in a while */
 	BLK_BROKEN,   /* the chain is no request: a message was logged */
 };
 /* Takes blk->chain into flight; it is done service_ticks after the disk is idle. */

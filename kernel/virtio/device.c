@@ -18,18 +18,51 @@ void virtio_interrupt(struct virtio_device *device, u32 bits)
 	ioapic_raise(device->vm, PLATFORM_VIRTIO_GSI + device->slot);
 }
 
-static void stop_queue(struct virtio_device *device)
+void virtio_config_changed(struct virtio_device *device)
 {
-	device->ops->forget(device);
-	for (unsigned i = 0; i < device->ring_frame_count; i++)
-		memory_unpin(device->vm, device->ring_frames[i]);
-	device->ring_frame_count = 0;
-	memset(&device->queue, 0, sizeof(device->queue));
+	__atomic_fetch_add(&device->config_generation, 1, __ATOMIC_RELEASE);
+	if (READ_ONCE(device->status) & VIRTIO_STATUS_DRIVER_OK)
+		virtio_interrupt(device, VIRTIO_INTERRUPT_CONFIG);
+}
+
+void virtio_run_at(struct virtio_device *device, u64 deadline)
+{
+	if (!READ_ONCE(device->timer.armed))
+		timer_arm(&device->timer, deadline);
+}
+
+void virtio_timer_expired(struct timer *timer)
+{
+	virtio_work(container_of(timer, struct virtio_device, timer), DEVICE_NOTIFY);
+}
+
+void virtio_cancel_timers(struct vm *vm)
+{
+	for (unsigned slot = 0; slot < ARRAY_SIZE(vm->devices); slot++)
+		if (vm->devices[slot])
+			timer_cancel(&vm->devices[slot]->timer);
+}
+
+static void stop_queue(struct virtio_device *device, unsigned index)
+{
+	struct virtio_queue *queue = &device->queues[index];
+
+	device->ops->forget(device, index);
+	for (unsigned i = 0; i < queue->ring_frame_count; i++)
+		memory_unpin(device->vm, queue->ring_frames[i]);
+	queue->ring_frame_count = 0;
+	memset(&queue->rings, 0, sizeof(queue->rings));
+}
+
+static void stop_queues(struct virtio_device *device)
+{
+	for (unsigned i = 0; i < device->ops->queues; i++)
+		stop_queue(device, i);
 }
 
 void virtio_break(struct virtio_device *device)
 {
-	stop_queue(device);
+	stop_queues(device);
 	__atomic_fetch_or(&device->status, VIRTIO_STATUS_NEEDS_RESET, __ATOMIC_ACQ_REL);
 	if (READ_ONCE(device->status) & VIRTIO_STATUS_DRIVER_OK)
 		virtio_interrupt(device, VIRTIO_INTERRUPT_CONFIG);
@@ -37,20 +70,29 @@ void virtio_break(struct virtio_device *device)
 
 static void reset(struct virtio_device *device)
 {
-	stop_queue(device);
+	stop_queues(device);
 	device->device_features_select = device->driver_features_select = 0;
-	device->queue_select = device->queue_size = 0;
+	device->queue_select = 0;
 	device->driver_features = 0;
-	device->desc_address = device->avail_address = device->used_address = 0;
+	for (unsigned i = 0; i < device->ops->queues; i++) {
+		struct virtio_queue *queue = &device->queues[i];
+
+		queue->size = 0;
+		queue->desc_address = queue->avail_address = queue->used_address = 0;
+	}
+	if (device->ops->reset)
+		device->ops->reset(device);
 	__atomic_store_n(&device->interrupt_status, 0, __ATOMIC_RELAXED);
 	ioapic_lower(device->vm, PLATFORM_VIRTIO_GSI + device->slot);
 	/* Last: a driver that waits for status 0 may set the device up again at once. */
 	__atomic_store_n(&device->status, 0, __ATOMIC_RELEASE);
 }
 
+#define START_AGAIN_US 1000
+
 /* Pins the pages of one ring part. The alignments are those of virtio 1.2, 2.7. */
-static int pin_area(struct virtio_device *device, const char *what, u64 address, u32 bytes,
-	u32 align, struct virtq_area *area)
+static int pin_area(struct virtio_device *device, struct virtio_queue *queue, const char *what,
+	u64 address, u32 bytes, u32 align, struct virtq_area *area)
 {
 	u64 ram = device->vm->memory.ram_pages * PAGE_SIZE;
 	u64 first = address >> PAGE_SHIFT, last;
@@ -63,9 +105,11 @@ static int pin_area(struct virtio_device *device, const char *what, u64 address,
 		mfn_t host;
 		int err = memory_pin(device->vm, gfn(page), &host);
 
+		if (err == -SLUICE_ENOMEM)
+			return err;
 		if (err)
 			goto bad;
-		device->ring_frames[device->ring_frame_count++] = gfn(page);
+		queue->ring_frames[queue->ring_frame_count++] = gfn(page);
 		area->pages[page - first] = mfn_to_ptr(host);
 	}
 	return 0;
@@ -77,13 +121,14 @@ bad:
 	return -SLUICE_EFAULT;
 }
 
-static int start_queue(struct virtio_device *device)
+static int start_queue(struct virtio_device *device, unsigned index)
 {
-	struct virtqueue *queue = &device->queue;
-	u32 size = READ_ONCE(device->queue_size);
+	struct virtio_queue *queue = &device->queues[index];
+	struct virtqueue *rings = &queue->rings;
+	u32 size = READ_ONCE(queue->size);
 	int err;
 
-	if (queue->size)
+	if (rings->size)
 		return 0; /* ready already */
 	if (size == 0 || size > VIRTQUEUE_SIZE_MAX || (size & (size - 1))) {
 		vm_complain(device->vm,
@@ -91,19 +136,27 @@ static int start_queue(struct virtio_device *device)
 			device->slot, size, VIRTQUEUE_SIZE_MAX);
 		return -SLUICE_EINVAL;
 	}
-	err = pin_area(device, "descriptor", READ_ONCE(device->desc_address),
-		VIRTQ_DESC_BYTES(size), 16, &queue->desc);
+	err = pin_area(device, queue, "descriptor", READ_ONCE(queue->desc_address),
+		VIRTQ_DESC_BYTES(size), 16, &rings->desc);
 	if (!err)
-		err = pin_area(device, "available", READ_ONCE(device->avail_address),
-			VIRTQ_AVAIL_BYTES(size), 2, &queue->avail);
+		err = pin_area(device, queue, "available", READ_ONCE(queue->avail_address),
+			VIRTQ_AVAIL_BYTES(size), 2, &rings->avail);
 	if (!err)
-		err = pin_area(device, "used", READ_ONCE(device->used_address),
-			VIRTQ_USED_BYTES(size), 4, &queue->used);
+		err = pin_area(device, queue, "used", READ_ONCE(queue->used_address),
+			VIRTQ_USED_BYTES(size), 4, &rings->used);
 	if (err)
 		return err;
-	queue->avail_next = queue->used_next = 0;
-	WRITE_ONCE(queue->size, (u16)size);
+	rings->avail_next = rings->used_next = 0;
+	WRITE_ONCE(rings->size, (u16)size);
 	return 0;
+}
+
+/* There is no frame for its rings yet. */
+static void start_later(struct virtio_device *device, unsigned index)
+{
+	stop_queue(device, index);
+	__atomic_fetch_or(&device->work, (u32)DEVICE_READY(index), __ATOMIC_ACQ_REL);
+	virtio_run_at(device, arch_tsc() + ticks_from_us(START_AGAIN_US));
 }
 
 static void run(struct virtio_device *device, u32 bits)
@@ -113,15 +166,23 @@ static void run(struct virtio_device *device, u32 bits)
 		return;
 	if (bits & DEVICE_RESET)
 		reset(device);
-	if (bits & DEVICE_STOP)
-		stop_queue(device);
+	for (unsigned i = 0; i < device->ops->queues; i++)
+		if (bits & DEVICE_STOP(i))
+			stop_queue(device, i);
 	/* A device that needs a reset does nothing before it gets one. */
 	if (READ_ONCE(device->status) & VIRTIO_STATUS_NEEDS_RESET)
 		return;
-	if ((bits & DEVICE_READY) && start_queue(device)) {
-		virtio_break(device);
-		return;
-	}
+	for (unsigned i = 0; i < device->ops->queues; i++)
+		if (bits & DEVICE_READY(i)) {
+			int err = start_queue(device, i);
+
+			if (err == -SLUICE_ENOMEM) {
+				start_later(device, i);
+			} else if (err) {
+				virtio_break(device);
+				return;
+			}
+		}
 	if ((bits & DEVICE_NOTIFY) && (READ_ONCE(device->status) & VIRTIO_STATUS_DRIVER_OK))
 		device->ops->run(device);
 }
@@ -145,13 +206,14 @@ void virtio_work(struct virtio_device *device, u32 bits)
 		idle = DEVICE_RUNNING;
 	}
 	/* The bits stay; a timer comes back for them. */
-	device->ops->defer(device);
+	virtio_run_at(device, arch_tsc());
 	__atomic_fetch_and(&device->work, ~(u32)DEVICE_RUNNING, __ATOMIC_ACQ_REL);
 }
 
 void virtio_attach(struct virtio_device *device, unsigned slot)
 {
 	device->slot = slot;
+	device->timer.kind = TIMER_DEVICE;
 	device->features_offered = device->ops->features | device->features_offered |
 				   VIRTIO_F_VERSION_1;
 	device->vm->devices[slot] = device;
@@ -159,6 +221,7 @@ void virtio_attach(struct virtio_device *device, unsigned slot)
 
 void virtio_detach(struct virtio_device *device)
 {
-	stop_queue(device);
+	timer_cancel(&device->timer);
+	stop_queues(device);
 	device->vm->devices[device->slot] = NULL;
 }

@@ -12,7 +12,7 @@
 
 #define BLK_F_RO BIT(5)
 
-_Static_assert(MANIFEST_DISKS_MAX <= PLATFORM_VIRTIO_SLOTS, "a slot for every disk");
+_Static_assert(MANIFEST_DISKS_MAX <= PLATFORM_BALLOON_SLOT, "a slot for every disk");
 
 static const struct boot_module *find_module(const char *name)
 {
@@ -66,7 +66,6 @@ static int open_backing(struct vm *vm, struct virtio_blk *blk)
 
 static void blk_destroy(struct virtio_blk *blk)
 {
-	timer_cancel(&blk->timer);
 	if (blk->device.ops)
 		virtio_detach(&blk->device);
 	if (blk->seen)
@@ -83,7 +82,6 @@ static int blk_create(struct vm *vm, unsigned slot)
 	if (!blk)
 		goto no_memory;
 	blk->config = &vm->config->disks[slot];
-	blk->timer.kind = TIMER_DISK;
 	blk->service_ticks = ticks_from_us(blk->config->service_us);
 	err = open_backing(vm, blk);
 	if (err)
@@ -128,16 +126,6 @@ int disks_create(struct vm *vm)
 		}
 	}
 	return 0;
-}
-
-void disks_cancel_timers(struct vm *vm)
-{
-	for (unsigned slot = 0; slot < ARRAY_SIZE(vm->devices); slot++) {
-		struct virtio_blk *blk = blk_at(vm, slot);
-
-		if (blk)
-			timer_cancel(&blk->timer);
-	}
 }
 
 void disks_destroy(struct vm *vm)

@@ -52,24 +52,36 @@ static void set_half(u64 *value, u32 select, u32 to)
 		*value = (*value & ~(0xffffffffUL << 32 * select)) | (u64)to << 32 * select;
 }
 
+/* The queue that the driver has selected; NULL if the device has no such queue. */
+static struct virtio_queue *selected_queue(struct virtio_device *device)
+{
+	u32 index = READ_ONCE(device->queue_select);
+
+	return index < device->ops->queues ? &device->queues[index] : NULL;
+}
+
 static u32 read_register(struct virtio_device *device, u32 reg)
 {
+	const struct virtio_queue *queue = selected_queue(device);
+
 	switch (reg) {
 	case REG_DEVICE_ID:
 		return device->ops->id;
 	case REG_DEVICE_FEATURES:
 		return half(device->features_offered, device->device_features_select);
 	case REG_QUEUE_SIZE_MAX:
-		return device->queue_select == 0 ? VIRTQUEUE_SIZE_MAX : 0;
+		return queue ? VIRTQUEUE_SIZE_MAX : 0;
 	case REG_QUEUE_READY:
-		return device->queue_select == 0 && READ_ONCE(device->queue.size) != 0;
+		return queue && READ_ONCE(queue->rings.size) != 0;
 	case REG_INTERRUPT_STATUS:
 		return READ_ONCE(device->interrupt_status);
 	case REG_STATUS:
 		return READ_ONCE(device->status);
 	case REG_SHM_LENGTH_LOW ... REG_SHM_BASE_HIGH: /* no shared memory: length -1 */
 		return ~0U;
-	default: /* the config space never changes: its generation stays 0 */
+	case REG_CONFIG_GENERATION:
+		return READ_ONCE(device->config_generation);
+	default:
 		return 0;
 	}
 }
@@ -104,9 +116,19 @@ u64 virtio_mmio_read(struct vm *vm, u32 offset, unsigned size)
 	}
 }
 
-/* virtio 1.2, 3.1.1: FEATURES_OK stays clear if the driver wants what we cannot do. */
+static void write_config(struct virtio_device *device, u32 offset, unsigned size, u64 value)
+{
+	const struct virtio_ops *ops = device->ops;
+
+	if (ops->config_write && offset < ops->config_bytes && size <= ops->config_bytes - offset)
+		ops->config_write(device, offset, value, size);
+}
+
+/* virtio 1.2, 3.1.1: FEATURES_OK stays clear if the driver wants what we cannot do, or does not
+ * accept what we need. */
 static void write_status(struct virtio_device *device, u32 value)
 {
+	u64 required = device->ops->features_required | VIRTIO_F_VERSION_1;
 	u32 old = READ_ONCE(device->status);
 
 	if (value == 0) {
@@ -116,7 +138,7 @@ static void write_status(struct virtio_device *device, u32 value)
 	value &= 0xff & ~VIRTIO_STATUS_NEEDS_RESET;
 	if ((value & VIRTIO_STATUS_FEATURES_OK) && !(old & VIRTIO_STATUS_FEATURES_OK) &&
 		((device->driver_features & ~device->features_offered) ||
-			!(device->driver_features & VIRTIO_F_VERSION_1)))
+			(required & ~device->driver_features)))
 		value &= ~VIRTIO_STATUS_FEATURES_OK;
 	/* Bits are only ever added, until the reset. */
 	__atomic_fetch_or(&device->status, value, __ATOMIC_ACQ_REL);
@@ -132,26 +154,30 @@ static void acknowledge(struct virtio_device *device, u32 bits)
 
 static void write_queue_register(struct virtio_device *device, u32 reg, u32 value)
 {
-	if (device->queue_select != 0)
+	struct virtio_queue *queue = selected_queue(device);
+	unsigned index;
+
+	if (!queue)
 		return;
+	index = (unsigned)(queue - device->queues);
 	switch (reg) {
 	case REG_QUEUE_SIZE:
-		device->queue_size = value;
+		queue->size = value;
 		break;
 	case REG_QUEUE_READY:
-		virtio_work(device, value & 1 ? DEVICE_READY : DEVICE_STOP);
+		virtio_work(device, value & 1 ? DEVICE_READY(index) : DEVICE_STOP(index));
 		break;
 	case REG_DESC_LOW:
 	case REG_DESC_HIGH:
-		set_half(&device->desc_address, (reg - REG_DESC_LOW) / 4, value);
+		set_half(&queue->desc_address, (reg - REG_DESC_LOW) / 4, value);
 		break;
 	case REG_AVAIL_LOW:
 	case REG_AVAIL_HIGH:
-		set_half(&device->avail_address, (reg - REG_AVAIL_LOW) / 4, value);
+		set_half(&queue->avail_address, (reg - REG_AVAIL_LOW) / 4, value);
 		break;
 	case REG_USED_LOW:
 	case REG_USED_HIGH:
-		set_half(&device->used_address, (reg - REG_USED_LOW) / 4, value);
+		set_half(&queue->used_address, (reg - REG_USED_LOW) / 4, value);
 		break;
 	default:
 		break;
@@ -163,11 +189,13 @@ void virtio_mmio_write(struct vm *vm, u32 offset, unsigned size, u64 value)
 	struct virtio_device *device = vm->devices[offset / PLATFORM_VIRTIO_STRIDE];
 	u32 reg = offset % PLATFORM_VIRTIO_STRIDE, word = (u32)value;
 
+	if (device && reg >= REG_CONFIG)
+		write_config(device, reg - REG_CONFIG, size, value);
 	if (!device || size != 4 || reg % 4)
 		return;
 	switch (reg) {
 	case REG_QUEUE_NOTIFY:
-		if (word == 0)
+		if (word < device->ops->queues)
 			virtio_work(device, DEVICE_NOTIFY);
 		break;
 	case REG_INTERRUPT_ACKNOWLEDGE:

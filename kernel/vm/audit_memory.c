@@ -10,7 +10,8 @@
 struct walk {
 	const struct vm *vm;
 	const struct memory *memory;
-	u64 populated, tables, large, huge, shared;
+	enum gfn_state mapped; /* what the gfn table must say of a leaf's pages */
+	u64 populated, tables, large, huge, shared, ballooned, reported;
 };
 
 /* A page of a window: the engine says what stands there. */
@@ -41,7 +42,8 @@ static void check_page(struct walk *walk, u64 frame, mfn_t host)
 		return;
 	}
 	entry = memory->gfns[frame];
-	if (unlikely((entry & GFN_STATE) != GFN_RAM || (entry & GFN_HPA) != mfn_to_hpa(host).raw))
+	if (unlikely((entry & GFN_STATE) != walk->mapped ||
+		     (entry & GFN_HPA) != mfn_to_hpa(host).raw))
 		audit_report("guest %u: gfn %#lx is mapped to frame %#lx, but its entry is %#lx",
 			memory->owner, (unsigned long)frame, (unsigned long)host.raw,
 			(unsigned long)entry);
@@ -68,8 +70,20 @@ static void check_leaf(struct walk *walk, u64 base, u64 entry, unsigned level)
 	walk->huge += level == 3;
 }
 
+/* On its way into a 2 MiB page: audit_collapse() looks at it. */
+static bool is_moving(const struct memory *memory, u64 frame)
+{
+	return memory->collapse.active && frame - memory->collapse.base < BLOCK_PAGES;
+}
+
+/* Ballooned, now or in an earlier life. */
+static bool is_of_a_balloon(const struct memory *memory, u64 entry)
+{
+	return (entry & ~GFN_HPA) == GFN_BALLOONED && entry <= memory_ballooned_entry(memory);
+}
+
 /* Nothing is mapped from @base on: then no gfn entry may say otherwise. */
-static void check_absent(const struct walk *walk, u64 base, u64 entry, unsigned level)
+static void check_absent(struct walk *walk, u64 base, u64 entry, unsigned level)
 {
 	const struct memory *memory = walk->memory;
 	u64 end = MIN(base + nested_span(level), memory->gfn_count);
@@ -80,7 +94,11 @@ static void check_absent(const struct walk *walk, u64 base, u64 entry, unsigned 
 	for (u64 frame = base; frame < end; frame++) {
 		u64 state = memory->gfns[frame];
 
-		if (unlikely(state != GFN_UNPOPULATED && state != GFN_MMIO))
+		walk->ballooned += state == memory_ballooned_entry(memory);
+		walk->reported += state == GFN_REPORTED;
+		if (unlikely(state != GFN_UNPOPULATED && state != GFN_MMIO &&
+			     state != GFN_REPORTED && !is_of_a_balloon(memory, state) &&
+			     !is_moving(memory, frame)))
 			audit_report("guest %u: gfn %#lx is not mapped, but its entry is %#lx",
 				memory->owner, (unsigned long)frame, (unsigned long)state);
 	}
@@ -129,10 +147,26 @@ static void compare(const struct memory *memory, const char *what, u64 found, u6
 			(unsigned long)found, what, (unsigned long)counter);
 }
 
+/* The block that is to be filled, and the table that stands aside meanwhile. */
+static void audit_collapse(struct walk *walk)
+{
+	const struct collapse *collapse = &walk->memory->collapse;
+	mfn_t table = hpa_to_mfn(hpa(collapse->table & NESTED_HPA));
+
+	if (!collapse->active)
+		return;
+	for (u64 i = 0; i < BLOCK_PAGES; i++)
+		audit_met(mfn(collapse->block.raw + i), FRAME_GUEST, walk->memory->owner, 1);
+	walk->mapped = GFN_MOVING;
+	if (check_table(walk, table))
+		walk_table(walk, table, collapse->base, 1);
+	walk->mapped = GFN_RAM;
+}
+
 void audit_memory(const struct vm *vm)
 {
 	const struct memory *memory = &vm->memory;
-	struct walk walk = {.vm = vm, .memory = memory};
+	struct walk walk = {.vm = vm, .memory = memory, .mapped = GFN_RAM};
 	u64 table_bytes = ROUND_UP(memory->gfn_count * sizeof(u64), PAGE_SIZE);
 
 	if (!memory->gfns)
@@ -145,8 +179,11 @@ void audit_memory(const struct vm *vm)
 			audit_met(mfn(memory->huge.frame.raw + i), FRAME_GUEST, memory->owner, 1);
 	if (check_table(&walk, hpa_to_mfn(memory->root)))
 		walk_table(&walk, hpa_to_mfn(memory->root), 0, NESTED_LEVELS);
+	audit_collapse(&walk);
 	compare(memory, "pages populated", walk.populated, memory->populated_pages);
 	compare(memory, "pages shared", walk.shared, memory->shared_pages);
+	compare(memory, "pages ballooned", walk.ballooned, memory->ballooned_pages);
+	compare(memory, "pages reported free", walk.reported, memory->reported_pages);
 	compare(memory, "nested tables", walk.tables, memory->table_pages);
 	compare(memory, "2 MiB pages", walk.large, memory->large_pages);
 	compare(memory, "1 GiB pages", walk.huge, memory->huge_pages);

@@ -1,8 +1,10 @@
 /*
  * Entitlement: promises + persistent pages + reserve must fit in what the hypervisor and the RAM
- * disks leave of RAM. A promise covers the guest's pages and, at worst, the tables that describe
- * them; tables already made are therefore not counted again as the hypervisor's. Ephemeral pages of
- * tmem never count: they can be had back at any time. Two counters, changed atomically.
+ * disks leave of RAM. A promise covers what the guest is entitled to (its memory_min) and, at
+ * worst, the tables that describe all of its RAM; tables already made are therefore not counted
+ * again as the hypervisor's. Ephemeral pages of tmem never count: they can be had back at any time.
+ * What guests have above their entitlement does not count either: it is lent. Two counters, changed
+ * atomically.
  */
 #include "kernel/vm/commit.h"
 
@@ -16,13 +18,13 @@
 static u64 promised; /* pages, tables included */
 static s64 tables;   /* pages of gfn and nested tables in being */
 
-/* @pages and the most that is needed to describe them: 8 bytes each in the gfn table and in the
- * level-1 tables, and a few upper tables. */
-static u64 with_tables(u64 pages)
+/* @pages and the most that is needed to describe @ram_pages: 8 bytes each in the gfn table and in
+ * the level-1 tables, and a few upper tables. */
+static u64 with_tables(u64 pages, u64 ram_pages)
 {
 	const u64 per_table = PAGE_SIZE / sizeof(u64);
 
-	return pages + 2 * (pages / per_table + 1) + pages / (per_table * per_table) + 3;
+	return pages + 2 * (ram_pages / per_table + 1) + ram_pages / (per_table * per_table) + 3;
 }
 
 /* Pages that may be promised or kept persistent. */
@@ -45,19 +47,27 @@ void commit_count_tables(s64 pages)
 	__atomic_fetch_add(&tables, pages, __ATOMIC_RELAXED);
 }
 
-int memory_commit(const char *name, u64 pages)
+u64 memory_lendable(void)
 {
-	u64 wanted = with_tables(pages);
+	u64 room = available();
+	u64 taken = READ_ONCE(promised) + (tmem_store ? tmem_persistent_pages(tmem_store) : 0);
+
+	return taken >= room ? 0 : room - taken;
+}
+
+int memory_commit(const char *name, u64 pages, u64 ram_pages)
+{
+	u64 wanted = with_tables(pages, ram_pages);
 	u64 persistent = tmem_store ? tmem_persistent_pages(tmem_store) : 0;
 
 	__atomic_fetch_add(&promised, wanted, __ATOMIC_RELAXED);
 	if (commit_leaves_room(persistent))
 		return 0;
 	__atomic_fetch_sub(&promised, wanted, __ATOMIC_RELAXED);
-	log_error(
-		"guest \"%s\": does not fit: %lu KiB wanted with its tables; of %lu KiB of RAM the "
-		"hypervisor has %lu, RAM disks %lu, the reserve %lu, other guests %lu and "
-		"persistent tmem pages %lu",
+	log_error("guest \"%s\": does not fit: its minimum and tables are %lu KiB; of %lu KiB of "
+		  "RAM the "
+		  "hypervisor has %lu, RAM disks %lu, the reserve %lu, other guests %lu and "
+		  "persistent tmem pages %lu",
 		name, (unsigned long)wanted * 4, (unsigned long)frames_total() * 4,
 		(unsigned long)(frames_of_class(FRAME_HYPERVISOR) - (u64)READ_ONCE(tables)) * 4,
 		(unsigned long)frames_of_class(FRAME_DEVICE) * 4,
@@ -66,9 +76,9 @@ int memory_commit(const char *name, u64 pages)
 	return -SLUICE_ENOMEM;
 }
 
-void memory_uncommit(u64 pages)
+void memory_uncommit(u64 pages, u64 ram_pages)
 {
-	__atomic_fetch_sub(&promised, with_tables(pages), __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&promised, with_tables(pages, ram_pages), __ATOMIC_RELAXED);
 }
 
 u64 memory_committed(void)

@@ -30,6 +30,13 @@ static struct tmem_handle handle_in_registers(const struct vcpu *vcpu)
 	return handle_of(vcpu->regs[RDI], vcpu->regs[RSI], vcpu->regs[RDX], vcpu->regs[R10]);
 }
 
+/* There is no frame for a page that the call needs: the vCPU blocks, and makes the call again. */
+static __attribute__((noinline)) s64 wait_for_memory(struct vcpu *vcpu)
+{
+	memory_wait(vcpu);
+	return -SLUICE_EAGAIN;
+}
+
 static __attribute__((noinline)) s64 console_write(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
@@ -41,8 +48,11 @@ static __attribute__((noinline)) s64 console_write(struct vcpu *vcpu)
 	while (left) {
 		unsigned count = (unsigned)MIN(left, (u64)sizeof(bytes));
 		unsigned written;
+		int error = memory_read(vm, gpa(from), bytes, count);
 
-		if (memory_read(vm, gpa(from), bytes, count))
+		if (error == -SLUICE_ENOMEM && !taken)
+			return wait_for_memory(vcpu);
+		if (error)
 			return taken ? taken : -SLUICE_EFAULT;
 		written = guest_console_write(vm->console, bytes, count);
 		taken += written;
@@ -54,6 +64,17 @@ static __attribute__((noinline)) s64 console_write(struct vcpu *vcpu)
 	return taken;
 }
 
+/* -EAGAIN if there is no frame for the page: nothing was done then. */
+static s64 put_or_get(struct vm *vm, u64 op, const struct tmem_handle *handle, u64 frame)
+{
+	void *page = memory_page(vm, gfn(frame));
+
+	if (unlikely(!page) && memory_lacks_frame(vm, gfn(frame)))
+		return -SLUICE_EAGAIN;
+	return op == HYPERCALL_TMEM_PUT ? tmem_put(vm->tmem, handle, page)
+					: tmem_get(vm->tmem, handle, page);
+}
+
 static s64 batch_entry(struct vm *vm, const struct tmem_batch_entry *entry)
 {
 	struct tmem_handle handle = handle_of(
@@ -63,9 +84,8 @@ static s64 batch_entry(struct vm *vm, const struct tmem_batch_entry *entry)
 		return -SLUICE_EINVAL;
 	switch (entry->op) {
 	case HYPERCALL_TMEM_PUT:
-		return tmem_put(vm->tmem, &handle, memory_page(vm, gfn(entry->gfn)));
 	case HYPERCALL_TMEM_GET:
-		return tmem_get(vm->tmem, &handle, memory_page(vm, gfn(entry->gfn)));
+		return put_or_get(vm, entry->op, &handle, entry->gfn);
 	case HYPERCALL_TMEM_FLUSH_PAGE:
 		return tmem_flush_page(vm->tmem, &handle);
 	default:
@@ -91,19 +111,24 @@ static __attribute__((noinline)) s64 batch(struct vcpu *vcpu)
 		return -SLUICE_EFAULT;
 	for (u64 page = start >> PAGE_SHIFT; page <= (end - 1) >> PAGE_SHIFT; page++)
 		if (!memory_page(vm, gfn(page)))
-			return -SLUICE_EFAULT;
+			return memory_lacks_frame(vm, gfn(page)) ? wait_for_memory(vcpu)
+								 : -SLUICE_EFAULT;
 
 	for (u64 done = 0; done < count; done++) {
 		u64 at = start + done * sizeof(struct tmem_batch_entry);
 		char *page = memory_page(vm, gfn(at >> PAGE_SHIFT));
 		struct tmem_batch_entry *shared;
 		struct tmem_batch_entry entry;
+		s64 result;
 
 		if (!page) /* another vCPU took it away: what is done is done */
 			return (s64)done;
 		shared = (struct tmem_batch_entry *)(page + (at & PAGE_MASK));
 		entry = *(volatile struct tmem_batch_entry *)shared;
-		WRITE_ONCE(shared->result, (s32)batch_entry(vm, &entry));
+		result = batch_entry(vm, &entry);
+		if (unlikely(result == -SLUICE_EAGAIN))
+			return done ? (s64)done : wait_for_memory(vcpu);
+		WRITE_ONCE(shared->result, (s32)result);
 	}
 	return (s64)count;
 }
@@ -114,16 +139,23 @@ static s64 tmem_call(struct vcpu *vcpu, u64 number)
 	struct vm *vm = vcpu->vm;
 	struct tmem_client *tmem = vm->tmem;
 	struct tmem_handle handle;
+	void *page;
 
 	if (unlikely(!tmem))
 		return -SLUICE_ENOSYS;
 	switch (number) {
 	case HYPERCALL_TMEM_PUT:
 		handle = handle_in_registers(vcpu);
-		return tmem_put(tmem, &handle, memory_page(vm, gfn(vcpu->regs[R8])));
+		page = memory_page(vm, gfn(vcpu->regs[R8]));
+		if (unlikely(!page) && memory_lacks_frame(vm, gfn(vcpu->regs[R8])))
+			return wait_for_memory(vcpu);
+		return tmem_put(tmem, &handle, page);
 	case HYPERCALL_TMEM_GET:
 		handle = handle_in_registers(vcpu);
-		return tmem_get(tmem, &handle, memory_page(vm, gfn(vcpu->regs[R8])));
+		page = memory_page(vm, gfn(vcpu->regs[R8]));
+		if (unlikely(!page) && memory_lacks_frame(vm, gfn(vcpu->regs[R8])))
+			return wait_for_memory(vcpu);
+		return tmem_get(tmem, &handle, page);
 	case HYPERCALL_TMEM_FLUSH_PAGE:
 		handle = handle_in_registers(vcpu);
 		return tmem_flush_page(tmem, &handle);

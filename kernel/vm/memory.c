@@ -13,6 +13,7 @@
 #include "kernel/core/frame.h"
 #include "kernel/core/percpu.h"
 #include "kernel/vm/commit.h"
+#include "kernel/vm/memory_collapse.h"
 #include "kernel/vm/memory_nested.h"
 #include "kernel/vm/memory_populate.h"
 #include "kernel/vm/vm.h"
@@ -79,12 +80,22 @@ void memory_destroy(struct vm *vm)
 			BUG("VM %u destroyed while gfn %#lx is pinned", vm->id,
 				(unsigned long)frame);
 	memory_abandon_huge(memory);
+	memory_collapse_cancel(memory);
 	memory->generation++;
 	commit_count_tables((s64)memory->window_tables);
 	nested_destroy(memory, epoch_advance());
 	hypervisor_free_pages(memory->gfns, table_pages(memory->gfn_count));
 	commit_count_tables(-(s64)table_pages(memory->gfn_count));
 	*memory = (struct memory){.owner = vm->id};
+}
+
+/* What a touch of @frame is that has no RAM behind it. */
+static __attribute__((noinline)) enum outcome not_ram(struct vm *vm, u64 frame)
+{
+	if ((READ_ONCE(vm->memory.gfns[frame]) & GFN_STATE) == GFN_MMIO)
+		return MMIO;
+	vm_complain(vm, "gfn %#lx is touched, but it is in the balloon", (unsigned long)frame);
+	return BAD;
 }
 
 enum outcome memory_fault(struct vcpu *vcpu, gpa_t address, u32 access)
@@ -102,11 +113,8 @@ enum outcome memory_fault(struct vcpu *vcpu, gpa_t address, u32 access)
 	if (likely(error == 0))
 		return DONE;
 	if (error == -SLUICE_EFAULT)
-		return MMIO;
-	vm_complain(vm, "no frame for gfn %#lx: %lu KiB free, %lu KiB populated",
-		(unsigned long)frame, (unsigned long)frames_free() * 4,
-		(unsigned long)vm->memory.populated_pages * 4);
-	vm_stop(vm, STOP_NO_MEMORY, address.raw);
+		return not_ram(vm, frame);
+	memory_wait(vcpu);
 	return WAIT;
 }
 
@@ -135,6 +143,12 @@ void *memory_page(struct vm *vm, gfn_t frame)
 	return page_slow(vm, frame.raw);
 }
 
+/* Why memory_page() had nothing. */
+static int no_page(const struct vm *vm, gfn_t frame)
+{
+	return memory_lacks_frame(vm, frame) ? -SLUICE_ENOMEM : -SLUICE_EFAULT;
+}
+
 int memory_read(struct vm *vm, gpa_t from, void *to, u64 bytes)
 {
 	u8 *out = to;
@@ -145,7 +159,7 @@ int memory_read(struct vm *vm, gpa_t from, void *to, u64 bytes)
 		const u8 *page = memory_page(vm, gpa_to_gfn(from));
 
 		if (!page)
-			return -SLUICE_EFAULT;
+			return no_page(vm, gpa_to_gfn(from));
 		memcpy(out, page + offset, part);
 		from.raw += part;
 		out += part;
@@ -164,7 +178,7 @@ int memory_write(struct vm *vm, gpa_t to, const void *from, u64 bytes)
 		u8 *page = memory_page(vm, gpa_to_gfn(to));
 
 		if (!page)
-			return -SLUICE_EFAULT;
+			return no_page(vm, gpa_to_gfn(to));
 		memcpy(page + offset, in, part);
 		to.raw += part;
 		in += part;
@@ -184,7 +198,7 @@ int memory_pin(struct vm *vm, gfn_t frame, mfn_t *host)
 
 	do {
 		if (!memory_page(vm, frame))
-			return -SLUICE_EFAULT;
+			return no_page(vm, frame);
 		slot = &vm->memory.gfns[frame.raw];
 		entry = READ_ONCE(*slot);
 		if ((entry & GFN_STATE) != GFN_RAM)

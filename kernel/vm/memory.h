@@ -11,12 +11,20 @@
 #include "kernel/vm/vcpu.h"
 #include "lib/types.h"
 
-enum gfn_state { GFN_UNPOPULATED, GFN_RAM, GFN_MMIO };
+/*
+ * What stands behind a guest frame. UNPOPULATED: RAM that gets a frame when it is touched.
+ * REPORTED: the same, and the guest has said that it is free. BALLOONED: given up by the guest's
+ * balloon driver until it takes it back; touched before, it is the guest's error. MOVING: its
+ * content is on its way to another frame (memory_collapse.c); it keeps the old one until then,
+ * mapped nowhere.
+ */
+enum gfn_state { GFN_UNPOPULATED, GFN_RAM, GFN_MMIO, GFN_BALLOONED, GFN_REPORTED, GFN_MOVING };
 
 /*
- * An entry of the gfn table. Bits 3:0 state, 51:12 host frame, 63:52 pin count. Invariant: the
- * state is GFN_RAM exactly where the nested tables hold a present leaf, and both name the same
- * frame. Changed under LOCK_MEMORY, except that pins move by compare-and-swap; read by anybody.
+ * An entry of the gfn table. Bits 3:0 state, 51:12 host frame (BALLOONED: the life of the balloon
+ * that took it, struct memory), 63:52 pin count. Invariant: the state is GFN_RAM exactly where the
+ * nested tables hold a present leaf, and both name the same frame. Changed under LOCK_MEMORY,
+ * except that pins move by compare-and-swap; read by anybody.
  */
 #define GFN_STATE     0xfUL
 #define GFN_HPA       0x000ffffffffff000UL
@@ -50,6 +58,17 @@ struct huge_page {
 /* Places of windows where ones stand in for a page that is gone. */
 #define WINDOW_ONES 8U
 
+/* 512 small pages on their way into one block: unmapped, and copied when no CPU can reach them any
+ * more (kernel/vm/memory_collapse.c). */
+struct collapse {
+	bool active;
+	u64 base;    /* first gfn */
+	mfn_t block; /* where they go */
+	u64 table;   /* the entry that led to their level-1 table */
+	u64 epoch;   /* to be passed before the copy */
+	u64 next;    /* where the search for more goes on */
+};
+
 struct memory {
 	struct spinlock lock;
 	const struct nested_layout *layout;
@@ -59,6 +78,11 @@ struct memory {
 	u64 gfn_count;  /* entries: highest RAM gfn + 1, the hole included */
 	u64 ram_pages;  /* the guest's RAM */
 	u64 populated_pages;
+	u64 ballooned_pages; /* in this life of the balloon */
+	u64 reported_pages;
+	/* A reset of the balloon device begins a new life, and what was ballooned in an earlier one
+	 * counts as unpopulated: the driver that knew of it is gone. */
+	u64 balloon_life;
 	u64 table_pages;   /* nested table frames */
 	u64 large_pages;   /* 2 MiB leaves */
 	u64 huge_pages;    /* 1 GiB leaves */
@@ -71,6 +95,12 @@ struct memory {
 	u8 ones_next;
 	bool windows_open; /* never closed again */
 	struct huge_page huge;
+	struct collapse collapse;
+	u64 collapsed; /* 2 MiB pages put together, for the summary */
+	/* TSC, 0: it lacks nothing. Since when no frame came that it wanted, and when it last tried
+	 * in vain (memory_wait.c). */
+	u64 short_since, short_last;
+	u64 waits; /* how often a vCPU was blocked for it; for the summary */
 };
 
 struct vm;
@@ -90,9 +120,9 @@ void memory_destroy(struct vm *vm);
 /*
  * A nested fault at @address. Populates RAM with the largest page that fits. DONE: enter again
  * (another vCPU may have been faster; of a 1 GiB page only a part may be scrubbed yet, and the
- * guest faults again); MMIO: in the device hole; BAD: beyond RAM; WAIT: no frame is to be had, the
- * VM was stopped with STOP_NO_MEMORY (later, it will wait for one). Takes LOCK_MEMORY; may reclaim:
- * no lock may be held.
+ * guest faults again); MMIO: in the device hole; BAD: beyond RAM or in the balloon; WAIT: no frame
+ * is to be had, the vCPU was blocked by memory_wait(). Takes LOCK_MEMORY; may reclaim: no lock may
+ * be held.
  */
 enum outcome memory_fault(struct vcpu *vcpu, gpa_t address, u32 access);
 
@@ -100,31 +130,101 @@ enum outcome memory_fault(struct vcpu *vcpu, gpa_t address, u32 access);
  * the gfn is not RAM of this guest, or no frame is to be had. Takes LOCK_MEMORY on the slow path
  * only, and may reclaim there: no lock but LOCK_VM may be held. */
 void *memory_page(struct vm *vm, gfn_t frame);
-/* Copies between guest-physical memory and the hypervisor; may cross frames. 0 or -EFAULT with
- * nothing but a prefix copied. */
+/* Copies between guest-physical memory and the hypervisor; may cross frames. 0, -EFAULT, or -ENOMEM
+ * if no frame is to be had, with nothing but a prefix copied. */
 int __must_check memory_read(struct vm *vm, gpa_t from, void *to, u64 bytes);
 int __must_check memory_write(struct vm *vm, gpa_t to, const void *from, u64 bytes);
 
 /* Pins a guest frame for asynchronous I/O from submit to completion; 0 and the host frame, -EFAULT
- * if it is not RAM, -EBUSY if the pin count is full. */
+ * if it is not RAM, -ENOMEM if no frame is to be had, -EBUSY if the pin count is full. */
 int __must_check memory_pin(struct vm *vm, gfn_t frame, mfn_t *host);
 void memory_unpin(struct vm *vm, gfn_t frame);
 
 /*
  * Takes one populated frame away from the guest: clears the nested entry (splitting a large page),
  * bumps the generation and puts the frame into limbo. -EBUSY if pinned, -EFAULT if not populated
- * RAM. Used by the tests of quiescence now and by balloon and flip later.
+ * RAM, -ENOMEM if there is no frame for the table of a split. For the tests of quiescence, and page
+ * flips later.
  */
 int __must_check memory_remove(struct vm *vm, gfn_t frame);
 
 /*
- * Whether @pages more can be promised to a guest: all promises, the persistent pages of tmem, what
- * the hypervisor and RAM disks hold and the reserve must fit in RAM (kernel/vm/commit.c). 0, or
- * -ENOMEM after a message that names the figures and @name.
+ * The balloon (kernel/vm/memory_balloon.c): 2^@order guest frames from @first on, @order 0 or
+ * BLOCK_ORDER and @first aligned to it. All of them or, with an error, none. They take LOCK_MEMORY.
+ *
+ * Inflate and report take the frames away as memory_remove() does, a whole 2 MiB page or table in
+ * one piece, and need not be populated. -EFAULT: not all are RAM; -EINVAL: one is in the balloon
+ * already; -EBUSY: one is pinned; -ENOMEM: no frame for the table of a split.
+ * Deflate: -EFAULT, or -EINVAL if one is not in the balloon.
  */
-int __must_check memory_commit(const char *name, u64 pages);
-void memory_uncommit(u64 pages);
+int __must_check memory_inflate(struct vm *vm, gfn_t first, unsigned order);
+int __must_check memory_report(struct vm *vm, gfn_t first, unsigned order);
+int __must_check memory_deflate(struct vm *vm, gfn_t first, unsigned order);
+/* The balloon device was reset: all that was ballooned is unpopulated from now on. */
+void memory_balloon_forget(struct vm *vm);
+
+/*
+ * Puts 2 MiB pages back together, one at a time and by copying, where all 512 small ones are
+ * populated: a bounded step each call. The boot CPU, no lock held. (kernel/vm/memory_collapse.c)
+ */
+void memory_collapse_tick(struct vm *vm);
+
+/* The entry of a guest frame that is in the balloon now. */
+static inline u64 memory_ballooned_entry(const struct memory *memory)
+{
+	return GFN_BALLOONED | memory->balloon_life << PAGE_SHIFT;
+}
+/* Whether @entry is that of RAM without a frame, which a touch populates. */
+static inline bool memory_is_open(const struct memory *memory, u64 entry)
+{
+	switch (entry & GFN_STATE) {
+	case GFN_UNPOPULATED:
+	case GFN_REPORTED:
+		return true;
+	case GFN_BALLOONED:
+		return entry != memory_ballooned_entry(memory);
+	default:
+		return false;
+	}
+}
+
+/*
+ * Whether a guest with @ram_pages of RAM can be promised @pages of it: all promises, the persistent
+ * pages of tmem, what the hypervisor and RAM disks hold and the reserve must fit in RAM
+ * (kernel/vm/commit.c). 0, or -ENOMEM after a message that names the figures and @name.
+ */
+int __must_check memory_commit(const char *name, u64 pages, u64 ram_pages);
+void memory_uncommit(u64 pages, u64 ram_pages);
 u64 memory_committed(void);
+/* Pages that nobody was promised: guests may have them above their entitlement. */
+u64 memory_lendable(void);
+
+/*
+ * Waiting for a frame (kernel/vm/memory_wait.c). A guest may have more RAM than is free; touching
+ * it then, the vCPU waits. Frames come from the reserve, from ephemeral pages, and from what other
+ * guests give back.
+ */
+
+/* @vcpu, the current one, needs a frame and there is none: it blocks until it may try again. The
+ * caller lets it run its instruction again. */
+void memory_wait(struct vcpu *vcpu);
+/* Lets those try again for whom there are frames. The head of the dispatch loop; no lock is held.
+ */
+void memory_wake_waiters(void);
+/* Some guest waits while frames are on their way through limbo: the CPU must not sleep. */
+bool memory_wait_is_over_soon(void);
+/* Ten times a second on one CPU: all may try again. If nothing came to a guest for the time set by
+ * memory_set_wait() it is stopped and named; of several the one that waits longest, and rather one
+ * that has more than it is entitled to, and the others get the same time again. */
+void memory_wait_tick(void);
+void memory_set_wait(u64 us);
+/* Whether @frame is RAM that a touch would populate: what was NULL or -ENOMEM a moment ago lacked
+ * a frame, and is no error of the guest. */
+bool memory_lacks_frame(const struct vm *vm, gfn_t frame);
+/* Whether the guest holds less than it is entitled to. */
+bool memory_is_entitled(const struct vm *vm);
+/* Whether a frame was wanted for the guest and not found, and that still holds. */
+bool memory_is_short(const struct vm *vm);
 
 /* Frames whose epoch has passed become free, a bounded number a call. Called at the head of the
  * dispatch loop. */
@@ -137,5 +237,7 @@ u64 limbo_frames(void);
  * a large page asks for order 0. (kernel/vm/reclaim.c)
  */
 mfn_t guest_frame_alloc(struct vm *vm, unsigned order);
+/* How many frames stay free when @vm can have no more from the reserve. */
+u64 guest_frame_floor(const struct vm *vm);
 
 #endif

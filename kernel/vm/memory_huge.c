@@ -18,13 +18,14 @@ void memory_abandon_huge(struct memory *memory)
 		frame_free(mfn(huge->frame.raw + i), BLOCK_ORDER);
 }
 
-/* Whether nothing, not even a table, stands where the 1 GiB page at @base goes. */
+/* Whether nothing, not even a table, stands where the 1 GiB page at @base goes. A guest that
+ * balloons gets none: a part of the page would have to stay out. */
 static bool huge_fits(const struct memory *memory, u64 base)
 {
 	unsigned level;
 	const u64 *entry = nested_lookup(memory, base, &level);
 
-	return level >= 3 && !(*entry & memory->layout->present);
+	return level >= 3 && !(*entry & memory->layout->present) && !memory->ballooned_pages;
 }
 
 /* Claims the next part of the 1 GiB page at @base for scrubbing; starts the page if there is none.

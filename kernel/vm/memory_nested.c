@@ -115,12 +115,12 @@ static int split_leaf(struct memory *memory, u64 *entry, unsigned level)
 	return 0;
 }
 
-int nested_split(struct memory *memory, u64 frame)
+int nested_split(struct memory *memory, u64 frame, unsigned to)
 {
 	unsigned level;
 	u64 *entry = nested_lookup(memory, frame, &level);
 
-	while (level > 1 && (*entry & memory->layout->present)) {
+	while (level > to && (*entry & memory->layout->present)) {
 		int error = split_leaf(memory, entry, level);
 
 		if (error)
@@ -130,13 +130,36 @@ int nested_split(struct memory *memory, u64 frame)
 	return 0;
 }
 
-void nested_clear(struct memory *memory, u64 frame)
+u64 nested_detach(struct memory *memory, u64 frame, unsigned level)
 {
-	unsigned level;
-	u64 *entry = nested_lookup(memory, frame, &level);
+	const struct nested_layout *layout = memory->layout;
+	u64 *table = hpa_to_ptr(memory->root);
+	unsigned at = NESTED_LEVELS;
+	u64 entry;
 
-	ASSERT(level == 1 && (*entry & memory->layout->present));
-	write_entry(entry, memory->layout->empty);
+	for (; at > level; at--) {
+		entry = table[nested_index(frame, at)];
+		if (!(entry & layout->present))
+			return entry;
+		ASSERT(!nested_is_leaf(layout, entry, at));
+		table = nested_table(entry);
+	}
+	entry = table[nested_index(frame, level)];
+	if (!(entry & layout->present))
+		return entry;
+	if (nested_is_leaf(layout, entry, level))
+		count_leaf(memory, level, -1);
+	write_entry(&table[nested_index(frame, level)], layout->empty);
+	return entry;
+}
+
+void nested_attach(struct memory *memory, u64 frame, unsigned level, u64 entry)
+{
+	unsigned at;
+	u64 *slot = nested_lookup(memory, frame, &at);
+
+	ASSERT(at == level && !(*slot & memory->layout->present));
+	write_entry(slot, entry);
 }
 
 /* A leaf's frames into limbo, in blocks. */
@@ -168,6 +191,14 @@ static void destroy_table(struct memory *memory, u64 *table, unsigned level, u64
 	memory->table_pages--;
 	commit_count_tables(-1);
 	limbo_add(ptr_to_mfn(table), 0, FRAME_HYPERVISOR, epoch);
+}
+
+void nested_release(struct memory *memory, u64 entry, unsigned level, u64 epoch)
+{
+	if (nested_is_leaf(memory->layout, entry, level))
+		release_leaf(entry, level, epoch);
+	else
+		destroy_table(memory, nested_table(entry), level - 1, epoch);
 }
 
 void nested_destroy(struct memory *memory, u64 epoch)

@@ -92,11 +92,18 @@ int __must_check nested_map(struct memory *memory, u64 frame, mfn_t host, unsign
 /* The same for reading alone, by a leaf at level 1. */
 int __must_check nested_map_shared(struct memory *memory, u64 frame, mfn_t host);
 
-/* Breaks the leaf over @frame down to 4 KiB without changing a translation. 0 or -ENOMEM. */
-int __must_check nested_split(struct memory *memory, u64 frame);
+/* Breaks the leaf over @frame down to @level without changing a translation. 0 or -ENOMEM. */
+int __must_check nested_split(struct memory *memory, u64 frame, unsigned level);
 
-/* Clears the 4 KiB leaf of @frame, which must be there. The caller bumps the generation. */
-void nested_clear(struct memory *memory, u64 frame);
+/* Clears the entry of @frame at @level, over which no leaf stands, and returns what it was: a leaf,
+ * a table (whose leaves are still in it), or something absent. The caller bumps the generation. */
+u64 nested_detach(struct memory *memory, u64 frame, unsigned level);
+
+/* Puts back what nested_detach() returned for @frame at @level; nothing stands there now. */
+void nested_attach(struct memory *memory, u64 frame, unsigned level, u64 entry);
+
+/* What nested_detach() returned, with all that is below it, goes into limbo until @epoch. */
+void nested_release(struct memory *memory, u64 entry, unsigned level, u64 epoch);
 
 /* Takes the tables apart: every frame mapped and every table goes into limbo until @epoch. */
 void nested_destroy(struct memory *memory, u64 epoch);

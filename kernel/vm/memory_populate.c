@@ -8,6 +8,7 @@
 #include <abi/errno.h>
 
 #include "kernel/core/frame.h"
+#include "kernel/vm/memory_collapse.h"
 #include "kernel/vm/memory_nested.h"
 
 /*
@@ -25,7 +26,8 @@ static inline bool populate_small(struct vm *vm, u64 frame)
 		return false;
 	spin_lock(&memory->lock);
 	entry = nested_small(memory, frame);
-	if (likely(entry && !(*entry & memory->layout->present)))
+	/* Reported pages take the long way, which counts them; ballooned ones are refused there. */
+	if (likely(entry && memory->gfns[frame] == GFN_UNPOPULATED))
 		host = frame_alloc(FRAME_GUEST, 0, vm->id);
 	if (likely(!mfn_is_none(host))) {
 		arch_clear_page(mfn_to_ptr(host));
@@ -50,7 +52,7 @@ static unsigned largest_order(const struct memory *memory, u64 frame, bool resta
 	if (block + BLOCK_PAGES > memory->gfn_count)
 		return 0;
 	nested_lookup(memory, frame, &level);
-	if (level >= 3 && restartable && memory->layout->huge &&
+	if (level >= 3 && restartable && memory->layout->huge && !memory->ballooned_pages &&
 		huge + HUGE_PAGES <= memory->gfn_count)
 		return HUGE_ORDER;
 	return level >= 2 ? BLOCK_ORDER : 0;
@@ -64,12 +66,34 @@ void memory_scrub(mfn_t first, u64 pages)
 		arch_clear_page(page + i * PAGE_SIZE);
 }
 
+/* Whether all of these are to be populated by a touch; *reported of them were reported free. */
+static int check_open(const struct memory *memory, u64 base, unsigned order, u64 *reported)
+{
+	for (u64 frame = base; frame < base + (1UL << order); frame++) {
+		u64 entry = memory->gfns[frame];
+
+		if (!memory_is_open(memory, entry))
+			return order && (entry & GFN_STATE) != GFN_RAM ? -SLUICE_ENOMEM
+								       : -SLUICE_EBUSY;
+		*reported += entry == GFN_REPORTED;
+	}
+	return 0;
+}
+
 int memory_enter_frames(struct memory *memory, u64 base, mfn_t host, unsigned order)
 {
-	int error = nested_map(memory, base, host, 1 + order / 9);
+	u64 reported = 0;
+	int error = 0;
 
+	/* Else nested_map() finds out if another CPU was faster. */
+	if (unlikely(memory->ballooned_pages || memory->reported_pages))
+		error = check_open(memory, base, order, &reported);
 	if (error)
 		return error;
+	error = nested_map(memory, base, host, 1 + order / 9);
+	if (error)
+		return error;
+	memory->reported_pages -= reported;
 	for (u64 i = 0; i < 1UL << order; i++)
 		WRITE_ONCE(memory->gfns[base + i], mfn_to_hpa(mfn(host.raw + i)).raw | GFN_RAM);
 	memory->populated_pages += 1UL << order;
@@ -97,17 +121,23 @@ static int populate_page(struct vm *vm, u64 frame, unsigned order)
 	return error;
 }
 
-int memory_populate(struct vm *vm, u64 frame, bool restartable)
+static int populate(struct vm *vm, u64 frame, bool restartable)
 {
 	struct memory *memory = &vm->memory;
 	unsigned order;
 	int error;
 
 	do {
-		u64 state = READ_ONCE(memory->gfns[frame]) & GFN_STATE;
+		u64 entry = READ_ONCE(memory->gfns[frame]);
 
-		if (state != GFN_UNPOPULATED)
-			return state == GFN_RAM ? 0 : -SLUICE_EFAULT;
+		if (unlikely((entry & GFN_STATE) == GFN_MOVING)) {
+			if (memory_collapse_touch(vm, frame, restartable))
+				return 0;
+			error = -SLUICE_EBUSY;
+			continue;
+		}
+		if (!memory_is_open(memory, entry))
+			return (entry & GFN_STATE) == GFN_RAM ? 0 : -SLUICE_EFAULT;
 		if (populate_small(vm, frame))
 			return 0;
 		order = largest_order(memory, frame, restartable);
@@ -120,5 +150,22 @@ int memory_populate(struct vm *vm, u64 frame, bool restartable)
 		if (error == -SLUICE_ENOMEM && order > 0)
 			error = populate_page(vm, frame, 0);
 	} while (error == -SLUICE_EBUSY);
+	return error;
+}
+
+int memory_populate(struct vm *vm, u64 frame, bool restartable)
+{
+	struct memory *memory = &vm->memory;
+	int error = populate(vm, frame, restartable);
+
+	if (unlikely(error == -SLUICE_ENOMEM)) {
+		u64 now = arch_tsc();
+
+		WRITE_ONCE(memory->short_last, now);
+		if (!READ_ONCE(memory->short_since))
+			WRITE_ONCE(memory->short_since, now);
+	} else if (unlikely(READ_ONCE(memory->short_since)) && !error) {
+		WRITE_ONCE(memory->short_since, 0);
+	}
 	return error;
 }

@@ -9,14 +9,16 @@
 /*
  * Makes sure that @frame, below gfn_count, is populated. 0, -EFAULT if it is no RAM, -ENOMEM if no
  * frame is to be had. @restartable: the caller comes again, so that 0 may also mean that a part of
- * a 1 GiB page was prepared. Takes LOCK_MEMORY; may reclaim: no lock but LOCK_VM may be held.
+ * a 1 GiB page was prepared, or that the page is on its way to another frame. Takes LOCK_MEMORY;
+ * may reclaim: no lock but LOCK_VM may be held.
  */
 int __must_check memory_populate(struct vm *vm, u64 frame, bool restartable);
 
 void memory_scrub(mfn_t first, u64 pages);
 
-/* Maps 2^order frames and enters them in the gfn table. 0, or what nested_map() says. LOCK_MEMORY
- * is held. */
+/* Maps 2^order frames and enters them in the gfn table. 0, or what nested_map() says; also -EBUSY
+ * if the page is not to be populated, and -ENOMEM if that holds for a part of a larger one.
+ * LOCK_MEMORY is held. */
 int __must_check memory_enter_frames(struct memory *memory, u64 base, mfn_t host, unsigned order);
 
 /* ---- 1 GiB pages (memory_huge.c) ---- */

@@ -1,58 +1,130 @@
 /*
- * Taking one frame away from a guest. The order matters (docs/memory.md, "Quiescence"): the entry
- * goes, the generation is bumped, then the epoch begins that every CPU must pass before the frame
- * is free.
+ * Taking frames away from a guest: one, or a whole 2 MiB block. The order matters (docs/memory.md,
+ * "Quiescence"): the entries go, the generation is bumped, then the epoch begins that every CPU
+ * must pass before a frame is free.
  */
+#include "kernel/vm/memory_remove.h"
+
 #include <abi/errno.h>
 
+#include "kernel/core/bug.h"
 #include "kernel/core/percpu.h"
-#include "kernel/vm/limbo.h"
+#include "kernel/vm/memory_collapse.h"
 #include "kernel/vm/memory_nested.h"
-#include "kernel/vm/vm.h"
 
-static int check_removable(u64 entry)
+/* Whether the frame behind @entry, if any, can be taken. */
+static int check_removable(const struct memory *memory, u64 entry, bool populated)
 {
-	if ((entry & GFN_STATE) != GFN_RAM)
+	if ((entry & GFN_STATE) == GFN_RAM)
+		return entry >> GFN_PIN_SHIFT ? -SLUICE_EBUSY : 0;
+	if (populated || (entry & GFN_STATE) == GFN_MMIO)
 		return -SLUICE_EFAULT;
-	return entry >> GFN_PIN_SHIFT ? -SLUICE_EBUSY : 0;
+	return memory_is_open(memory, entry) ? 0 : -SLUICE_EINVAL;
 }
 
-/* Clears the gfn entry if nobody pinned it; the old value in @entry. */
-static int clear_gfn(u64 *slot, u64 *entry)
+static int check_range(const struct memory *memory, u64 base, u64 pages, bool populated)
 {
-	int error;
+	for (u64 frame = base; frame < base + pages; frame++) {
+		int error = check_removable(memory, READ_ONCE(memory->gfns[frame]), populated);
 
-	do {
-		*entry = READ_ONCE(*slot);
-		error = check_removable(*entry);
 		if (error)
 			return error;
-	} while (!__atomic_compare_exchange_n(
-		slot, entry, GFN_UNPOPULATED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	}
 	return 0;
+}
+
+/* What the entries were that became something else. */
+struct cleared {
+	u64 populated, reported;
+};
+
+/* Takes back what clear_entries() did to [base, end): the nested tables still know the frames. */
+static void restore_entries(struct memory *memory, u64 base, u64 end)
+{
+	for (u64 frame = base; frame < end; frame++) {
+		unsigned level;
+		u64 leaf = *nested_lookup(memory, frame, &level);
+		u64 entry = GFN_UNPOPULATED;
+
+		if (leaf & memory->layout->present)
+			entry = ((leaf & NESTED_HPA) +
+					((frame & (nested_span(level) - 1)) << PAGE_SHIFT)) |
+				GFN_RAM;
+		WRITE_ONCE(memory->gfns[frame], entry);
+	}
+}
+
+/* All entries become @to, unless somebody pins one at this moment: then none does. */
+static int clear_entries(
+	struct memory *memory, u64 base, u64 pages, u64 to, struct cleared *cleared)
+{
+	for (u64 frame = base; frame < base + pages; frame++) {
+		u64 *slot = &memory->gfns[frame];
+		u64 entry = READ_ONCE(*slot);
+
+		while (!(entry >> GFN_PIN_SHIFT) &&
+			!__atomic_compare_exchange_n(
+				slot, &entry, to, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			;
+		if (entry >> GFN_PIN_SHIFT) {
+			restore_entries(memory, base, frame);
+			memory->reported_pages -= cleared->reported;
+			return -SLUICE_EBUSY;
+		}
+		cleared->populated += (entry & GFN_STATE) == GFN_RAM;
+		cleared->reported += entry == GFN_REPORTED;
+	}
+	return 0;
+}
+
+static int remove_locked(struct memory *memory, u64 base, unsigned order, u64 to, bool populated)
+{
+	struct cleared cleared = {0};
+	unsigned level = 1 + order / 9;
+	u64 pages = 1UL << order, old;
+	int error;
+
+	error = check_range(memory, base, pages, populated);
+	if (!error)
+		error = nested_split(memory, base, level);
+	if (!error)
+		error = clear_entries(memory, base, pages, to, &cleared);
+	if (error)
+		return error;
+	memory->populated_pages -= cleared.populated;
+	memory->reported_pages -= cleared.reported;
+	old = nested_detach(memory, base, level);
+	/* An empty table goes as well: processors may remember it. */
+	if (old & memory->layout->present) {
+		__atomic_fetch_add(&memory->generation, 1, __ATOMIC_RELEASE);
+		nested_release(memory, old, level, epoch_advance());
+	}
+	return 0;
+}
+
+int memory_take_away(struct vm *vm, gfn_t first, unsigned order, u64 to, bool populated)
+{
+	struct memory *memory = &vm->memory;
+	u64 pages = 1UL << order;
+	int error;
+
+	ASSERT((order == 0 || order == BLOCK_ORDER) && first.raw % pages == 0);
+	if (first.raw >= memory->gfn_count || pages > memory->gfn_count - first.raw)
+		return -SLUICE_EFAULT;
+	spin_lock(&memory->lock);
+	if (unlikely(memory->collapse.active) && first.raw < memory->collapse.base + BLOCK_PAGES &&
+		memory->collapse.base < first.raw + pages)
+		memory_collapse_cancel(memory);
+	error = remove_locked(memory, first.raw, order, to, populated);
+	if (!error && (to & GFN_STATE) == GFN_BALLOONED)
+		memory->ballooned_pages += pages;
+	if (!error && to == GFN_REPORTED)
+		memory->reported_pages += pages;
+	spin_unlock(&memory->lock);
+	return error;
 }
 
 int memory_remove(struct vm *vm, gfn_t frame)
 {
-	struct memory *memory = &vm->memory;
-	u64 entry = 0;
-	int error;
-
-	if (frame.raw >= memory->gfn_count)
-		return -SLUICE_EFAULT;
-	spin_lock(&memory->lock);
-	error = check_removable(READ_ONCE(memory->gfns[frame.raw]));
-	if (!error)
-		error = nested_split(memory, frame.raw);
-	if (!error)
-		error = clear_gfn(&memory->gfns[frame.raw], &entry);
-	if (!error) {
-		nested_clear(memory, frame.raw);
-		memory->populated_pages--;
-		__atomic_fetch_add(&memory->generation, 1, __ATOMIC_RELEASE);
-	}
-	spin_unlock(&memory->lock);
-	if (!error)
-		limbo_add(hpa_to_mfn(hpa(entry & GFN_HPA)), 0, FRAME_GUEST, epoch_advance());
-	return error;
+	return memory_take_away(vm, frame, 0, GFN_UNPOPULATED, true);
 }

@@ -1,7 +1,7 @@
 /*
  * Frames for guests, and the one point where tmem's ephemeral pages are taken back for them. The
  * reserve is kept full as long as that is possible, since the hypervisor's own allocations cannot
- * reclaim.
+ * reclaim; a guest above its entitlement never gets the last half of it, and none the last frames.
  */
 #include "kernel/core/frame.h"
 #include "kernel/vm/memory.h"
@@ -10,6 +10,9 @@
 
 /* The most pages one call takes back: its work is bounded. */
 #define RECLAIM_PAGES 32
+
+/* Frames that no guest gets, so that there are tables for what guests give back. */
+#define TABLES_KEPT 64
 
 /* One frame out of tmem; what came with it goes to the allocator. */
 static mfn_t reclaim_frame(const struct vm *vm)
@@ -30,6 +33,13 @@ static mfn_t reclaim_frame(const struct vm *vm)
 	return frame;
 }
 
+u64 guest_frame_floor(const struct vm *vm)
+{
+	u64 reserve = frames_reserve();
+
+	return memory_is_entitled(vm) ? MIN(reserve / 8, (u64)TABLES_KEPT) : reserve / 2;
+}
+
 mfn_t guest_frame_alloc(struct vm *vm, unsigned order)
 {
 	mfn_t frame;
@@ -45,5 +55,7 @@ mfn_t guest_frame_alloc(struct vm *vm, unsigned order)
 	frame = reclaim_frame(vm);
 	if (!mfn_is_none(frame))
 		return frame;
+	if (frames_free() <= guest_frame_floor(vm))
+		return MFN_NONE;
 	return frame_alloc(FRAME_GUEST, 0, vm->id);
 }

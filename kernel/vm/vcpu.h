@@ -113,13 +113,14 @@ struct vcpu {
 
 	/* kernel/vm/sched.c */
 	enum vcpu_state state;
-	u32 cpu;           /* the processor it is placed on */
-	u64 virtual_time;  /* weighted ticks consumed */
-	u64 cpu_ticks;     /* TSC ticks in guest mode and its exits */
-	struct vcpu *next; /* run queue */
-	bool wake_pending; /* woken while running: do not block */
-	bool blocking;     /* vcpu_block() was called this turn */
-	bool offline;      /* INIT came while it ran */
+	u32 cpu;               /* the processor it is placed on */
+	u64 virtual_time;      /* weighted ticks consumed */
+	u64 cpu_ticks;         /* TSC ticks in guest mode and its exits */
+	struct vcpu *next;     /* run queue */
+	bool wake_pending;     /* woken while running: do not block */
+	bool blocking;         /* vcpu_block() was called this turn */
+	bool offline;          /* INIT came while it ran */
+	bool waits_for_memory; /* blocked by memory_wait() */
 
 	u64 debug_registers[4]; /* DR0-3; DR6 and DR7 where the vendor keeps them */
 	u64 dr6;

@@ -103,6 +103,11 @@ static unsigned free_slot(void)
 	return slot;
 }
 
+static void uncommit(const struct guest_config *config)
+{
+	memory_uncommit(config->memory_min >> PAGE_SHIFT, config->memory_max >> PAGE_SHIFT);
+}
+
 struct vm *vm_create(const struct guest_config *config, const struct nested_layout *layout)
 {
 	unsigned slot = free_slot();
@@ -113,14 +118,18 @@ struct vm *vm_create(const struct guest_config *config, const struct nested_layo
 			VMS_MAX);
 		return NULL;
 	}
-	if (memory_commit(config->name, config->memory_max >> PAGE_SHIFT))
+	if (memory_commit(config->name, config->memory_min >> PAGE_SHIFT,
+		    config->memory_max >> PAGE_SHIFT)) {
+		log_error("sluice.toml:%u: guest \"%s\": not started", config->line, config->name);
 		return NULL;
+	}
 	vm = hypervisor_alloc(order_of(sizeof(*vm)));
 	if (!vm)
 		goto no_vm;
 	vm->id = (u16)(slot + 1);
 	vm->config = config;
-	vm->committed_pages = config->memory_max >> PAGE_SHIFT;
+	vm->entitled_pages = config->memory_min >> PAGE_SHIFT;
+	vm->committed = true;
 	spin_lock_init(&vm->lock, LOCK_VM);
 	vm->console = guest_console_create(config->name);
 	if (!vm->console)
@@ -148,7 +157,7 @@ no_memory:
 no_console:
 	hypervisor_free(vm, order_of(sizeof(*vm)));
 no_vm:
-	memory_uncommit(config->memory_max >> PAGE_SHIFT);
+	uncommit(config);
 	log_error("guest \"%s\": not started: no memory for its tables (%llu KiB free)",
 		config->name, (unsigned long long)frames_free() * 4);
 	return NULL;
@@ -192,7 +201,8 @@ bool vm_reap_step(struct vm *vm)
 		vm->tmem = NULL;
 	}
 	memory_destroy(vm);
-	memory_uncommit(vm->committed_pages);
-	vm->committed_pages = 0;
+	if (vm->committed)
+		uncommit(vm->config);
+	vm->committed = false;
 	return true;
 }

@@ -44,6 +44,10 @@ struct vm_disk_stats {
 	u64 errors;
 };
 
+struct vm_memory_stats {
+	u64 populated_pages, ballooned_pages, large_pages, huge_pages, collapsed, waits;
+};
+
 struct vm {
 	u16 id; /* 1..VMS_MAX */
 	const struct guest_config *config;
@@ -57,6 +61,7 @@ struct vm {
 	struct guest_console *console;
 	struct tmem_client *tmem; /* NULL: tmem is off for this guest */
 	/* As they stood when the guest was given back. */
+	struct vm_memory_stats memory_stats;
 	struct tmem_client_stats tmem_stats;
 	struct vm_disk_stats disk_stats[MANIFEST_DISKS_MAX];
 
@@ -67,7 +72,8 @@ struct vm {
 	u64 silence_epoch;
 	bool dismantled;              /* stopped, devices and control blocks given back */
 	bool reaped;                  /* stopped, and everything but this struct given back */
-	u64 committed_pages;          /* entitled to: counted by memory_commit() */
+	u64 entitled_pages;           /* memory_min: counted by memory_commit() */
+	bool committed;               /* until it is given back */
 	u64 started_at, stopped_at;   /* TSC */
 	struct rate_limit complaints; /* messages this guest can cause */
 };

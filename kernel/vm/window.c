@@ -70,7 +70,7 @@ static void hide(struct memory *memory, u64 frame, mfn_t host)
 
 	if (!(entry & memory->layout->present) || (!mfn_is_none(host) && host.raw != shown.raw))
 		return;
-	nested_clear(memory, frame);
+	nested_detach(memory, frame, 1);
 	memory->shared_pages--;
 	__atomic_fetch_add(&memory->generation, 1, __ATOMIC_RELEASE);
 	frame_put(shown);

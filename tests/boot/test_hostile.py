@@ -29,6 +29,9 @@ SURVIVES = {
     "cut-short": "interrupts and exceptions whose delivery faults come once, with the right return address",
     "single-step": "instructions that exit owe their single-step trap",
     "bad-virtqueue": "loops, runaway indexes, addresses and lengths outside RAM break only the queue",
+    "bad-balloon": "pages not its own, twice, pinned or outside RAM break only the balloon",
+    "balloon-for-disk": "a disk request into the balloon breaks only the disk",
+    "balloon-merge": "pages that are put together while they are written lose nothing",
     "changing-page": "a put of a page that changes meanwhile stores what once stood there",
     "changing-batch": "entries that change while a batch reads them are checked as they are used",
 }
@@ -44,6 +47,8 @@ STOPPED = {
     "device-stack": "bad-access",
     "device-tables": "bad-access",
     "device-arithmetic": "bad-access",
+    "balloon-touch": "bad-access",
+    "balloon-tables": "bad-access",
     "halt-for-ever": "all-halted",
     "endless": "time-limit",
     "endless-masked": "time-limit",
@@ -59,6 +64,7 @@ NOT_IN_QEMU = {"debug-loop"}
 KEYS = {
     "cut-short": {"memory_max": "12M"},
     "bad-virtqueue": {"disks": [{"name": "blank", "size": "1M"}]},
+    "balloon-for-disk": {"disks": [{"name": "blank", "size": "1M"}]},
     "changing-page": {"vcpus": 2},
     "changing-batch": {"vcpus": 2},
 }

@@ -99,8 +99,8 @@ static void serve_timers(void)
 	struct timer *timer;
 
 	while ((timer = timer_pop(arch_tsc())) != NULL) {
-		REQUIRE(timer->kind == TIMER_DISK);
-		virtio_blk_complete(timer);
+		REQUIRE(timer->kind == TIMER_DEVICE);
+		virtio_timer_expired(timer);
 		REQUIRE(++served < 10000);
 	}
 }

@@ -11,7 +11,7 @@ import pytest
 from image import CHECKER
 
 SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-SIZE_KEYS = {"reserve", "pool_max", "memory_min", "memory_max", "preswap_max", "size"}
+SIZE_KEYS = {"reserve", "pool_max", "memory_min", "memory_start", "memory_max", "preswap_max", "size"}
 TABLES = {
     "machine": {
         "reserve": 0,
@@ -21,6 +21,7 @@ TABLES = {
         "on_bug": "halt",
     },
     "tmem": {"enabled": True, "pool_max": 0, "zero_pages": True, "dedup": "none", "compress": "none"},
+    "balloon": {"policy": "static", "tick_ms": 100, "wait_memory_s": 30},
     "guest": {
         "name": "",
         "kernel": "",
@@ -28,6 +29,7 @@ TABLES = {
         "cmdline": "",
         "memory_min": None,
         "memory_max": 0,
+        "memory_start": 0,
         "vcpus": 1,
         "cpus": 0,
         "weight": 100,
@@ -62,7 +64,7 @@ def expected_table(kind, table):
 
 def expected(document):
     """What the checker's dump must say of a document that tomllib has read."""
-    dump = {name: expected_table(name, document.get(name, {})) for name in ("machine", "tmem")}
+    dump = {name: expected_table(name, document.get(name, {})) for name in ("machine", "tmem", "balloon")}
     dump["guest"] = []
     for guest in document.get("guest", []):
         row = expected_table("guest", guest)
@@ -174,6 +176,17 @@ class Writer:
             ],
         )
 
+    def balloon(self):
+        return f"[balloon]{self.end()}" + self.keys(
+            "balloon",
+            [],
+            [
+                ("policy", lambda: self.string(self.random.choice(["static", "alternate"]))),
+                ("tick_ms", lambda: self.integer(10, 60000)),
+                ("wait_memory_s", lambda: self.integer(1, 3600)),
+            ],
+        )
+
     def guest(self, number):
         text = f"[[guest]]{self.end()}" + self.keys(
             "guest",
@@ -183,6 +196,7 @@ class Writer:
                 ("memory_max", lambda: self.string("1G")),
             ],
             [
+                ("memory_start", lambda: self.string("1G")),
                 ("initrd", lambda: self.string("initrd")),
                 ("cmdline", self.text),
                 ("memory_min", self.size),
@@ -207,7 +221,7 @@ class Writer:
         return text
 
     def good(self):
-        tables = [self.machine(), self.tmem()][: self.random.randint(0, 2)]
+        tables = [self.machine(), self.tmem(), self.balloon()][: self.random.randint(0, 3)]
         return "".join(tables + [self.guest(n) for n in range(self.random.randint(1, 4))])
 
     def damaged(self):

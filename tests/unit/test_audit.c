@@ -26,6 +26,10 @@
 #define PINNED 5    /* a gfn of guest 1 in a 2 MiB page, pinned twice */
 #define SMALL  1024 /* a gfn of guest 1 in a 4 KiB page */
 #define ABSENT 600  /* a gfn of guest 1 that is not populated */
+/* Of the second guest. */
+#define IN_EARLIER_LIFE 19
+#define BALLOONED       20
+#define REPORTED        21
 
 static struct vm *one, *two;
 static mfn_t disk, pool, gone;
@@ -59,6 +63,10 @@ static void build(void)
 	gone = ptr_to_mfn(memory_page(two, gfn(9)));
 	assert_int_equal(memory_remove(two, gfn(9)), 0);
 	assert_int_equal(memory_remove(two, gfn(10)), 0);
+	assert_int_equal(memory_inflate(two, gfn(IN_EARLIER_LIFE), 0), 0);
+	memory_balloon_forget(two);
+	assert_int_equal(memory_inflate(two, gfn(BALLOONED), 0), 0);
+	assert_int_equal(memory_report(two, gfn(REPORTED), 0), 0);
 	disk = frame_alloc(FRAME_DEVICE, 2, 0);
 	pool = frame_alloc(FRAME_TMEM, 0, 0);
 	fake_store_reset(true);
@@ -384,6 +392,51 @@ static void huge_page_frame_lost(void)
 	one->memory.huge = (struct huge_page){.active = true, .frame = mfn(RAM / PAGE_SIZE)};
 }
 
+static void ballooned_counter_wrong(void)
+{
+	two->memory.ballooned_pages++;
+}
+
+static void reported_counter_wrong(void)
+{
+	two->memory.reported_pages--;
+}
+
+static void ballooned_page_is_mapped(void)
+{
+	*gfn_entry(SMALL) = memory_ballooned_entry(&one->memory);
+}
+
+static void reported_page_is_mapped(void)
+{
+	*gfn_entry(SMALL) = GFN_REPORTED;
+}
+
+static void ballooned_page_is_pinned(void)
+{
+	two->memory.gfns[BALLOONED] += GFN_PIN_ONE;
+}
+
+static void reported_page_names_a_frame(void)
+{
+	two->memory.gfns[REPORTED] |= mfn_to_hpa(disk).raw;
+}
+
+static void ballooned_in_a_life_to_come(void)
+{
+	two->memory.gfns[IN_EARLIER_LIFE] += 2 * PAGE_SIZE;
+}
+
+static void ballooned_page_became_unpopulated(void)
+{
+	two->memory.gfns[BALLOONED] = GFN_UNPOPULATED;
+}
+
+static void earlier_life_came_back(void)
+{
+	two->memory.gfns[IN_EARLIER_LIFE] = two->memory.gfns[BALLOONED];
+}
+
 struct corruption {
 	const char *name;
 	void (*plant)(void);
@@ -446,6 +499,15 @@ static const struct corruption cases[] = {
 	CASE(store_is_inconsistent, "the tmem store is inconsistent"),
 	CASE(store_is_gone, "is lost: tmem of guest 0"),
 	CASE(huge_page_frame_lost, "is used as guest, but is no RAM"),
+	CASE(ballooned_counter_wrong, "1 pages ballooned, but the counter says 2"),
+	CASE(reported_counter_wrong, "1 pages reported free, but the counter says 0"),
+	CASE(ballooned_page_is_mapped, "gfn 0x400 is mapped to frame"),
+	CASE(reported_page_is_mapped, "gfn 0x400 is mapped to frame"),
+	CASE(ballooned_page_is_pinned, "gfn 0x14 is not mapped, but its entry is"),
+	CASE(reported_page_names_a_frame, "gfn 0x15 is not mapped, but its entry is"),
+	CASE(ballooned_in_a_life_to_come, "gfn 0x13 is not mapped, but its entry is"),
+	CASE(ballooned_page_became_unpopulated, "0 pages ballooned, but the counter says 1"),
+	CASE(earlier_life_came_back, "2 pages ballooned, but the counter says 1"),
 };
 
 static void corruption_is_found(void **state)
@@ -480,7 +542,7 @@ static void sound_machine_stays_sound(void **state)
 		assert_int_equal(fake_log_lines, 1);
 		assert_int_equal(fake_log_errors, 0);
 		assert_non_null(strstr(fake_log_last, "audit: 0 discrepancies in 8192 frames"));
-		assert_non_null(strstr(fake_log_last, "device 4, limbo 2"));
+		assert_non_null(strstr(fake_log_last, "device 4, limbo 5"));
 	}
 	memory_unpin(one, gfn(PINNED));
 	memory_unpin(one, gfn(PINNED));

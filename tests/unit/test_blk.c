@@ -85,6 +85,7 @@ static int setup(void **state)
 	vm = fake_vm(0);
 	vm->config = &config;
 	assert_int_equal(memory_create(vm, GUEST_RAM, &fake_ept), 0);
+	vm->entitled_pages = GUEST_RAM / PAGE_SIZE;
 	raised = lowered = 0;
 	offered = 0;
 	return 0;
@@ -223,8 +224,8 @@ static void serve_timers(void)
 	struct timer *timer;
 
 	while ((timer = timer_pop(arch_tsc())) != NULL) {
-		assert_int_equal(timer->kind, TIMER_DISK);
-		virtio_blk_complete(timer);
+		assert_int_equal(timer->kind, TIMER_DEVICE);
+		virtio_timer_expired(timer);
 	}
 }
 
@@ -555,7 +556,7 @@ static void stopped_in_flight(void **state)
 	pass(SERVICE * 2);
 	assert_int_equal(used_index(), 0);
 	assert_null(timer_pop(~0UL));
-	disks_cancel_timers(vm);
+	virtio_cancel_timers(vm);
 }
 
 /* The timer may expire on another CPU than the one that takes the next request. */
@@ -575,6 +576,49 @@ static void two_cpus(void **state)
 	assert_int_equal(used_index(), 2);
 }
 
+/* There is no frame for a page of the guest: that is not its fault, and passes. */
+static void requests_wait_for_frames(void **state)
+{
+	static mfn_t held[MIB(64) / PAGE_SIZE];
+	const u64 data = MIB(6);
+	unsigned count = 0;
+	mfn_t frame;
+	u8 byte = 0;
+
+	(void)state;
+	bring_up(1);
+	request(0, BLK_T_IN, 1, data, SECTOR_SIZE);
+	while (!mfn_is_none(frame = frame_alloc(FRAME_DEVICE, 0, 0)))
+		held[count++] = frame;
+	notify(1);
+	pass(5000000);
+	assert_int_equal(used_index(), 0);
+	assert_int_equal(reg(1, 0x070), 15);
+	assert_true(memory_is_short(vm));
+	for (unsigned i = 0; i < 80; i++)
+		frame_free(held[--count], 0);
+	pass(5000000);
+	assert_int_equal(used_index(), 1);
+	assert_int_equal(status_of(0), BLK_S_OK);
+	guest_read(data, &byte, 1);
+	assert_int_equal(byte, 2);
+	assert_false(memory_is_short(vm));
+	/* The same for rings that stand where nothing is yet. */
+	while (!mfn_is_none(frame = frame_alloc(FRAME_DEVICE, 0, 0)))
+		held[count++] = frame;
+	negotiate(1);
+	set_rings(1, MIB(7), MIB(7) + 0x1000, MIB(7) + 0x2000, QUEUE);
+	assert_int_equal(reg(1, 0x044), 0);
+	assert_int_equal(reg(1, 0x070), 11);
+	for (unsigned i = 0; i < 80; i++)
+		frame_free(held[--count], 0);
+	pass(5000000);
+	assert_int_equal(reg(1, 0x044), 1);
+	assert_int_equal(pins(), 3);
+	while (count > 0)
+		frame_free(held[--count], 0);
+}
+
 /* ---- Two processors at once ------------------------------------------------------------------ */
 
 #define THREAD_REQUESTS 400000u
@@ -588,7 +632,7 @@ static void serve_quietly(void)
 	struct timer *timer;
 
 	while ((timer = timer_pop(arch_tsc())) != NULL)
-		virtio_blk_complete(timer);
+		virtio_timer_expired(timer);
 }
 
 /* CPU 1 rings once a round, about when CPU 0 does: a notification that is lost stays lost. */
@@ -676,7 +720,7 @@ static void reset_from_another_cpu(void **state)
 	set_reg(0, 0x070, 0);
 	assert_int_equal(reg(0, 0x070), 0);
 	assert_int_equal(pins(), 0);
-	disks_cancel_timers(vm);
+	virtio_cancel_timers(vm);
 }
 
 /* ---- Hostile drivers
@@ -866,6 +910,7 @@ int main(void)
 		BLK_TEST(truncated_module),
 		BLK_TEST(missing_module),
 		BLK_TEST(too_large),
+		BLK_TEST(requests_wait_for_frames),
 		BLK_TEST(everything_comes_back),
 	};
 

@@ -17,24 +17,35 @@
 #include "kernel/core/frame.h"
 #include "kernel/vm/commit.h"
 
+/* Guests of one size. */
+static int commit(const char *name, u64 pages)
+{
+	return memory_commit(name, pages, pages);
+}
+
+static void uncommit(u64 pages)
+{
+	memory_uncommit(pages, pages);
+}
+
 static void promises_stop_where_ram_ends(void **state)
 {
 	u64 pages = MIB(40) / PAGE_SIZE;
 
 	(void)state;
 	fake_core_start(MIB(128), 1);
-	assert_int_equal(memory_commit("one", pages), 0);
-	assert_int_equal(memory_commit("two", pages), 0);
+	assert_int_equal(commit("one", pages), 0);
+	assert_int_equal(commit("two", pages), 0);
 	assert_true(memory_committed() >= 2 * pages);
-	assert_int_equal(memory_commit("three", MIB(50) / PAGE_SIZE), -SLUICE_ENOMEM);
+	assert_int_equal(commit("three", MIB(50) / PAGE_SIZE), -SLUICE_ENOMEM);
 	assert_non_null(strstr(fake_log_last, "guest \"three\": does not fit"));
 	assert_non_null(strstr(fake_log_last, "of 131072 KiB of RAM"));
 	assert_non_null(strstr(fake_log_last, "the reserve 2048"));
 	/* A refused promise leaves nothing behind. */
-	assert_int_equal(memory_commit("three", pages), 0);
-	memory_uncommit(pages);
-	memory_uncommit(pages);
-	memory_uncommit(pages);
+	assert_int_equal(commit("three", pages), 0);
+	uncommit(pages);
+	uncommit(pages);
+	uncommit(pages);
 	assert_int_equal(memory_committed(), 0);
 }
 
@@ -42,8 +53,8 @@ static void absurd_sizes_are_refused(void **state)
 {
 	(void)state;
 	fake_core_start(MIB(64), 1);
-	assert_int_equal(memory_commit("all", MIB(64) / PAGE_SIZE), -SLUICE_ENOMEM);
-	assert_int_equal(memory_commit("huge", 1UL << 52), -SLUICE_ENOMEM);
+	assert_int_equal(commit("all", MIB(64) / PAGE_SIZE), -SLUICE_ENOMEM);
+	assert_int_equal(commit("huge", 1UL << 52), -SLUICE_ENOMEM);
 	assert_int_equal(memory_committed(), 0);
 }
 
@@ -55,7 +66,7 @@ static void a_promise_can_be_kept_to_the_last_page(void **state)
 
 	(void)state;
 	fake_core_start(MIB(64), 1);
-	while (memory_commit("largest", pages))
+	while (commit("largest", pages))
 		pages--;
 	vm = fake_vm(0);
 	assert_int_equal(memory_create(vm, pages * PAGE_SIZE, &fake_ept), 0);
@@ -64,7 +75,7 @@ static void a_promise_can_be_kept_to_the_last_page(void **state)
 		assert_int_equal(memory_fault(&vcpu, gfn_to_gpa(gfn(frame)), ACCESS_READ), DONE);
 	assert_true(frames_free() >= frames_reserve());
 	assert_true(frames_free() < frames_reserve() + 2 * BLOCK_PAGES);
-	memory_uncommit(pages);
+	uncommit(pages);
 }
 
 static void a_promise_can_be_kept_in_small_pages(void **state)
@@ -83,7 +94,7 @@ static void a_promise_can_be_kept_in_small_pages(void **state)
 	for (unsigned i = 0; i < count; i++)
 		for (u64 page = 1; page < BLOCK_PAGES; page++)
 			frame_free(mfn(kept[i].raw + page), 0);
-	while (memory_commit("largest", pages))
+	while (commit("largest", pages))
 		pages--;
 	vm = fake_vm(0);
 	assert_int_equal(memory_create(vm, pages * PAGE_SIZE, &fake_ept), 0);
@@ -93,7 +104,7 @@ static void a_promise_can_be_kept_in_small_pages(void **state)
 	assert_int_equal(vm->memory.large_pages, 0);
 	/* All tables there could be are there, and nearly nothing was promised in vain. */
 	assert_in_range(frames_free(), frames_reserve(), frames_reserve() + 8);
-	memory_uncommit(pages);
+	uncommit(pages);
 }
 
 static void persistent_pages_leave_room_for_promises(void **state)
@@ -103,7 +114,7 @@ static void persistent_pages_leave_room_for_promises(void **state)
 
 	(void)state;
 	fake_core_start(MIB(64), 1);
-	assert_int_equal(memory_commit("guest", pages), 0);
+	assert_int_equal(commit("guest", pages), 0);
 	while (commit_leaves_room(most + 1))
 		most++;
 	assert_int_equal(
@@ -118,11 +129,11 @@ static void persistent_pages_leave_room_for_promises(void **state)
 	/* And a new guest must leave room for what is persistent. */
 	fake_store_reset(true);
 	fake_store_persistent = most - 1;
-	assert_int_equal(memory_commit("late", 1), -SLUICE_ENOMEM);
+	assert_int_equal(commit("late", 1), -SLUICE_ENOMEM);
 	fake_store_persistent = 0;
-	assert_int_equal(memory_commit("late", 1), 0);
-	memory_uncommit(1);
-	memory_uncommit(pages);
+	assert_int_equal(commit("late", 1), 0);
+	uncommit(1);
+	uncommit(pages);
 	fake_store_reset(false);
 }
 
@@ -145,7 +156,7 @@ static void keeping_a_promise_takes_no_room(void **state)
 
 	(void)state;
 	fake_core_start(MIB(64), 1);
-	assert_int_equal(memory_commit("guest", pages), 0);
+	assert_int_equal(commit("guest", pages), 0);
 	before = room_left();
 	vm = fake_vm(0);
 	assert_int_equal(memory_create(vm, pages * PAGE_SIZE, &fake_npt), 0);
@@ -158,7 +169,7 @@ static void keeping_a_promise_takes_no_room(void **state)
 	memory_destroy(vm);
 	fake_limbo_empty();
 	assert_int_equal(room_left(), before);
-	memory_uncommit(pages);
+	uncommit(pages);
 }
 
 static void no_room_at_all_is_no_room(void **state)
@@ -167,7 +178,7 @@ static void no_room_at_all_is_no_room(void **state)
 	fake_core_start(MIB(4), 1);
 	frames_set_reserve(MIB(64));
 	assert_false(commit_leaves_room(1));
-	assert_int_equal(memory_commit("any", 1), -SLUICE_ENOMEM);
+	assert_int_equal(commit("any", 1), -SLUICE_ENOMEM);
 }
 
 int main(void)

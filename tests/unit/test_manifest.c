@@ -63,6 +63,10 @@ static void a_full_manifest_gives_its_values(void **state)
 			       "[tmem]\n"
 			       "enabled = false\n"
 			       "pool_max = \"12288K\"\n"
+			       "[balloon]\n"
+			       "policy = \"alternate\"\n"
+			       "tick_ms = 250\n"
+			       "wait_memory_s = 5\n"
 			       "[[guest]]\n"
 			       "name = \"web\"\n"
 			       "kernel = \"web.elf\"\n"
@@ -70,6 +74,7 @@ static void a_full_manifest_gives_its_values(void **state)
 			       "cmdline = \"a \\\"b\\\" c\\\\d\\te \xc3\xa9\"\n"
 			       "memory_min = \"16M\"\n"
 			       "memory_max = \"1G\"\n"
+			       "memory_start = \"20M\"\n"
 			       "vcpus = 2\n"
 			       "cpus = [0,\n\t3, # the last\n\t63,\n]\n"
 			       "weight = 1_000\n"
@@ -95,7 +100,7 @@ static void a_full_manifest_gives_its_values(void **state)
 	assert_false(manifest.tmem.enabled);
 	assert_int_equal(manifest.tmem.pool_max, MIB(12));
 	assert_int_equal(manifest.guest_count, 1);
-	assert_int_equal(guest->line, 11);
+	assert_int_equal(guest->line, 15);
 	assert_false(guest->bad);
 	assert_string_equal(guest->name, "web");
 	assert_string_equal(guest->kernel, "web.elf");
@@ -103,6 +108,10 @@ static void a_full_manifest_gives_its_values(void **state)
 	assert_string_equal(guest->cmdline, "a \"b\" c\\d\te \xc3\xa9");
 	assert_int_equal(guest->memory_min, MIB(16));
 	assert_int_equal(guest->memory_max, GIB(1));
+	assert_int_equal(guest->memory_start, MIB(20));
+	assert_int_equal(manifest.balloon.policy, BALLOON_POLICY_ALTERNATE);
+	assert_int_equal(manifest.balloon.tick_ms, 250);
+	assert_int_equal(manifest.balloon.wait_memory_s, 5);
 	assert_int_equal(guest->vcpus, 2);
 	assert_true(guest->cpus == (BIT(0) | BIT(3) | BIT(63)));
 	assert_int_equal(guest->weight, 1000);
@@ -134,6 +143,10 @@ static void absent_keys_get_their_defaults(void **state)
 	assert_true(manifest.tmem.enabled);
 	assert_int_equal(manifest.tmem.pool_max, 0);
 	assert_int_equal(guest->memory_min, MIB(16));
+	assert_int_equal(guest->memory_start, 0);
+	assert_int_equal(manifest.balloon.policy, BALLOON_POLICY_STATIC);
+	assert_int_equal(manifest.balloon.tick_ms, 100);
+	assert_int_equal(manifest.balloon.wait_memory_s, 30);
 	assert_int_equal(guest->vcpus, 1);
 	assert_int_equal(guest->cpus, 0);
 	assert_int_equal(guest->weight, 100);
@@ -153,7 +166,7 @@ struct bad_case {
 
 #define SIZE_FROM_1M                                                                               \
 	" is not a size such as \"4096K\" or \"64M\", a multiple of 4K from 1M to 1024G\n"
-#define TABLES "; valid: [machine], [tmem], [[guest]], [[guest.disk]]\n"
+#define TABLES "; valid: [machine], [tmem], [balloon], [[guest]], [[guest.disk]]\n"
 #define VALUE_FORMS                                                                                \
 	"a value is a string in quotation marks, an integer, true, false, or an array of integers"
 #define INTEGER_FORM "an integer is decimal, without leading zeros"
@@ -164,8 +177,8 @@ static const struct bad_case bad_cases[] = {
 	/* The schema. */
 	{GUEST "colour = 1\n",
 		"5: guest \"web\": unknown key colour in [[guest]]; valid: name, kernel, initrd, "
-		"cmdline, memory_min, memory_max, vcpus, cpus, weight, tmem, tmem_share, "
-		"preswap_max, time_limit\n",
+		"cmdline, memory_min, memory_max, memory_start, vcpus, cpus, weight, tmem, "
+		"tmem_share, preswap_max, time_limit\n",
 		GUEST_BAD},
 	{GUEST "[tmem]\nmax = 1\n",
 		"6: unknown key max in [tmem]; valid: enabled, pool_max, zero_pages, dedup, "
@@ -185,6 +198,23 @@ static const struct bad_case bad_cases[] = {
 		GUEST_BAD},
 	{GUEST "memory_min = \"32M\"\n",
 		"5: guest \"web\": memory_max 16M is below memory_min 32M\n", GUEST_BAD},
+	{GUEST "memory_start = \"32M\"\nmemory_min = \"4M\"\n",
+		"5: guest \"web\": memory_max 16M is below memory_start 32M\n", GUEST_BAD},
+	{GUEST "memory_start = \"4M\"\nmemory_min = \"8M\"\n",
+		"6: guest \"web\": memory_start 4M is below memory_min 8M\n", GUEST_BAD},
+	{GUEST "memory_start = \"8M\"\n",
+		"5: guest \"web\": memory_start 8M is below memory_max 16M, which is memory_min, "
+		"too, "
+		"where that is left out\n",
+		GUEST_BAD},
+	{GUEST "memory_start = \"4097\"\n", "5: guest \"web\": memory_start \"4097\"" SIZE_FROM_1M,
+		GUEST_BAD},
+	{"[balloon]\npolicy = \"refault\"\ntick_ms = 9\nwait_memory_s = 0\n" GUEST,
+		"2: policy \"refault\" is not \"static\", \"alternate\"\n"
+		"3: tick_ms 9 is not an integer from 10 to 60000\n"
+		"4: wait_memory_s 0 is not an integer from 1 to 3600\n",
+		FATAL},
+	{"[balloon]\n[balloon]\n" GUEST, "2: this table is already at line 1\n", FATAL},
 	{GUEST "memory_min = \"64Q\"\n", "5: guest \"web\": memory_min \"64Q\"" SIZE_FROM_1M,
 		GUEST_BAD},
 	{GUEST "memory_min = 64\n", "5: guest \"web\": memory_min 64" SIZE_FROM_1M, GUEST_BAD},

@@ -90,7 +90,7 @@ static void random_round(struct memory *memory)
 		bool was_mapped = model[frame] != UNMAPPED;
 		unsigned level;
 
-		assert_int_equal(nested_split(memory, frame), 0);
+		assert_int_equal(nested_split(memory, frame, 1), 0);
 		if (was_mapped) {
 			nested_lookup(memory, frame, &level);
 			assert_int_equal(level, 1);
@@ -98,8 +98,8 @@ static void random_round(struct memory *memory)
 			has_table[frame / BLOCK_PAGES] = 1;
 		}
 	} else if (model[frame] != UNMAPPED) {
-		assert_int_equal(nested_split(memory, frame), 0);
-		nested_clear(memory, frame);
+		assert_int_equal(nested_split(memory, frame, 1), 0);
+		assert_int_not_equal(nested_detach(memory, frame, 1) & memory->layout->present, 0);
 		model[frame] = UNMAPPED;
 		has_upper[frame / HUGE_PAGES] = 1;
 		has_table[frame / BLOCK_PAGES] = 1;
@@ -187,7 +187,7 @@ static void split_keeps_accessed_and_dirty(void **state)
 		assert_int_equal(nested_create(&memory), 0);
 		assert_int_equal(nested_map(&memory, 0, mfn(HUGE_PAGES), 3), 0);
 		*nested_lookup(&memory, 0, &level) |= layout->accessed | layout->dirty;
-		assert_int_equal(nested_split(&memory, 777), 0);
+		assert_int_equal(nested_split(&memory, 777, 1), 0);
 		entry = nested_lookup(&memory, 777, &level);
 		assert_int_equal(level, 1);
 		assert_int_equal(*entry, (HUGE_PAGES + 777) * PAGE_SIZE | layout->leaf |
@@ -212,7 +212,7 @@ static void no_frame_for_a_table_changes_nothing(void **state)
 	assert_int_equal(nested_map(&memory, 0, mfn(BLOCK_PAGES), 2), 0);
 	while (!mfn_is_none(frame_alloc(FRAME_DEVICE, 0, 0)))
 		;
-	assert_int_equal(nested_split(&memory, 3), -SLUICE_ENOMEM);
+	assert_int_equal(nested_split(&memory, 3, 1), -SLUICE_ENOMEM);
 	assert_int_equal(
 		fake_translate(&memory, 3 * PAGE_SIZE, &level), (BLOCK_PAGES + 3) * PAGE_SIZE);
 	assert_int_equal(nested_map(&memory, HUGE_PAGES, mfn(1), 1), -SLUICE_ENOMEM);

@@ -261,6 +261,35 @@ static void test_a_working_set_that_fits_settles(void **state)
 	assert_whole(MEMORY);
 }
 
+/* Pages that move to other frames leave in the order in which they would have left. */
+static void test_renamed_pages_keep_their_place(void **state)
+{
+	(void)state;
+	for (u32 page = 0; page < 100; page++)
+		replace_add(&r, page, page % 2 ? REPLACE_FILE : REPLACE_ANON, STAMP_NEW);
+	/* Both ends, the middle, the only one of its list, and one that was renamed before. */
+	replace_keep(&r, 500, REPLACE_FILE);
+	nodes[51].referenced = true;
+	replace_rename(&r, 0, 600);
+	replace_rename(&r, 1, 601);
+	replace_rename(&r, 51, 602);
+	replace_rename(&r, 99, 603);
+	replace_rename(&r, 500, 604);
+	replace_rename(&r, 602, 605);
+	assert_whole(101);
+	assert_int_equal(nodes[602].list, LIST_NONE);
+	assert_true(nodes[605].referenced);
+	assert_int_equal(r.chains[LIST_ANON_INACTIVE].oldest, 600);
+	assert_int_equal(r.chains[LIST_FILE_INACTIVE].oldest, 601);
+	assert_int_equal(r.chains[LIST_FILE_INACTIVE].newest, 603);
+	assert_int_equal(r.chains[LIST_FILE_ACTIVE].oldest, 604);
+	assert_int_equal(nodes[49].prev, 605);
+	assert_int_equal(nodes[53].next, 605);
+	/* A name that is free again is as good as new. */
+	replace_add(&r, 51, REPLACE_FILE, STAMP_NEW);
+	assert_whole(102);
+}
+
 static void test_random_use(void **state)
 {
 	static bool present[PAGES];
@@ -321,6 +350,7 @@ int main(void)
 		cmocka_unit_test_setup(test_swappiness_0_spares_anonymous_pages, setup),
 		cmocka_unit_test_setup(test_both_classes_share_the_pressure, setup),
 		cmocka_unit_test_setup(test_a_working_set_that_fits_settles, setup),
+		cmocka_unit_test_setup(test_renamed_pages_keep_their_place, setup),
 		cmocka_unit_test_setup(test_random_use, setup),
 	};
 

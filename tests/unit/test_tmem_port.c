@@ -50,7 +50,7 @@ static void start(u64 ram, unsigned cpus)
 	persistent = tmem_pool_create(client, TMEM_POOL_PERSISTENT, 0, 0);
 	assert_true(ephemeral >= 0 && persistent >= 0);
 	vm = fake_vm(0);
-	assert_int_equal(memory_commit("guest", GUEST >> PAGE_SHIFT), 0);
+	assert_int_equal(memory_commit("guest", GUEST >> PAGE_SHIFT, GUEST >> PAGE_SHIFT), 0);
 	assert_int_equal(memory_create(vm, GUEST, &fake_ept), 0);
 	vcpu.vm = vm;
 }
@@ -61,7 +61,7 @@ static void finish(void)
 	int left;
 
 	memory_destroy(vm);
-	memory_uncommit(GUEST >> PAGE_SHIFT);
+	memory_uncommit(GUEST >> PAGE_SHIFT, GUEST >> PAGE_SHIFT);
 	fake_limbo_empty();
 	do
 		left = tmem_client_destroy(client);

@@ -52,7 +52,7 @@ static void start(const struct nested_layout *layout, unsigned cpus)
 	assert_non_null(vm->tmem);
 	pool = tmem_pool_create(vm->tmem, 0, 0, 0);
 	assert_int_equal(pool, 0);
-	assert_int_equal(memory_commit("guest", GUEST >> PAGE_SHIFT), 0);
+	assert_int_equal(memory_commit("guest", GUEST >> PAGE_SHIFT, GUEST >> PAGE_SHIFT), 0);
 	assert_int_equal(memory_create(vm, GUEST, layout), 0);
 	vcpu.vm = vm;
 }
@@ -67,7 +67,7 @@ static void finish(void)
 		;
 	vm->tmem = NULL;
 	memory_destroy(vm);
-	memory_uncommit(GUEST >> PAGE_SHIFT);
+	memory_uncommit(GUEST >> PAGE_SHIFT, GUEST >> PAGE_SHIFT);
 	fake_limbo_empty();
 	assert_int_equal(audit_run(), 0);
 	tmem_destroy(tmem_store);
@@ -354,7 +354,7 @@ static void the_audit_finds_what_is_planted(void **state)
 			hpa_to_mfn(hpa(*entry & NESTED_HPA))),
 		0);
 	assert_true(audit_run() > 0);
-	nested_clear(&vm->memory, (info.window >> PAGE_SHIFT) + first_page() + 5);
+	nested_detach(&vm->memory, (info.window >> PAGE_SHIFT) + first_page() + 5, 1);
 	assert_int_equal(audit_run(), 0);
 	finish();
 }

@@ -7,7 +7,9 @@
 #include "arch/x86/guest/lapic_state.h"
 #include "arch/x86/guest/platform_state.h"
 #include "kernel/core/frame.h"
+#include "kernel/virtio/balloon.h"
 #include "kernel/virtio/blk.h"
+#include "kernel/virtio/device.h"
 #include <abi/errno.h>
 
 _Static_assert(sizeof(struct platform) <= PAGE_SIZE, "the platform is allocated as one page");
@@ -26,6 +28,8 @@ int platform_create(struct vm *vm)
 			goto no_memory;
 	}
 	err = disks_create(vm);
+	if (!err)
+		err = balloon_create(vm);
 	if (err)
 		goto fail;
 	return 0;
@@ -39,13 +43,14 @@ fail:
 
 void platform_cancel_timers(struct vm *vm)
 {
-	disks_cancel_timers(vm);
+	virtio_cancel_timers(vm);
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		timer_cancel(&vm->vcpus[i]->lapic->timer);
 }
 
 void platform_destroy(struct vm *vm)
 {
+	balloon_destroy(vm);
 	disks_destroy(vm);
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		lapic_destroy(vm->vcpus[i]);

@@ -29,6 +29,9 @@ uint64_t act_prefixes(void);
 uint64_t act_cut_short(void);
 uint64_t act_single_step(void);
 uint64_t act_bad_virtqueue(void);
+uint64_t act_bad_balloon(void);
+uint64_t act_balloon_for_disk(void);
+uint64_t act_balloon_merge(void);
 uint64_t act_changing_page(void);
 uint64_t act_changing_batch(void);
 
@@ -42,6 +45,8 @@ uint64_t act_wild_descriptors(void);
 uint64_t act_device_stack(void);
 uint64_t act_device_tables(void);
 uint64_t act_device_arithmetic(void);
+uint64_t act_balloon_touch(void);
+uint64_t act_balloon_tables(void);
 uint64_t act_halt_for_ever(void);
 uint64_t act_endless(void);
 uint64_t act_endless_masked(void);

@@ -71,8 +71,10 @@ static void check_copies(unsigned pages)
 	}
 }
 
-void check_pressure(unsigned pages, unsigned rounds)
+void check_pressure(unsigned pages, unsigned rounds, unsigned seconds)
 {
+	uint64_t end = shim_time_ns() + seconds * 1000000000ull;
+
 	memory = shim_alloc_anonymous((size_t)pages * PAGE_BYTES);
 	versions = calloc(pages, sizeof(*versions));
 	CHECK(memory && versions);
@@ -83,7 +85,7 @@ void check_pressure(unsigned pages, unsigned rounds)
 		if (page % 7)
 			page_write(page);
 	}
-	for (unsigned round = 0; round < rounds; round++) {
+	for (unsigned round = 0; round < rounds || shim_time_ns() < end; round++) {
 		unsigned page = page_choose(pages);
 
 		CHECK(page_is_right(page));

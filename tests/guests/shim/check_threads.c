@@ -115,7 +115,7 @@ void check_threads(unsigned pages, unsigned rounds)
 	check_mutex();
 	check_sleeping_holder();
 	CHECK(thread_start(work_in_thread, page) == 0);
-	check_pressure(pages, rounds);
+	check_pressure(pages, rounds, 0);
 	stop = true;
 	CHECK(thread_join() == 0);
 	CHECK(thread_failures == 0);

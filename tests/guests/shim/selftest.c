@@ -3,6 +3,7 @@
  *
  *   pages=N rounds=N   how much anonymous memory, and how many random steps through it and the
  *                      files
+ *   seconds=N          at least so long, whatever the rounds
  *   expect=tmem        most pages that leave must be taken by tmem
  *   expect=disk        none may be
  *   threads=on         a thread works on the second vCPU meanwhile
@@ -70,7 +71,7 @@ static void check_paths_taken(const char *expect)
 
 int main(int argc, char **argv)
 {
-	unsigned pages = 6000, rounds = 20000;
+	unsigned pages = 6000, rounds = 20000, seconds = 0;
 	const char *expect = "any";
 	bool threads = false;
 
@@ -79,6 +80,8 @@ int main(int argc, char **argv)
 			pages = (unsigned)strtoul(argv[i] + 6, NULL, 10);
 		else if (!strncmp(argv[i], "rounds=", 7))
 			rounds = (unsigned)strtoul(argv[i] + 7, NULL, 10);
+		else if (!strncmp(argv[i], "seconds=", 8))
+			seconds = (unsigned)strtoul(argv[i] + 8, NULL, 10);
 		else if (!strncmp(argv[i], "expect=", 7))
 			expect = argv[i] + 7;
 		else if (!strcmp(argv[i], "threads=on"))
@@ -91,7 +94,7 @@ int main(int argc, char **argv)
 	if (threads)
 		check_threads(pages, rounds);
 	else
-		check_pressure(pages, rounds);
+		check_pressure(pages, rounds, seconds);
 	check_paths_taken(expect);
 	printf("selftest: %u failures\n", failures);
 	return failures != 0;

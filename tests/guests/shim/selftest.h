@@ -43,7 +43,9 @@ void check_threads(unsigned pages, unsigned rounds);
 /* A thread that touches the heap: the guest ends. */
 void check_thread_on_heap(void);
 
-/* Anonymous memory larger than what the guest has, beside files; @rounds random steps. */
-void check_pressure(unsigned pages, unsigned rounds);
+/* Anonymous memory larger than what the guest has, beside files; @rounds random steps, and more
+ * until
+ * @seconds have passed. */
+void check_pressure(unsigned pages, unsigned rounds, unsigned seconds);
 
 #endif

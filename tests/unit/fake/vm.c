@@ -107,6 +107,16 @@ __attribute__((weak)) void vm_stop(struct vm *vm, enum stop_reason reason, u64 c
 	vm->stop_code = code;
 }
 
+__attribute__((weak)) void vcpu_block(struct vcpu *vcpu)
+{
+	vcpu->blocking = true;
+}
+
+__attribute__((weak)) void vcpu_wake(struct vcpu *vcpu)
+{
+	vcpu->blocking = false;
+}
+
 bool rate_limit_ok(struct rate_limit *limit)
 {
 	limit->total++;

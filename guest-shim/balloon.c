@@ -1,0 +1,340 @@
+/*
+ * See balloon.h. At most one request is under way, with one array of frame numbers; the device's
+ * interrupt continues the work. Nothing here sleeps but memory_last_resort(): where frames have to
+ * be written to swap first, the disk's interrupt continues.
+ */
+#include "guest-shim/balloon.h"
+
+#include <abi/platform.h>
+
+#include "guest-shim/apic.h"
+#include "guest-shim/compact.h"
+#include "guest-shim/counters.h"
+#include "guest-shim/cpu.h"
+#include "guest-shim/frames.h"
+#include "guest-shim/panic.h"
+#include "guest-shim/reclaim.h"
+#include "guest-shim/swap.h"
+#include "guest-shim/trap.h"
+#include "guest-shim/virtio.h"
+#include "guest-shim/virtio_mmio.h"
+
+enum { INFLATE, DEFLATE, STATISTICS, QUEUES, NOTHING = QUEUES };
+
+#define QUEUE_SIZE 2u
+/* Frames given one by one in one request. */
+#define SINGLES_MAX 256u
+#define BLOCKS_MAX  (PLATFORM_HOLE_START / BLOCK_SIZE)
+
+struct queue {
+	struct virtq_desc desc[QUEUE_SIZE];
+	struct {
+		u16 flags;
+		u16 index;
+		u16 ring[QUEUE_SIZE];
+	} available;
+	struct {
+		u16 flags;
+		u16 index;
+		struct virtq_used_element ring[QUEUE_SIZE];
+	} used __aligned_to(4);
+};
+
+/* What the device reads and writes. */
+static struct {
+	struct queue queues[QUEUES] __aligned_to(16);
+	struct virtio_balloon_stat stats[VIRTIO_BALLOON_STATS];
+	u32 numbers[BLOCK_PAGES];
+} shared __aligned_to(PAGE_SIZE);
+
+static u64 base; /* 0: there is no balloon */
+static unsigned own_slot;
+static u32 features;
+
+static unsigned held = 1; /* balloon_hold() */
+static bool wanted;       /* there may be something to do */
+static bool stuck;        /* nothing can leave: until the device's next interrupt */
+static bool content;      /* out of memory once: until the target changes */
+static unsigned under_way = NOTHING;
+static u32 under_way_count;
+
+static u32 target;    /* frames that should be in the balloon */
+static u32 ballooned; /* frames in the balloon, as the device knows */
+static u32 singles = FRAME_NONE;
+static u16 blocks[BLOCKS_MAX]; /* first frame / BLOCK_PAGES */
+static u32 block_count;
+
+/* ---- Requests ----------------------------------------------------------------------------------
+ */
+
+static void submit(unsigned index, const void *bytes, u32 length)
+{
+	struct queue *queue = &shared.queues[index];
+
+	queue->desc[0] = (struct virtq_desc){.address = (u64)bytes, .length = length};
+	queue->available.ring[queue->available.index % QUEUE_SIZE] = 0;
+	__atomic_store_n(
+		&queue->available.index, (u16)(queue->available.index + 1), __ATOMIC_RELEASE);
+	mmio_write32(base + VIRTIO_QUEUE_NOTIFY, index);
+}
+
+/* One request a queue: it is done when the device has used as many as it was offered. */
+static bool is_done(unsigned index)
+{
+	const struct queue *queue = &shared.queues[index];
+
+	return __atomic_load_n(&queue->used.index, __ATOMIC_ACQUIRE) == queue->available.index;
+}
+
+static void request(unsigned index, u32 count)
+{
+	under_way = index;
+	under_way_count = count;
+	submit(index, shared.numbers, count * sizeof(u32));
+}
+
+static void reap(void)
+{
+	if (under_way == NOTHING || !is_done(under_way))
+		return;
+	if (under_way == INFLATE) {
+		ballooned += under_way_count;
+		counters.balloon_in += under_way_count;
+	} else {
+		for (u32 i = 0; i < under_way_count; i++)
+			frames_regain(shared.numbers[i]);
+		ballooned -= under_way_count;
+		counters.balloon_out += under_way_count;
+	}
+	under_way = NOTHING;
+	mmio_write32(base + VIRTIO_BALLOON_ACTUAL, ballooned);
+}
+
+/* ---- Frames go and come ------------------------------------------------------------------------
+ */
+
+static bool give_block(void)
+{
+	u32 first;
+
+	if (block_count == BLOCKS_MAX)
+		return false;
+	first = compact_block();
+	if (first == FRAME_NONE)
+		return false;
+	blocks[block_count++] = (u16)(first / BLOCK_PAGES);
+	for (u32 i = 0; i < BLOCK_PAGES; i++)
+		shared.numbers[i] = first + i;
+	counters.balloon_blocks++;
+	request(INFLATE, BLOCK_PAGES);
+	return true;
+}
+
+static void single_push(u32 frame)
+{
+	frames[frame].slot = singles;
+	singles = frame;
+}
+
+static void give_singles(u32 count)
+{
+	compact_singles(shared.numbers, count);
+	for (u32 i = 0; i < count; i++)
+		single_push(shared.numbers[i]);
+	request(INFLATE, count);
+}
+
+static void inflate(u32 need)
+{
+	u32 spare = memory_low(),
+	    count = need >= BLOCK_PAGES ? BLOCK_PAGES : MIN(need, SINGLES_MAX);
+	bool enough = memory_make_free(count + spare);
+
+	if (!enough && swap_writing())
+		return; /* their interrupts lead back here */
+	stuck = !enough;
+	if (enough && count == BLOCK_PAGES && give_block())
+		return;
+	if (frames_free() > spare)
+		give_singles(MIN(MIN(frames_free() - spare, need), SINGLES_MAX));
+}
+
+/* The frames of the last block become single ones. */
+static void break_block(void)
+{
+	u32 first = blocks[--block_count] * BLOCK_PAGES;
+
+	for (u32 i = 0; i < BLOCK_PAGES; i++)
+		single_push(first + i);
+}
+
+static void deflate(u32 count)
+{
+	u32 taken = 0;
+
+	if (count >= BLOCK_PAGES && block_count > 0) {
+		u32 first = blocks[--block_count] * BLOCK_PAGES;
+
+		for (; taken < BLOCK_PAGES; taken++)
+			shared.numbers[taken] = first + taken;
+	} else {
+		if (singles == FRAME_NONE)
+			break_block();
+		count = MIN(count, SINGLES_MAX);
+		for (; taken < count && singles != FRAME_NONE; taken++) {
+			shared.numbers[taken] = singles;
+			singles = frames[singles].slot;
+		}
+	}
+	request(DEFLATE, taken);
+}
+
+/* With interrupts off, and nothing held. */
+static void work(void)
+{
+	wanted = false;
+	reap();
+	if (under_way != NOTHING)
+		return;
+	if (target > ballooned && !content && !stuck)
+		inflate(target - ballooned);
+	else if (target < ballooned)
+		deflate(ballooned - target);
+}
+
+/* Port of reclaim.c. */
+bool memory_last_resort(void)
+{
+	u64 flags;
+
+	if (!base || (!ballooned && under_way == NOTHING))
+		return false;
+	flags = interrupts_save();
+	content = true;
+	counters.balloon_emergencies++;
+	do {
+		if (under_way == NOTHING && ballooned)
+			deflate(MIN(ballooned, BLOCK_PAGES));
+		while (under_way != NOTHING && !is_done(under_way))
+			wait_for_interrupt();
+		reap();
+	} while (!frames_free() && ballooned);
+	interrupts_restore(flags);
+	return frames_free() > 0;
+}
+
+/* ---- When --------------------------------------------------------------------------------------
+ */
+
+void balloon_hold(void)
+{
+	held++;
+}
+
+void balloon_release(void)
+{
+	u64 flags;
+
+	if (--held > 0 || !wanted)
+		return;
+	flags = interrupts_save();
+	if (wanted)
+		work();
+	interrupts_restore(flags);
+}
+
+void balloon_poll(void)
+{
+	if (target == ballooned && under_way == NOTHING)
+		return;
+	wanted = true;
+	if (held == 0)
+		work();
+}
+
+/* ---- Statistics --------------------------------------------------------------------------------
+ */
+
+static void stat_set(unsigned tag, u64 value)
+{
+	shared.stats[tag] = (struct virtio_balloon_stat){.tag = (u16)tag, .value = value};
+}
+
+/* What came back from preswap counts as a major fault, but not as swapped: no disk was used. */
+static void statistics_send(void)
+{
+	u64 major = counters.swap_reads + counters.preswap_hits;
+	u64 file = replace_length(&replace, LIST_FILE_INACTIVE) +
+		   replace_length(&replace, LIST_FILE_ACTIVE);
+
+	stat_set(VIRTIO_BALLOON_S_SWAP_IN, counters.swap_reads * PAGE_SIZE);
+	stat_set(VIRTIO_BALLOON_S_SWAP_OUT, counters.swap_writes * PAGE_SIZE);
+	stat_set(VIRTIO_BALLOON_S_MAJFLT, major);
+	stat_set(VIRTIO_BALLOON_S_MINFLT, counters.faults - MIN(counters.faults, major));
+	stat_set(VIRTIO_BALLOON_S_MEMFREE, (u64)frames_free() * PAGE_SIZE);
+	stat_set(VIRTIO_BALLOON_S_MEMTOT, (u64)frames_total() * PAGE_SIZE);
+	stat_set(VIRTIO_BALLOON_S_AVAIL, (frames_free() + file) * PAGE_SIZE);
+	stat_set(VIRTIO_BALLOON_S_CACHES, file * PAGE_SIZE);
+	submit(STATISTICS, shared.stats, sizeof(shared.stats));
+}
+
+static void target_read(void)
+{
+	u32 pages = mmio_read32(base + VIRTIO_BALLOON_NUM_PAGES);
+
+	if (pages != target)
+		content = false;
+	target = pages;
+}
+
+bool balloon_interrupt(unsigned slot)
+{
+	u32 status;
+
+	if (!base || slot != own_slot)
+		return false;
+	/* Acknowledged before anything is read: what happens later interrupts again. */
+	status = mmio_read32(base + VIRTIO_INTERRUPT_STATUS);
+	mmio_write32(base + VIRTIO_INTERRUPT_ACK, status);
+	if (status & VIRTIO_INTERRUPT_CONFIG)
+		target_read();
+	stuck = false;
+	if ((features & BIT(VIRTIO_BALLOON_F_STATS_VQ)) && is_done(STATISTICS))
+		statistics_send();
+	return true;
+}
+
+/* ---- Start -------------------------------------------------------------------------------------
+ */
+
+static void start(u64 window, unsigned slot, u32 gsi)
+{
+	features = virtio_negotiate(window, slot,
+		BIT(VIRTIO_BALLOON_F_MUST_TELL_HOST) | BIT(VIRTIO_BALLOON_F_STATS_VQ) |
+			BIT(VIRTIO_BALLOON_F_DEFLATE_ON_OOM));
+	for (unsigned i = 0; i < QUEUES; i++) {
+		struct queue *queue = &shared.queues[i];
+
+		if (i != STATISTICS || (features & BIT(VIRTIO_BALLOON_F_STATS_VQ)))
+			virtio_queue_start(window, slot, i, QUEUE_SIZE, queue->desc,
+				&queue->available, &queue->used);
+	}
+	own_slot = slot;
+	base = window;
+	ioapic_route(gsi, (u8)(VECTOR_DEVICE + slot));
+	virtio_driver_ok(window);
+	if (features & BIT(VIRTIO_BALLOON_F_STATS_VQ))
+		statistics_send();
+	target_read();
+	wanted = target > 0;
+}
+
+void balloon_init(u64 windows, u64 stride, u32 gsi)
+{
+	for (unsigned slot = 0; slot < PLATFORM_VIRTIO_SLOTS && !base; slot++) {
+		u64 window = windows + slot * stride;
+
+		if (gsi + slot < PLATFORM_IOAPIC_PINS && virtio_is_there(window, VIRTIO_ID_BALLOON))
+			start(window, slot, gsi + slot);
+	}
+}

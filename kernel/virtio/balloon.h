@@ -1,0 +1,53 @@
+/*
+ * The balloon of a guest (virtio 1.2, 5.5): how large the guest should be, and what its driver says
+ * of itself. For the policies' glue, which runs on the boot CPU at the head of the dispatch loop;
+ * no lock may be held. What a driver does to the pages is kernel/virtio/balloon_pages.c's.
+ */
+#ifndef VIRTIO_BALLOON_H
+#define VIRTIO_BALLOON_H
+
+#include "kernel/vm/vm.h"
+
+/* Statistics by their tags (virtio 1.2, 5.5.6.3). Bytes, but the faults, which are counts. */
+enum balloon_stat {
+	BALLOON_STAT_SWAP_IN,
+	BALLOON_STAT_SWAP_OUT,
+	BALLOON_STAT_MAJOR_FAULTS,
+	BALLOON_STAT_MINOR_FAULTS,
+	BALLOON_STAT_FREE,
+	BALLOON_STAT_TOTAL,
+	BALLOON_STAT_AVAILABLE,
+	BALLOON_STAT_CACHES,
+	BALLOON_STATS
+};
+#define BALLOON_STAT_UNKNOWN (~0UL)
+#define BALLOON_NEVER        (~0UL)
+
+struct balloon_sample {
+	u64 max_pages;       /* the guest's RAM */
+	u64 target_pages;    /* what it should have of that */
+	u64 size_pages;      /* what it has: RAM less what is in the balloon */
+	u64 populated_pages; /* frames behind it */
+	bool has_driver;
+	/* Has a driver that moves towards its target, or has reached it. */
+	bool responsive;
+	u64 stats_age; /* ticks since @stats came; BALLOON_NEVER if they never did */
+	/* The guest's word, BALLOON_STAT_UNKNOWN where it said nothing or what cannot be. */
+	u64 stats[BALLOON_STATS];
+};
+
+/* A balloon in PLATFORM_BALLOON_SLOT. Called by platform_create(); 0 or -ENOMEM after a message. */
+int __must_check balloon_create(struct vm *vm);
+void balloon_destroy(struct vm *vm);
+
+/* The guest should have @pages of RAM, moved into memory_min..memory_max. A change is logged and
+ * told to the driver, who takes his time. */
+void balloon_set_target(struct vm *vm, u64 pages);
+
+/* False if the guest has no balloon (any more). */
+bool balloon_sample(const struct vm *vm, struct balloon_sample *sample);
+
+/* Once a tick: asks for new statistics, and judges whether the driver is at work. */
+void balloon_tick(struct vm *vm);
+
+#endif

@@ -1,0 +1,141 @@
+"""Ballooning: guests that give memory back and take it again, and guests that see more RAM than there is."""
+
+import re
+
+import pytest
+
+from conftest import guest
+from test_shim import assert_verified, counters, shim
+
+MACHINES = ("qemu", "bochs:corei7_icelake_u")
+
+
+def targets(booted, name):
+    """The targets in KiB that the log tells of the guest @name, in order."""
+    pattern = re.compile(rf'guest "{name}": balloon: target (\d+) KiB')
+    return [int(m[1]) for m in map(pattern.search, booted.log) if m]
+
+
+def assert_large(booted, name):
+    """At least nine tenths of what the guest had at its end were mapped by 2 MiB pages."""
+    had = booted.guests[name]
+    assert had["large_pages"] * 512 >= 0.9 * had["populated_pages"], had
+
+
+def elastic(name, low, start, high, arguments="expect=any", **keys):
+    """A shim guest of @low to @high MiB that starts with @start."""
+    one = shim(name, arguments, memory_min=f"{low}M", memory_start=f"{start}M", **keys)
+    one["memory_max"] = f"{high}M"
+    return one
+
+
+@pytest.mark.backends(*MACHINES)
+@pytest.mark.cpus(1)
+def test_a_guest_starts_smaller_than_its_ram(sluice):
+    booted = sluice.boot([elastic("one", 4, 8, 16)])
+    assert_verified(booted, "one")
+    assert targets(booted, "one") == [8192]
+    seen = counters(booted, "one")
+    assert seen["balloon_in"] == booted.guests["one"]["ballooned_pages"] == 2048
+    assert seen["balloon_out"] == 0 and seen["balloon_blocks"] >= 3
+    # It worked with what a guest of 8 MiB has.
+    assert seen["preswap_puts"] + seen["swap_writes"] > 500
+
+
+@pytest.mark.backends(*MACHINES)
+@pytest.mark.cpus(1)
+def test_without_tmem_pages_are_swapped_out_for_the_balloon(sluice):
+    booted = sluice.boot({"tmem": {"enabled": False}, "guest": [elastic("one", 4, 8, 12)]})
+    assert_verified(booted, "one")
+    seen = counters(booted, "one")
+    assert seen["balloon_in"] == 1024 and seen["swap_writes"] > 500
+
+
+@pytest.mark.backends(*MACHINES)
+@pytest.mark.cpus(1)
+def test_memory_goes_to_and_fro(sluice):
+    """Two guests, whose sizes the policy for tests swaps; both verify every page meanwhile."""
+    balloon = {"policy": "alternate", "tick_ms": 10}
+    guests = [elastic(name, 6, 8, 14, "expect=any seconds=4") for name in ("one", "two")]
+    booted = sluice.boot({"balloon": balloon, "guest": guests}, timeout=240)
+    assert_verified(booted, "one", "two")
+    for name in ("one", "two"):
+        told, seen = targets(booted, name), counters(booted, name)
+        assert len(told) > 4 and {6 << 10, 14 << 10} <= set(told)
+        assert seen["balloon_in"] > 2048 and seen["balloon_out"] > 1024
+        assert seen["balloon_blocks"] > 4 and seen["balloon_moves"] > 0
+        assert_large(booted, name)
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(1)
+def test_memory_goes_to_and_fro_for_ten_minutes(sluice, request):
+    if not request.config.getoption("--full"):
+        pytest.skip("takes ten minutes: make check-all")
+    balloon = {"policy": "alternate", "tick_ms": 20}
+    guests = [elastic(name, 6, 8, 14, "expect=any seconds=600") for name in ("one", "two")]
+    booted = sluice.boot({"balloon": balloon, "guest": guests}, timeout=1500)
+    assert_verified(booted, "one", "two")
+    for name in ("one", "two"):
+        assert len(targets(booted, name)) > 500
+        assert_large(booted, name)
+
+
+@pytest.mark.backends(*MACHINES)
+def test_small_pages_become_a_large_one(sluice):
+    """Under a guest that writes them all the while."""
+    booted = sluice.boot([guest("merge", "hostile", "6M", cmdline="balloon-merge")])
+    assert booted.guests["merge"]["verified"] == 1
+    assert booted.guests["merge"]["collapsed"] >= 1
+
+
+@pytest.mark.backends(*MACHINES)
+@pytest.mark.cpus(1)
+def test_who_lacks_memory_waits_until_another_ends(sluice):
+    """Each sees more than half of the machine; the second gets its memory when the first has ended."""
+    keys = {"memory_min": "32M", "memory_max": "150M"}
+    guests = [
+        guest("first", "touch", cmdline="08", **keys),
+        guest("second", "touch", cmdline="40", **keys),
+    ]
+    booted = sluice.boot(guests)
+    for name in ("first", "second"):
+        assert booted.lines(name)[-1] == "touch guest: done"
+        assert booted.guests[name]["verified"] == 1
+    assert booted.guests["second"]["memory_waits"] > 0
+    assert booted.guests["first"]["populated_pages"] == 150 << 8
+
+
+@pytest.mark.backends(*MACHINES)
+@pytest.mark.cpus(1)
+def test_of_guests_that_all_want_everything_one_is_stopped_and_named(sluice):
+    names = ("one", "two", "three")
+    guests = [guest(n, "touch", "100M", memory_min="16M", cmdline="05") for n in names]
+    guests.append(guest("honest", "hostile", "6M", cmdline="honest"))
+    booted = sluice.boot({"balloon": {"wait_memory_s": 1}, "guest": guests}, timeout=240)
+    stopped = [n for n in names if booted.guests[n]["reason"] == "no-memory"]
+    assert len(stopped) == 1
+    assert booted.says(f'guest "{stopped[0]}": no memory came within 1 s: it has')
+    for name in set(names) - set(stopped):
+        assert booted.guests[name]["verified"] == 1
+    assert booted.guests["honest"]["verified"] == 1
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(1)
+def test_minima_that_do_not_fit_are_refused_with_the_figures(sluice):
+    guests = [guest("one", "null", "400M", memory_min="100M"), guest("two", "null", "400M", memory_min="200M")]
+    booted = sluice.boot(guests)
+    assert booted.guests["one"]["verified"] == 1
+    assert "two" not in booted.guests
+    assert booted.says('guest "two": does not fit: its minimum and tables are 20')
+    assert any(re.search(r'sluice.toml:\d+: guest "two": not started', line) for line in booted.log)
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(1)
+def test_a_guest_without_driver_stays_as_it_is_and_is_named(sluice):
+    one = guest("one", "touch", "32M", cmdline="09", memory_min="8M", memory_start="16M")
+    booted = sluice.boot({"balloon": {"tick_ms": 20}, "guest": [one]})
+    assert booted.guests["one"]["verified"] == 1 and booted.guests["one"]["populated_pages"] == 8192
+    assert booted.says('guest "one": balloon: unresponsive (no driver): target 16384 KiB, it has 32768')

@@ -1,0 +1,309 @@
+/*
+ * Balloon drivers that name what they may not: the device says so and asks for a reset, and what is
+ * in the balloon is no memory for hypercalls and disks. Touched by the processor it is the end.
+ */
+#include "acts.h"
+#include "machine.h"
+#include <abi/platform.h>
+
+#define ENTRIES 4u
+
+/* virtio-mmio registers (virtio 1.2, 4.2.2), as indexes of 32-bit words. */
+enum {
+	DEVICE_ID = 0x008 / 4,
+	DRIVER_FEATURES = 0x020 / 4,
+	DRIVER_FEATURES_SELECT = 0x024 / 4,
+	QUEUE_SELECT = 0x030 / 4,
+	QUEUE_SIZE = 0x038 / 4,
+	QUEUE_READY = 0x044 / 4,
+	QUEUE_NOTIFY = 0x050 / 4,
+	STATUS = 0x070 / 4,
+	QUEUE_DESC = 0x080 / 4,
+	QUEUE_AVAIL = 0x090 / 4,
+	QUEUE_USED = 0x0a0 / 4,
+	SLOT_WORDS = PLATFORM_VIRTIO_STRIDE / 4,
+};
+
+enum { INFLATE, DEFLATE, STATISTICS, REPORTING, QUEUES };
+
+#define FEATURES           0x27u /* must tell host, statistics, deflate on OOM, reporting */
+#define STATUS_READY       0x0fu
+#define STATUS_FEATURES    0x0bu
+#define STATUS_NEEDS_RESET 0x40u
+
+#define NEXT  1u
+#define WRITE 2u
+
+struct desc {
+	uint64_t address;
+	uint32_t bytes;
+	uint16_t flags, next;
+};
+
+struct ring {
+	struct desc desc[ENTRIES];
+	uint16_t avail_flags, avail_index, avail[ENTRIES];
+	uint16_t used_flags, used_index;
+	struct {
+		uint32_t id, bytes;
+	} used[ENTRIES] __attribute__((aligned(4)));
+} __attribute__((aligned(256)));
+
+static volatile struct ring rings[QUEUES] __attribute__((aligned(4096)));
+static volatile uint32_t numbers[512] __attribute__((aligned(4096)));
+static volatile uint32_t *devices;
+static volatile uint32_t *device;
+
+/* Pages that nothing else uses: the last 2 MiB of this guest's 6. */
+#define FREE_GFN 1024u
+
+static void set_address(unsigned reg, uint64_t address)
+{
+	device[reg] = (uint32_t)address;
+	device[reg + 1] = (uint32_t)(address >> 32);
+}
+
+static void start(uint32_t features)
+{
+	device[STATUS] = 0;
+	memset((void *)rings, 0, sizeof(rings));
+	device[STATUS] = 3;
+	device[DRIVER_FEATURES_SELECT] = 0;
+	device[DRIVER_FEATURES] = features;
+	device[DRIVER_FEATURES_SELECT] = 1;
+	device[DRIVER_FEATURES] = 1; /* VERSION_1 */
+	device[STATUS] = STATUS_FEATURES;
+	for (uint32_t queue = 0; queue < QUEUES; queue++) {
+		device[QUEUE_SELECT] = queue;
+		device[QUEUE_SIZE] = ENTRIES;
+		set_address(QUEUE_DESC, (uint64_t)rings[queue].desc);
+		set_address(QUEUE_AVAIL, (uint64_t)&rings[queue].avail_flags);
+		set_address(QUEUE_USED, (uint64_t)&rings[queue].used_flags);
+		device[QUEUE_READY] = 1;
+	}
+	device[STATUS] = STATUS_READY;
+}
+
+static void send(uint32_t queue, uint64_t address, uint32_t bytes, uint16_t flags)
+{
+	volatile struct ring *ring = &rings[queue];
+
+	ring->desc[0] = (struct desc){address, bytes, flags, 0};
+	ring->avail[ring->avail_index % ENTRIES] = 0;
+	__asm__ volatile("" : : : "memory");
+	ring->avail_index++;
+	device[QUEUE_NOTIFY] = queue;
+}
+
+static void send_range(uint32_t queue, uint32_t first, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		numbers[i] = first + i;
+	send(queue, (uint64_t)numbers, count * 4, 0);
+}
+
+static bool is_broken(void)
+{
+	return device[STATUS] & STATUS_NEEDS_RESET;
+}
+
+/* Whether the device has used all, and is content: it may take some turns. */
+static bool is_done(uint32_t queue)
+{
+	for (unsigned i = 0; i < 1000; i++)
+		if (*(volatile uint16_t *)&rings[queue].used_index == rings[queue].avail_index)
+			return !is_broken();
+	return false;
+}
+
+/* Whether this breaks a device that works; afterwards it is as new. */
+#define BREAKS(...)                                                                                \
+	({                                                                                         \
+		bool broken_;                                                                      \
+                                                                                                   \
+		__VA_ARGS__;                                                                       \
+		broken_ = is_broken();                                                             \
+		start(FEATURES);                                                                   \
+		broken_;                                                                           \
+	})
+
+static void find_device(void)
+{
+	devices = (volatile uint32_t *)map_physical(PLATFORM_VIRTIO_BASE);
+	device = devices + PLATFORM_BALLOON_SLOT * SLOT_WORDS;
+}
+
+uint64_t act_bad_balloon(void)
+{
+	uint32_t end = (uint32_t)(ram_end() / PAGE);
+	volatile uint64_t *page = (volatile uint64_t *)(uintptr_t)(FREE_GFN * PAGE);
+	int64_t pool;
+
+	find_device();
+	CHECK(device[DEVICE_ID] == 5);
+	start(0); /* without MUST_TELL_HOST */
+	CHECK(!(device[STATUS] & 8));
+	start(FEATURES);
+	CHECK(device[STATUS] == STATUS_READY);
+
+	/* It works: a page, a block, and both come back empty. */
+	page[5] = 0x1234;
+	send_range(INFLATE, FREE_GFN, 1);
+	CHECK(is_done(INFLATE));
+	send_range(DEFLATE, FREE_GFN, 1);
+	CHECK(is_done(DEFLATE));
+	CHECK(page[5] == 0);
+	page[5] = 0x1234;
+	send_range(INFLATE, FREE_GFN, 512);
+	CHECK(is_done(INFLATE));
+	send_range(DEFLATE, FREE_GFN, 512);
+	CHECK(is_done(DEFLATE));
+	CHECK(page[5] == 0);
+
+	/* Not its own, twice, not in the balloon, in use by a device. */
+	CHECK(BREAKS(send_range(INFLATE, end, 1)));
+	CHECK(BREAKS(send_range(INFLATE, end - 1, 2)));
+	CHECK(BREAKS(send_range(INFLATE, 0xd0000, 512)));
+	CHECK(BREAKS(send_range(INFLATE, 0xffffffff, 1)));
+	CHECK(BREAKS(send_range(INFLATE, FREE_GFN, 2); send_range(INFLATE, FREE_GFN + 1, 1)));
+	CHECK(BREAKS(send_range(INFLATE, FREE_GFN, 512); send_range(INFLATE, FREE_GFN, 512)));
+	CHECK(BREAKS(send_range(DEFLATE, FREE_GFN, 1)));
+	CHECK(BREAKS(send_range(DEFLATE, end, 1)));
+	CHECK(BREAKS(send_range(INFLATE, (uint32_t)((uint64_t)rings / PAGE), 1)));
+
+	/* Arrays and ranges that are none. */
+	CHECK(BREAKS(send(INFLATE, (uint64_t)numbers, 6, 0)));
+	CHECK(BREAKS(send(INFLATE, ram_end() - 4, 8, 0)));
+	CHECK(BREAKS(send(INFLATE, ~0ul - 3, 8, 0)));
+	CHECK(BREAKS(send(INFLATE, (uint64_t)numbers, 4, NEXT)));
+	CHECK(BREAKS(send(REPORTING, FREE_GFN * PAGE + 8, PAGE, WRITE)));
+	CHECK(BREAKS(send(REPORTING, ram_end() - PAGE, 2 * PAGE, WRITE)));
+	CHECK(BREAKS(send(REPORTING, 1ul << 62, PAGE, WRITE)));
+	CHECK(BREAKS(send(STATISTICS, ram_end(), 10, 0)));
+
+	/* Reported pages are had again by touching them, and are empty. */
+	page[5] = 0x1234;
+	send(REPORTING, FREE_GFN * PAGE, 512 * PAGE, WRITE);
+	CHECK(is_done(REPORTING));
+	CHECK(page[5] == 0);
+
+	/* In the balloon it is no memory for anybody, until the reset. */
+	send_range(INFLATE, FREE_GFN, 1);
+	CHECK(is_done(INFLATE));
+	CHECK(hypercall2(HYPERCALL_CONSOLE_WRITE, FREE_GFN * PAGE, 16) == -SLUICE_EFAULT);
+	pool = hypercall3(HYPERCALL_TMEM_POOL_NEW, 0, 0, 0);
+	CHECK(pool >= 0);
+	CHECK(hypercall6(HYPERCALL_TMEM_PUT, (uint64_t)pool, 1, 0, 0, FREE_GFN, 0) ==
+		-SLUICE_EFAULT);
+	CHECK(hypercall2(HYPERCALL_TMEM_BATCH, FREE_GFN * PAGE, 4) == -SLUICE_EFAULT);
+	device[STATUS] = 0;
+	CHECK(page[5] == 0);
+	CHECK(hypercall6(HYPERCALL_TMEM_PUT, (uint64_t)pool, 1, 0, 0, FREE_GFN, 0) == 0);
+	return 0;
+}
+
+/* A disk whose requests name what is in the balloon breaks, and works again after its reset. */
+uint64_t act_balloon_for_disk(void)
+{
+	static volatile struct {
+		uint32_t type, reserved;
+		uint64_t sector;
+	} header __attribute__((aligned(16)));
+	static volatile uint8_t status;
+	volatile uint32_t *balloon;
+
+	find_device();
+	balloon = device;
+	start(FEATURES);
+	send_range(INFLATE, FREE_GFN, 1);
+	CHECK(is_done(INFLATE));
+
+	device = devices; /* the disk in slot 0, with a ring that the balloon does not use */
+	CHECK(device[DEVICE_ID] == 2);
+	for (unsigned round = 0; round < 2; round++) {
+		volatile struct ring *ring = &rings[REPORTING];
+
+		device[STATUS] = 0;
+		memset((void *)ring, 0, sizeof(*ring));
+		device[STATUS] = 3;
+		device[DRIVER_FEATURES_SELECT] = 1;
+		device[DRIVER_FEATURES] = 1;
+		device[STATUS] = STATUS_FEATURES;
+		device[QUEUE_SELECT] = 0;
+		device[QUEUE_SIZE] = ENTRIES;
+		set_address(QUEUE_DESC, (uint64_t)ring->desc);
+		set_address(QUEUE_AVAIL, (uint64_t)&ring->avail_flags);
+		set_address(QUEUE_USED, (uint64_t)&ring->used_flags);
+		device[QUEUE_READY] = 1;
+		device[STATUS] = STATUS_READY;
+		status = 0xff;
+		ring->desc[0] = (struct desc){(uint64_t)&header, 16, NEXT, 1};
+		ring->desc[1] = (struct desc){
+			(FREE_GFN + round) * (uint64_t)PAGE, 512, NEXT | WRITE, 2};
+		ring->desc[2] = (struct desc){(uint64_t)&status, 1, WRITE, 0};
+		ring->avail_index = 1;
+		device[QUEUE_NOTIFY] = 0;
+		if (round == 0)
+			CHECK(is_broken() && status == 0xff);
+		else
+			CHECK(!is_broken() && status == 0);
+	}
+	device[STATUS] = 0;
+	balloon[STATUS] = 0;
+	return 0;
+}
+
+static uint64_t tsc(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (uint64_t)high << 32 | low;
+}
+
+/* Small pages are put together into a large one again under a guest that writes them all the while.
+ */
+uint64_t act_balloon_merge(void)
+{
+	volatile uint64_t *pages = (volatile uint64_t *)(uintptr_t)(FREE_GFN * PAGE);
+	uint64_t end, rounds = 0;
+
+	find_device();
+	start(FEATURES);
+	pages[0] = 0; /* a large page, to be split */
+	send_range(INFLATE, FREE_GFN + 3, 1);
+	CHECK(is_done(INFLATE));
+	send_range(DEFLATE, FREE_GFN + 3, 1);
+	CHECK(is_done(DEFLATE));
+	for (unsigned i = 0; i < 512; i++)
+		pages[i * 512 + i] = i;
+	end = tsc() + (uint64_t)cpuid(0x40000010, 0).eax * 600; /* kHz: 0.6 s */
+	for (; tsc() < end; rounds++)
+		for (unsigned i = 0; i < 512; i++)
+			CHECK(pages[i * 512 + i]++ == i + rounds);
+	for (unsigned i = 0; i < 512; i++)
+		CHECK(pages[i * 512 + i] == i + rounds);
+	device[STATUS] = 0;
+	return 0;
+}
+
+uint64_t act_balloon_touch(void)
+{
+	find_device();
+	start(FEATURES);
+	send_range(INFLATE, FREE_GFN, 1);
+	if (is_done(INFLATE))
+		*(volatile uint64_t *)(uintptr_t)(FREE_GFN * PAGE) = 1;
+	return 1;
+}
+
+/* The page table itself goes. */
+uint64_t act_balloon_tables(void)
+{
+	find_device();
+	start(FEATURES);
+	send_range(INFLATE, (uint32_t)(read_cr3() / PAGE), 1);
+	/* Wherever it is noticed. */
+	__asm__ volatile("mov %0, %%cr3" : : "r"(read_cr3()) : "memory");
+	return *(volatile uint64_t *)(uintptr_t)(FREE_GFN * PAGE);
+}

@@ -1,0 +1,541 @@
+/*
+ * Memory that a guest's balloon takes and gives back: every state of a gfn against every call,
+ * whole 2 MiB units in large and in small pages, errors that change nothing, resets, races with
+ * pins; and random operations against a model of one word a page.
+ */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <abi/errno.h>
+#include <abi/platform.h>
+
+#include "fake/machine.h"
+#include "fake/store.h"
+#include "fake/vm.h"
+#include "kernel/core/frame.h"
+#include "kernel/core/percpu.h"
+#include "kernel/vm/audit.h"
+#include "kernel/vm/limbo.h"
+#include "kernel/vm/memory_nested.h"
+
+static struct vm *vm;
+static struct vcpu vcpu;
+
+static void start(u64 ram, u64 guest)
+{
+	fake_core_start(ram, 1);
+	epoch_quiescent(epoch_now());
+	vm = fake_vm(0);
+	assert_int_equal(memory_create(vm, guest, &fake_ept), 0);
+	vcpu.vm = vm;
+}
+
+static unsigned level_at(u64 frame)
+{
+	unsigned level;
+
+	return fake_translate(&vm->memory, frame << PAGE_SHIFT, &level) == ~0UL ? 0 : level;
+}
+
+static enum outcome fault(u64 frame)
+{
+	return memory_fault(&vcpu, gpa(frame << PAGE_SHIFT), ACCESS_WRITE);
+}
+
+static u64 state_of(u64 frame)
+{
+	return vm->memory.gfns[frame] & GFN_STATE;
+}
+
+static void a_page_goes_and_comes_back_empty(void **state)
+{
+	u64 free_before, generation;
+	u8 *page;
+
+	(void)state;
+	start(MIB(32), MIB(4));
+	page = memory_page(vm, gfn(7));
+	memset(page, 0xab, PAGE_SIZE);
+	generation = vm->memory.generation;
+	free_before = frames_free();
+	assert_int_equal(level_at(7), 2);
+	assert_int_equal(memory_inflate(vm, gfn(7), 0), 0);
+	assert_true(vm->memory.generation > generation);
+	assert_int_equal(level_at(7), 0);
+	assert_int_equal(level_at(8), 1); /* the rest of the large page stays */
+	assert_int_equal(vm->memory.populated_pages, BLOCK_PAGES - 1);
+	assert_int_equal(vm->memory.ballooned_pages, 1);
+	assert_int_equal(limbo_frames(), 1); /* not free before everybody flushed */
+	assert_int_equal(audit_run(), 0);
+	fake_limbo_empty();
+	assert_int_equal(frames_free(), free_before); /* one came, one became the table */
+
+	/* Whoever touches it before it was taken back is in error, whatever the way. */
+	assert_int_equal(fault(7), BAD);
+	assert_non_null(strstr(fake_log_text, "gfn 0x7 is touched, but it is in the balloon"));
+	assert_null(memory_page(vm, gfn(7)));
+	assert_int_equal(memory_pin(vm, gfn(7), &(mfn_t){0}), -SLUICE_EFAULT);
+	assert_int_equal(memory_write(vm, gpa(7 * PAGE_SIZE - 1), "ab", 2), -SLUICE_EFAULT);
+	assert_int_equal(memory_remove(vm, gfn(7)), -SLUICE_EFAULT);
+	assert_int_equal(state_of(7), GFN_BALLOONED);
+
+	assert_int_equal(memory_deflate(vm, gfn(7), 0), 0);
+	assert_int_equal(vm->memory.ballooned_pages, 0);
+	assert_int_equal(state_of(7), GFN_UNPOPULATED);
+	assert_int_equal(fault(7), DONE);
+	page = memory_page(vm, gfn(7));
+	for (unsigned i = 0; i < PAGE_SIZE; i++)
+		assert_int_equal(page[i], 0);
+	assert_int_equal(audit_run(), 0);
+}
+
+static void what_a_guest_may_not_name(void **state)
+{
+	mfn_t host;
+	u64 free_before;
+
+	(void)state;
+	start(MIB(64), GIB(3) + MIB(4));
+	assert_non_null(memory_page(vm, gfn(5)));
+	free_before = frames_free();
+	/* Beyond RAM, and in the device hole. */
+	static const u64 outside[] = {0xc0000, 0xfffff, 0x100400, 1UL << 52, ~0UL};
+	for (unsigned i = 0; i < ARRAY_SIZE(outside); i++) {
+		gfn_t frame = gfn(outside[i]), block = gfn(outside[i] & ~511UL);
+
+		assert_int_equal(memory_inflate(vm, frame, 0), -SLUICE_EFAULT);
+		assert_int_equal(memory_deflate(vm, frame, 0), -SLUICE_EFAULT);
+		assert_int_equal(memory_report(vm, frame, 0), -SLUICE_EFAULT);
+		assert_int_equal(memory_inflate(vm, block, BLOCK_ORDER), -SLUICE_EFAULT);
+		assert_int_equal(memory_deflate(vm, block, BLOCK_ORDER), -SLUICE_EFAULT);
+		assert_int_equal(memory_report(vm, block, BLOCK_ORDER), -SLUICE_EFAULT);
+	}
+	/* Pinned: twice, so that one unpin is not enough. */
+	assert_int_equal(memory_pin(vm, gfn(5), &host), 0);
+	assert_int_equal(memory_inflate(vm, gfn(5), 0), -SLUICE_EBUSY);
+	assert_int_equal(memory_inflate(vm, gfn(0), BLOCK_ORDER), -SLUICE_EBUSY);
+	assert_int_equal(memory_report(vm, gfn(5), 0), -SLUICE_EBUSY);
+	assert_int_equal(memory_report(vm, gfn(0), BLOCK_ORDER), -SLUICE_EBUSY);
+	assert_int_equal(level_at(5), 2); /* not even split */
+	assert_int_equal(vm->memory.populated_pages, BLOCK_PAGES);
+	memory_unpin(vm, gfn(5));
+	/* Twice, alone and in a block; and taken back without having been given. */
+	assert_int_equal(memory_deflate(vm, gfn(5), 0), -SLUICE_EINVAL);
+	assert_int_equal(memory_inflate(vm, gfn(600), 0), 0); /* never touched: that is fine */
+	assert_int_equal(memory_inflate(vm, gfn(600), 0), -SLUICE_EINVAL);
+	assert_int_equal(memory_inflate(vm, gfn(512), BLOCK_ORDER), -SLUICE_EINVAL);
+	assert_int_equal(memory_report(vm, gfn(600), 0), -SLUICE_EINVAL);
+	assert_int_equal(memory_report(vm, gfn(512), BLOCK_ORDER), -SLUICE_EINVAL);
+	assert_int_equal(memory_deflate(vm, gfn(512), BLOCK_ORDER), -SLUICE_EINVAL);
+	assert_int_equal(vm->memory.ballooned_pages, 1);
+	assert_int_equal(vm->memory.reported_pages, 0);
+	assert_int_equal(frames_free(), free_before);
+	assert_int_equal(limbo_frames(), 0);
+	assert_int_equal(audit_run(), 0);
+}
+
+static void a_large_page_goes_in_one_piece(void **state)
+{
+	u64 tables, generation;
+
+	(void)state;
+	start(MIB(32), MIB(8));
+	assert_int_equal(fault(512), DONE);
+	tables = vm->memory.table_pages;
+	generation = vm->memory.generation;
+	assert_int_equal(memory_inflate(vm, gfn(512), BLOCK_ORDER), 0);
+	assert_int_equal(vm->memory.generation, generation + 1);
+	assert_int_equal(vm->memory.table_pages, tables);
+	assert_int_equal(vm->memory.large_pages, 0);
+	assert_int_equal(vm->memory.populated_pages, 0);
+	assert_int_equal(vm->memory.ballooned_pages, BLOCK_PAGES);
+	assert_int_equal(limbo_frames(), BLOCK_PAGES);
+	assert_int_equal(audit_run(), 0);
+	fake_limbo_empty();
+	assert_int_equal(fault(700), BAD);
+	assert_int_equal(memory_deflate(vm, gfn(512), BLOCK_ORDER), 0);
+	assert_int_equal(fault(700), DONE);
+	assert_int_equal(level_at(700), 2); /* large again */
+	assert_int_equal(audit_run(), 0);
+}
+
+static void a_split_block_goes_with_its_table(void **state)
+{
+	u64 tables;
+
+	(void)state;
+	start(MIB(32), MIB(8));
+	assert_int_equal(fault(512), DONE);
+	tables = vm->memory.table_pages;
+	assert_int_equal(memory_report(vm, gfn(520), 0), 0);
+	assert_int_equal(memory_remove(vm, gfn(521)), 0);
+	assert_int_equal(vm->memory.table_pages, tables + 1);
+	fake_limbo_empty();
+	assert_int_equal(memory_inflate(vm, gfn(512), BLOCK_ORDER), 0);
+	assert_int_equal(vm->memory.table_pages, tables);
+	assert_int_equal(vm->memory.populated_pages, 0);
+	assert_int_equal(vm->memory.reported_pages, 0);
+	assert_int_equal(vm->memory.ballooned_pages, BLOCK_PAGES);
+	assert_int_equal(limbo_frames(), BLOCK_PAGES - 2 + 1);
+	assert_int_equal(audit_run(), 0);
+	fake_limbo_empty();
+	assert_int_equal(memory_deflate(vm, gfn(512), BLOCK_ORDER), 0);
+	assert_int_equal(fault(512), DONE);
+	assert_int_equal(level_at(512), 2);
+	assert_int_equal(audit_run(), 0);
+}
+
+static void one_page_of_a_block_keeps_it_small(void **state)
+{
+	(void)state;
+	start(MIB(32), MIB(8));
+	/* Nothing stands there yet: a touch beside the ballooned page must not bring it back. */
+	assert_int_equal(memory_inflate(vm, gfn(600), 0), 0);
+	assert_int_equal(fault(601), DONE);
+	assert_int_equal(level_at(601), 1);
+	assert_int_equal(level_at(600), 0);
+	assert_int_equal(fault(600), BAD);
+	assert_int_equal(audit_run(), 0);
+	/* Reported pages do not keep a block small. */
+	assert_int_equal(memory_report(vm, gfn(1100), 0), 0);
+	assert_int_equal(vm->memory.reported_pages, 1);
+	assert_int_equal(fault(1101), DONE);
+	assert_int_equal(level_at(1100), 2);
+	assert_int_equal(vm->memory.reported_pages, 0);
+	assert_int_equal(audit_run(), 0);
+}
+
+static void reported_pages_are_had_by_touching(void **state)
+{
+	u8 *page;
+
+	(void)state;
+	start(MIB(32), MIB(8));
+	page = memory_page(vm, gfn(512));
+	memset(page, 0x5a, PAGE_SIZE);
+	assert_int_equal(memory_report(vm, gfn(512), BLOCK_ORDER), 0);
+	assert_int_equal(memory_report(vm, gfn(512), BLOCK_ORDER), 0); /* again: nothing new */
+	assert_int_equal(vm->memory.reported_pages, BLOCK_PAGES);
+	assert_int_equal(vm->memory.populated_pages, 0);
+	assert_int_equal(memory_deflate(vm, gfn(512), 0), -SLUICE_EINVAL);
+	assert_int_equal(audit_run(), 0);
+	fake_limbo_empty();
+	page = memory_page(vm, gfn(513));
+	assert_non_null(page);
+	assert_int_equal(vm->memory.reported_pages, 0);
+	assert_int_equal(page[0], 0);
+	/* One by one, in a table that is there; and from reported to ballooned. */
+	assert_int_equal(memory_report(vm, gfn(513), 0), 0);
+	assert_int_equal(memory_report(vm, gfn(514), 0), 0);
+	assert_int_equal(memory_inflate(vm, gfn(514), 0), 0);
+	assert_int_equal(vm->memory.reported_pages, 1);
+	assert_int_equal(fault(513), DONE);
+	assert_int_equal(vm->memory.reported_pages, 0);
+	assert_int_equal(level_at(513), 1);
+	assert_int_equal(audit_run(), 0);
+}
+
+static void a_reset_opens_the_balloon(void **state)
+{
+	(void)state;
+	start(MIB(32), MIB(8));
+	assert_non_null(memory_page(vm, gfn(3)));
+	assert_int_equal(memory_inflate(vm, gfn(3), 0), 0);
+	assert_int_equal(memory_inflate(vm, gfn(4), 0), 0);
+	assert_int_equal(memory_inflate(vm, gfn(512), BLOCK_ORDER), 0);
+	memory_balloon_forget(vm);
+	assert_int_equal(vm->memory.ballooned_pages, 0);
+	assert_int_equal(audit_run(), 0);
+	/* The new driver gave nothing, so it can take nothing back; it may give everything. */
+	assert_int_equal(memory_deflate(vm, gfn(3), 0), -SLUICE_EINVAL);
+	assert_int_equal(memory_inflate(vm, gfn(3), 0), 0);
+	assert_int_equal(fault(3), BAD);
+	assert_int_equal(fault(4), DONE);
+	assert_int_equal(fault(512), DONE);
+	assert_int_equal(level_at(512), 2);
+	assert_int_equal(vm->memory.ballooned_pages, 1);
+	assert_int_equal(audit_run(), 0);
+	memory_destroy(vm);
+	assert_int_equal(audit_run(), 0);
+}
+
+static void huge_pages_are_split_and_not_made(void **state)
+{
+	(void)state;
+	fake_core_start(GIB(3), 1);
+	fake_clear_skip = true;
+	epoch_quiescent(epoch_now());
+	vm = fake_vm(0);
+	assert_int_equal(memory_create(vm, GIB(2), &fake_ept), 0);
+	vcpu.vm = vm;
+	for (unsigned i = 0; i < BLOCK_PAGES; i++)
+		assert_int_equal(fault(0), DONE);
+	assert_int_equal(level_at(0), 3);
+	assert_int_equal(memory_inflate(vm, gfn(1024), BLOCK_ORDER), 0);
+	assert_int_equal(level_at(0), 2); /* into 2 MiB pages only */
+	assert_int_equal(level_at(1024), 0);
+	assert_int_equal(vm->memory.large_pages, BLOCK_PAGES - 1);
+	assert_int_equal(audit_run(), 0);
+	/* While anything is in the balloon, no 1 GiB page is begun. */
+	assert_int_equal(fault(HUGE_PAGES), DONE);
+	assert_int_equal(level_at(HUGE_PAGES), 2);
+	assert_int_equal(audit_run(), 0);
+}
+
+static void a_huge_page_under_way_is_given_up(void **state)
+{
+	(void)state;
+	fake_core_start(GIB(3), 1);
+	fake_clear_skip = true;
+	epoch_quiescent(epoch_now());
+	vm = fake_vm(0);
+	assert_int_equal(memory_create(vm, GIB(2), &fake_ept), 0);
+	vcpu.vm = vm;
+	for (unsigned i = 0; i < BLOCK_PAGES / 2; i++)
+		assert_int_equal(fault(HUGE_PAGES), DONE);
+	assert_int_equal(memory_inflate(vm, gfn(HUGE_PAGES + 77), 0), 0);
+	assert_int_equal(fault(HUGE_PAGES + 600), DONE);
+	assert_int_equal(fault(HUGE_PAGES + 76), DONE);
+	assert_int_equal(fault(HUGE_PAGES + 77), BAD);
+	assert_int_equal(level_at(HUGE_PAGES + 600), 2);
+	assert_int_equal(level_at(HUGE_PAGES + 76), 1);
+	assert_false(vm->memory.huge.active);
+	assert_int_equal(audit_run(), 0);
+}
+
+static void no_frame_for_the_table_of_a_split(void **state)
+{
+	mfn_t frame;
+
+	(void)state;
+	start(MIB(8), MIB(4));
+	assert_int_equal(fault(0), DONE);
+	while (!mfn_is_none(frame = frame_alloc(FRAME_DEVICE, 0, 0)))
+		;
+	assert_int_equal(memory_inflate(vm, gfn(5), 0), -SLUICE_ENOMEM);
+	assert_int_equal(state_of(5), GFN_RAM);
+	assert_int_equal(vm->memory.ballooned_pages, 0);
+	assert_int_equal(audit_run(), 0);
+	/* A whole block needs none. */
+	assert_int_equal(memory_inflate(vm, gfn(0), BLOCK_ORDER), 0);
+	assert_int_equal(audit_run(), 0);
+}
+
+/* ---- Against a model ---------------------------------------------------------------------------
+ */
+
+#define BLOCKS 4u
+#define PAGES  (BLOCKS * BLOCK_PAGES)
+
+static u64 random_state = 20261;
+static u64 random_below(u64 limit)
+{
+	random_state = random_state * 6364136223846793005 + 1442695040888963407;
+	return (random_state >> 33) % limit;
+}
+
+/* What the guest wrote last, or where the page is. */
+enum { ZEROS = 0, GONE = 1 << 30, FREE = 1 << 29 };
+static u32 model[PAGES];
+static bool pinned[PAGES];
+
+static int expected_inflate(u64 from, u64 pages)
+{
+	for (u64 i = from; i < from + pages; i++) {
+		if (pinned[i])
+			return -SLUICE_EBUSY;
+		if (model[i] == GONE)
+			return -SLUICE_EINVAL;
+	}
+	return 0;
+}
+
+static void step(unsigned number)
+{
+	bool block = random_below(8) == 0;
+	unsigned order = block ? BLOCK_ORDER : 0;
+	u64 pages = 1UL << order;
+	u64 at = random_below(PAGES) & ~(pages - 1);
+	int expected = 0;
+	mfn_t host;
+	u32 *page;
+
+	switch (random_below(7)) {
+	case 0:
+		expected = expected_inflate(at, pages);
+		assert_int_equal(memory_inflate(vm, gfn(at), order), expected);
+		for (u64 i = at; !expected && i < at + pages; i++)
+			model[i] = GONE;
+		break;
+	case 1:
+		expected = expected_inflate(at, pages);
+		assert_int_equal(memory_report(vm, gfn(at), order), expected);
+		for (u64 i = at; !expected && i < at + pages; i++)
+			model[i] = ZEROS;
+		break;
+	case 2:
+		for (u64 i = at; i < at + pages; i++)
+			expected |= model[i] == GONE ? 0 : -SLUICE_EINVAL;
+		assert_int_equal(memory_deflate(vm, gfn(at), order), expected);
+		for (u64 i = at; !expected && i < at + pages; i++)
+			model[i] = ZEROS;
+		break;
+	case 3:
+		if (pinned[at]) {
+			memory_unpin(vm, gfn(at));
+			pinned[at] = false;
+		} else if (model[at] == GONE) {
+			assert_int_equal(memory_pin(vm, gfn(at), &host), -SLUICE_EFAULT);
+		} else {
+			assert_int_equal(memory_pin(vm, gfn(at), &host), 0);
+			pinned[at] = true;
+		}
+		break;
+	case 4:
+		assert_int_equal(fault(at), model[at] == GONE ? BAD : DONE);
+		break;
+	default:
+		page = memory_page(vm, gfn(at));
+		if (model[at] == GONE) {
+			assert_null(page);
+			break;
+		}
+		assert_non_null(page);
+		assert_int_equal(page[at % 1024], model[at]);
+		page[at % 1024] = model[at] = number;
+	}
+}
+
+static void random_operations_match_a_model(void **state)
+{
+	(void)state;
+	start(MIB(32), PAGES * PAGE_SIZE);
+	memset(model, 0, sizeof(model));
+	memset(pinned, 0, sizeof(pinned));
+	for (unsigned number = 1; number <= 60000; number++) {
+		step(number);
+		if (number % 64 == 0) {
+			epoch_quiescent(epoch_now());
+			limbo_drain();
+		}
+		if (number % 10000 == 0) {
+			u64 gone = 0;
+
+			for (unsigned i = 0; i < PAGES; i++)
+				gone += model[i] == GONE;
+			assert_int_equal(vm->memory.ballooned_pages, gone);
+			assert_int_equal(audit_run(), 0);
+		}
+	}
+	for (unsigned i = 0; i < PAGES; i++)
+		if (pinned[i])
+			memory_unpin(vm, gfn(i));
+}
+
+/* ---- Two CPUs ----------------------------------------------------------------------------------
+ */
+
+static u32 running;
+
+/* One balloons and takes back whole blocks and pages, the other touches and pins them. */
+static void *balloon_thread(void *argument)
+{
+	(void)argument;
+	fake_run_as(0);
+	for (unsigned i = 0; i < 3000; i++) {
+		unsigned order = i % 3 ? 0 : BLOCK_ORDER;
+		gfn_t first = gfn(i % 3 ? i % PAGES : i % BLOCKS * BLOCK_PAGES);
+		int err = memory_inflate(vm, first, order);
+
+		if (err && err != -SLUICE_EBUSY)
+			return (void *)"inflate failed";
+		if (!err && memory_deflate(vm, first, order))
+			return (void *)"deflate failed";
+		epoch_quiescent(epoch_now());
+		limbo_drain();
+	}
+	epoch_enter_idle();
+	__atomic_store_n(&running, 0, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+static void *touch_thread(void *argument)
+{
+	(void)argument;
+	fake_run_as(1);
+	for (u64 i = 0; __atomic_load_n(&running, __ATOMIC_SEQ_CST); i++) {
+		u8 *page = memory_page(vm, gfn(i * 7919 % PAGES));
+		mfn_t host;
+
+		if (page) {
+			__atomic_store_n(page, 1, __ATOMIC_RELAXED);
+			if (frame_of(ptr_to_mfn(page))->class == FRAME_FREE)
+				return (void *)"a page went free under a host pointer";
+		}
+		if (memory_pin(vm, gfn(i * 31 % PAGES), &host) == 0) {
+			if (frame_of(host)->class != FRAME_GUEST)
+				return (void *)"a pinned frame is not the guest's";
+			memory_unpin(vm, gfn(i * 31 % PAGES));
+		}
+		epoch_quiescent(epoch_now());
+		limbo_drain();
+	}
+	epoch_enter_idle();
+	return NULL;
+}
+
+static void two_cpus_at_once(void **state)
+{
+	pthread_t threads[2];
+
+	(void)state;
+	fake_core_start(MIB(64), 2);
+	vm = fake_vm(0);
+	assert_int_equal(memory_create(vm, PAGES * PAGE_SIZE, &fake_npt), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		fake_run_as(i);
+		epoch_leave_idle();
+	}
+	running = 1;
+	assert_int_equal(pthread_create(&threads[0], NULL, balloon_thread, NULL), 0);
+	assert_int_equal(pthread_create(&threads[1], NULL, touch_thread, NULL), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		void *complaint;
+
+		pthread_join(threads[i], &complaint);
+		if (complaint)
+			fail_msg("%s", (char *)complaint);
+	}
+	fake_run_as(0);
+	assert_int_equal(vm->memory.ballooned_pages, 0);
+	assert_int_equal(audit_run(), 0);
+	memory_destroy(vm);
+	fake_limbo_empty();
+	assert_int_equal(frames_of_class(FRAME_GUEST), 0);
+	assert_int_equal(audit_run(), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_page_goes_and_comes_back_empty),
+		cmocka_unit_test(what_a_guest_may_not_name),
+		cmocka_unit_test(a_large_page_goes_in_one_piece),
+		cmocka_unit_test(a_split_block_goes_with_its_table),
+		cmocka_unit_test(one_page_of_a_block_keeps_it_small),
+		cmocka_unit_test(reported_pages_are_had_by_touching),
+		cmocka_unit_test(a_reset_opens_the_balloon),
+		cmocka_unit_test(huge_pages_are_split_and_not_made),
+		cmocka_unit_test(a_huge_page_under_way_is_given_up),
+		cmocka_unit_test(no_frame_for_the_table_of_a_split),
+		cmocka_unit_test(random_operations_match_a_model),
+		cmocka_unit_test(two_cpus_at_once),
+	};
+
+	return cmocka_run_group_tests_name("memory_balloon", tests, NULL, NULL);
+}
