@@ -46,6 +46,8 @@ struct run {
 	u8 frame_count;
 	u8 count : 6, class : 1; /* fragments; enum tmem_class */
 };
+_Static_assert(PAGE_SIZE / sizeof(struct run) > 32 && PAGE_SIZE / sizeof(struct run) <= 64,
+	"what RUN_ID_SHIFT must be for the slab");
 _Static_assert(sizeof(struct run) == 112, "35 runs a page, 8 bytes a fragment at 2:1");
 _Static_assert(RUN_FRAMES *FRAME_GRANULES <= 1U << 10 && RUN_FRAGMENTS <= 32,
 	"a place and an id have room for that");
@@ -120,10 +122,10 @@ static inline bool pack_is_sparse(const struct pack *pack)
 /*
  * One step of compaction, the cheapest that brings something: fragments of the run with the most
  * free space are moved together and its empty frames given back; if no run has a frame's worth
- * free, the run that holds least (among 70 looked at) is joined with another one, frames and all,
- * so that their free space adds up; if it fits to none, up to @max of its fragments are moved into
- * others' free space. Copies at most 32 KiB, or @max fragments and 32 KiB for each; @moved may be
- * called for 30 fragments, or @max. Returns the number of fragments that have other ids and of
+ * free, the run that holds least (among a hundred looked at) is joined with another one, frames and
+ * all, so that their free space adds up; if it fits to none, up to @max of its fragments are moved
+ * into others' free space. Copies at most 32 KiB, or @max fragments and 32 KiB for each; @moved may
+ * be called for 30 fragments, or @max. Returns the number of fragments that have other ids and of
  * frames given back: 0 if nothing can be gained now.
  */
 u32 pack_compact(struct pack *pack, u32 max, pack_moved moved, void *argument);

@@ -12,6 +12,8 @@
  * joined with it. */
 #define LEAVES_SEARCHED 2U
 #define SHORT_SEARCHED  16U
+/* Such searches in one step, each among other leaves, until something can be done. */
+#define SEARCHES 4U
 
 /* ---- Within a run ------------------------------------------------------------------- */
 
@@ -137,6 +139,8 @@ static u32 find_fuller(struct pack *pack, const struct run *run, u32 granules, u
 		i++) {
 		const struct run *candidate = run_at(pack, other);
 
+		if (run_used(candidate) >= run_used(run) && candidate->free >= granules)
+			return other;
 		if (run_used(candidate) >= most && candidate->count + fill <= RUN_FRAGMENTS) {
 			most = run_used(candidate);
 			id = other;
@@ -183,10 +187,17 @@ bool pack_empty_run(struct pack *pack, u32 run, u32 *max, pack_moved moved, void
 	return empty_run(pack, run, false, max, moved, argument);
 }
 
-/* The run that holds least among those looked at. */
+static void keep_lighter(const struct pack *pack, u32 id, u32 *found)
+{
+	if (!*found || run_used(run_at(pack, id)) < run_used(run_at(pack, *found)))
+		*found = id;
+}
+
+/* The run that holds least among those looked at: some leaves' worth of all, and those that others
+ * are going to be moved into, which must hold more. */
 static u32 find_light(struct pack *pack)
 {
-	u32 found = 0, least = ~0U;
+	u32 found = 0;
 
 	for (u32 i = 0; i < LEAVES_SEARCHED; i++) {
 		u32 leaf = slab_next_leaf(&pack->runs, pack->cursor);
@@ -196,14 +207,16 @@ static u32 find_light(struct pack *pack)
 		if (leaf == ~0U)
 			break;
 		pack->cursor = leaf + 1;
-		for (u32 place = 1; place <= pack->runs.per_leaf; place++) {
-			u32 id = leaf << RUN_ID_SHIFT | place;
-			const struct run *run = run_at(pack, id);
+		for (u32 place = 1; place <= pack->runs.per_leaf; place++)
+			if (run_at(pack, leaf << RUN_ID_SHIFT | place)->frame_count)
+				keep_lighter(pack, leaf << RUN_ID_SHIFT | place, &found);
+	}
+	for (unsigned class = 0; class < TMEM_CLASSES; class ++) {
+		u32 id = pack->classes[class].short_runs;
 
-			if (run->frame_count && run_used(run) < least) {
-				least = run_used(run);
-				found = id;
-			}
+		for (u32 i = 0; i < SHORT_SEARCHED && id; i++) {
+			keep_lighter(pack, id, &found);
+			id = run_at(pack, id)->next_short;
 		}
 	}
 	return found;
@@ -225,11 +238,13 @@ u32 pack_compact(struct pack *pack, u32 max, pack_moved moved, void *argument)
 			run_end(pack, id);
 		return given;
 	}
-	id = find_light(pack);
-	partner = id ? find_partner(pack, id) : 0;
-	if (partner)
-		return join(pack, id, partner, moved, argument);
-	if (id)
-		empty_run(pack, id, true, &left, moved, argument);
+	for (u32 i = 0; i < SEARCHES && left == max; i++) {
+		id = find_light(pack);
+		partner = id ? find_partner(pack, id) : 0;
+		if (partner)
+			return join(pack, id, partner, moved, argument);
+		if (id)
+			empty_run(pack, id, true, &left, moved, argument);
+	}
 	return max - left + (pack->frames < frames ? (u32)(frames - pack->frames) : 0);
 }
