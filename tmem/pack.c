@@ -24,6 +24,13 @@ void pack_init(struct pack *pack, struct tmem *tmem, u32 client)
 
 void pack_destroy(struct pack *pack)
 {
+	/* Frames that pack_add_frame() brought and nobody used. */
+	for (unsigned class = 0; class < TMEM_CLASSES; class ++) {
+		const struct pack_class *of = &pack->classes[class];
+
+		while (of->filled)
+			run_end(pack, of->buckets[__builtin_ctzl(of->filled)]);
+	}
 	slab_destroy(pack->tmem, &pack->runs);
 }
 

@@ -441,6 +441,26 @@ static void a_caller_can_bring_the_frame(void **state)
 	finish();
 }
 
+/* More than one run's worth, so that a whole run has no fragment. */
+static void frames_that_nobody_used_come_back(void **state)
+{
+	u32 slots[RUN_FRAMES + 3];
+
+	(void)state;
+	start(1024, 1);
+	assert_int_equal(
+		arena_take(tmem, EPHEMERAL, 0, slots, ARRAY_SIZE(slots)), ARRAY_SIZE(slots));
+	for (u32 i = 0; i < ARRAY_SIZE(slots); i++)
+		assert_int_equal(pack_add_frame(&pack, EPHEMERAL, 3000, slots[i]), 0);
+	assert_int_equal(pack.frames, ARRAY_SIZE(slots));
+	assert_int_equal(pack_audit(&pack, visit_nothing, NULL), 0);
+	pack_destroy(&pack);
+	assert_int_equal(pack.frames, 0);
+	tmem_destroy(tmem);
+	assert_int_equal(host_pages_in_use(), 0);
+	host_memory_exit();
+}
+
 /* ---- Pages through the compressor --------------------------------------------------- */
 
 /* Of each @period lines of 64 bytes one is random. */
@@ -615,6 +635,7 @@ int main(void)
 		cmocka_unit_test(a_step_of_compaction_is_bounded),
 		cmocka_unit_test(every_allocation_may_fail),
 		cmocka_unit_test(a_caller_can_bring_the_frame),
+		cmocka_unit_test(frames_that_nobody_used_come_back),
 		cmocka_unit_test(pages_come_back),
 		cmocka_unit_test(damaged_fragments_stay_in_the_page),
 		cmocka_unit_test(compressed_bytes_stay_within_their_bound),
