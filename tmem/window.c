@@ -54,11 +54,13 @@ void client_filter_removed(struct tmem_client *client, struct pool *pool, u64 ha
 COLD void client_filter_moved(struct tmem_client *client, struct pool *pool, u32 from, u32 to)
 {
 	struct position position;
+	bool due;
 	u64 hash;
 
 	pool_locate(pool, to, &position);
 	hash = client_filter_hash(pool, &position);
-	if (filter_add(pool->filter, hash, to) | filter_remove(pool->filter, hash, from))
+	due = filter_add(pool->filter, hash, to);
+	if (filter_remove(pool->filter, hash, from) || due)
 		client->filter_due = true;
 }
 
