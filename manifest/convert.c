@@ -91,6 +91,36 @@ static bool convert_choice(const struct key *key, const struct toml_value *value
 	return false;
 }
 
+static int hexadecimal(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* "01234567-89ab-cdef-0123-456789abcdef" */
+static bool convert_uuid(const struct key *key, const struct toml_value *value, void *record)
+{
+	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	u64 halves[2] = {0, 0};
+
+	if (value->type != TOML_STRING || value->text_length != sizeof(form) - 1)
+		return false;
+	for (unsigned i = 0; i < sizeof(form) - 1; i++) {
+		int digit = hexadecimal(value->text[i]);
+
+		if (form[i] == '-' ? value->text[i] != '-' : digit < 0)
+			return false;
+		if (form[i] == '-')
+			continue;
+		halves[1] = halves[1] << 4 | halves[0] >> 60;
+		halves[0] = halves[0] << 4 | (u64)digit;
+	}
+	memcpy((char *)record + key->offset, halves, sizeof(halves));
+	return true;
+}
+
 static bool convert_cpus(const struct key *key, const struct toml_value *value, void *record)
 {
 	u64 mask = 0;
@@ -119,6 +149,8 @@ bool convert_value(const struct key *key, const struct toml_value *value, void *
 		return convert_string(key, value, record);
 	case KEY_CHOICE:
 		return convert_choice(key, value, record);
+	case KEY_UUID:
+		return convert_uuid(key, value, record);
 	case KEY_CPUS:
 		return convert_cpus(key, value, record);
 	case KEY_SIZE:
@@ -149,7 +181,8 @@ void convert_fallbacks(const struct table *table, void *record)
 	for (unsigned i = 0; i < table->key_count; i++) {
 		const struct key *key = &table->keys[i];
 
-		if (key->type == KEY_NAME || key->type == KEY_MODULE || key->type == KEY_TEXT)
+		if (key->type == KEY_NAME || key->type == KEY_MODULE || key->type == KEY_TEXT ||
+			key->type == KEY_UUID)
 			memset((char *)record + key->offset, 0, key->width);
 		else
 			store_number(key, record, key->fallback);

@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#define TABLES "[machine], [tmem], [balloon], [[guest]], [[guest.disk]], [[guest.shared_pool]]"
+
 /* The table that lines belong to at the moment. */
 struct open_table {
 	const struct table *table; /* NULL: unknown or broken, its keys are read over */
@@ -30,13 +32,14 @@ struct parser {
 	bool fatal;
 
 	unsigned table_lines[TABLE_COUNT]; /* of [machine], [tmem], [balloon]; 0 = not seen */
-	/* The [[guest]] that errors are charged to, and its own keys while its disks are open. */
+	/* The [[guest]] that errors are charged to, and its own keys while its disks and shared
+	 * pools are open. */
 	struct guest_config *guest;   /* NULL outside guests, and beyond the maximum */
 	struct toml_slice guest_name; /* with its quotation marks; empty if it has none */
 	unsigned guests_seen;         /* also those beyond the maximum */
 	bool in_guest;                /* lines belong to guest number guests_seen */
 	struct open_table guest_table;
-	struct open_table other; /* [machine], [tmem], [balloon] or [[guest.disk]] */
+	struct open_table other; /* any other table */
 	struct open_table *open;
 	struct message message;
 };
@@ -166,6 +169,22 @@ static void check_order(struct parser *p, unsigned low_key, unsigned high_key, u
 	send(p, MAX(open->key_lines[low_key], open->key_lines[high_key]));
 }
 
+static void end_shared_pool(struct parser *p)
+{
+	struct open_table *open = &p->other;
+	const struct shared_pool_config *pool = open->record;
+
+	check_required(p, open);
+	if (!open->key_good[KEY_SHARED_UUID])
+		return;
+	for (const struct shared_pool_config *other = p->guest->shared_pools; other < pool; other++)
+		if (other->uuid[0] == pool->uuid[0] && other->uuid[1] == pool->uuid[1]) {
+			complain_with_line(p, open->key_lines[KEY_SHARED_UUID],
+				"this shared pool is the one at line ", other->line);
+			break;
+		}
+}
+
 static void end_guest(struct parser *p)
 {
 	struct open_table *open = &p->guest_table;
@@ -202,11 +221,13 @@ static void end_guest(struct parser *p)
 		}
 }
 
-/* Closes the open table, but not the guest around a disk. */
+/* Closes the open table, but not the guest around a disk or shared pool. */
 static void end_table(struct parser *p)
 {
 	if (p->open == &p->other && p->other.table == &manifest_tables[TABLE_DISK])
 		end_disk(p);
+	if (p->open == &p->other && p->other.table == &manifest_tables[TABLE_SHARED])
+		end_shared_pool(p);
 	p->open = NULL;
 }
 
@@ -288,6 +309,25 @@ static void begin_disk(struct parser *p, unsigned line)
 }
 _Static_assert(MANIFEST_DISKS_MAX == 8, "the message says so");
 
+static void begin_shared_pool(struct parser *p, unsigned line)
+{
+	struct shared_pool_config *pool;
+
+	end_table(p);
+	if (!p->in_guest)
+		complain(p, line, "[[guest.shared_pool]] stands after the [[guest]] it belongs to");
+	else if (p->guest && p->guest->shared_pool_count == MANIFEST_SHARED_MAX)
+		complain(p, line, "a guest has at most 8 shared pools");
+	else if (p->guest) {
+		pool = &p->guest->shared_pools[p->guest->shared_pool_count++];
+		pool->line = line;
+		open_table(p, &p->other, &manifest_tables[TABLE_SHARED], pool, line);
+		return;
+	}
+	open_table(p, &p->other, NULL, NULL, line);
+}
+_Static_assert(MANIFEST_SHARED_MAX == 8, "the message says so");
+
 /* [machine], [tmem] or [balloon] */
 static void begin_single(struct parser *p, enum table_id id, void *record, unsigned line)
 {
@@ -313,10 +353,7 @@ static void begin_table(struct parser *p, const struct toml_item *item)
 		complain_about(p, item->line,
 			item->kind == TOML_TABLE ? "there is no table [" : "there is no table [[",
 			item->name,
-			item->kind == TOML_TABLE ? "]; valid: [machine], [tmem], [balloon], "
-						   "[[guest]], [[guest.disk]]"
-						 : "]]; valid: [machine], [tmem], [balloon], "
-						   "[[guest]], [[guest.disk]]");
+			item->kind == TOML_TABLE ? "]; valid: " TABLES : "]]; valid: " TABLES);
 		open_table(p, &p->other, NULL, NULL, item->line);
 		return;
 	}
@@ -335,6 +372,9 @@ static void begin_table(struct parser *p, const struct toml_item *item)
 		break;
 	case TABLE_DISK:
 		begin_disk(p, item->line);
+		break;
+	case TABLE_SHARED:
+		begin_shared_pool(p, item->line);
 		break;
 	case TABLE_COUNT:
 		break;

@@ -9,6 +9,7 @@
 
 #define MANIFEST_GUESTS_MAX  64
 #define MANIFEST_DISKS_MAX   8
+#define MANIFEST_SHARED_MAX  8
 #define MANIFEST_NAME_MAX    32 /* with the terminating zero */
 #define MANIFEST_CMDLINE_MAX 256
 
@@ -58,6 +59,13 @@ struct disk_config {
 	unsigned line;
 };
 
+/* A pool that the guest may share. */
+struct shared_pool_config {
+	u64 uuid[2]; /* its last 16 digits, and its first 16 */
+	u32 weight;  /* added to the pool's weight while the guest shares it, 1..1000 */
+	unsigned line;
+};
+
 struct guest_config {
 	char name[MANIFEST_NAME_MAX];
 	char kernel[MANIFEST_NAME_MAX];
@@ -66,14 +74,18 @@ struct guest_config {
 	u64 memory_min, memory_max; /* bytes, multiples of 4 KiB; min defaults to max */
 	u64 memory_start;           /* its size at first; 0 = memory_max, or what fits */
 	u32 vcpus;
-	u64 cpus;        /* bit n: may run on CPU n; 0 = any */
-	u32 weight;      /* CPU share, 1..1000 */
-	u32 tmem_share;  /* weight in the pool, 1..1000 */
-	bool tmem;       /* false: tmem hypercalls answer -ENOSYS */
-	u64 preswap_max; /* bytes; ~0 = the whole pool */
-	u32 time_limit;  /* seconds of CPU time until it is stopped; 0 = none */
+	u64 cpus;         /* bit n: may run on CPU n; 0 = any */
+	u32 weight;       /* CPU share, 1..1000 */
+	u32 tmem_share;   /* weight in the pool, 1..1000 */
+	bool tmem;        /* false: tmem hypercalls answer -ENOSYS */
+	u64 preswap_max;  /* bytes; ~0 = the whole pool */
+	u64 precache_max; /* bytes; 0 = the whole pool */
+	bool privileged;  /* may control other guests' tmem */
+	u32 time_limit;   /* seconds of CPU time until it is stopped; 0 = none */
 	struct disk_config disks[MANIFEST_DISKS_MAX];
 	unsigned disk_count;
+	struct shared_pool_config shared_pools[MANIFEST_SHARED_MAX];
+	unsigned shared_pool_count;
 	unsigned line; /* of its [[guest]] */
 	bool bad;      /* has errors of its own: do not start it */
 };

@@ -90,6 +90,10 @@ void message_valid(struct message *message, const struct key *key)
 			message_text(message, "\"");
 		}
 		break;
+	case KEY_UUID:
+		message_text(
+			message, "\"xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx\" of hexadecimal digits");
+		break;
 	case KEY_CPUS:
 		message_text(message, "an array of different CPU numbers from ");
 		message_number(message, key->min);

@@ -160,6 +160,12 @@ static const struct key guest_keys[] = {
 		FIELD(guest_config, preswap_max),
 		.max = GIB(1024),
 		.fallback = ~0UL},
+	{.name = "precache_max",
+		.type = KEY_SIZE,
+		FIELD(guest_config, precache_max),
+		.min = KIB(4),
+		.max = GIB(1024)},
+	{.name = "privileged", .type = KEY_BOOLEAN, FIELD(guest_config, privileged)},
 	{.name = "time_limit",
 		.type = KEY_NUMBER,
 		FIELD(guest_config, time_limit),
@@ -183,10 +189,24 @@ static const struct key disk_keys[] = {
 	{.name = "service_us", .type = KEY_NUMBER, FIELD(disk_config, service_us), .max = 10000000},
 };
 
+static const struct key shared_keys[] = {
+	[KEY_SHARED_UUID] = {.name = "uuid",
+		.type = KEY_UUID,
+		.required = true,
+		FIELD(shared_pool_config, uuid)},
+	{.name = "weight",
+		.type = KEY_NUMBER,
+		FIELD(shared_pool_config, weight),
+		.min = 1,
+		.max = 1000,
+		.fallback = 100},
+};
+
 const struct table manifest_tables[TABLE_COUNT] = {
 	[TABLE_MACHINE] = {"machine", false, ARRAY_SIZE(machine_keys), machine_keys},
 	[TABLE_TMEM] = {"tmem", false, ARRAY_SIZE(tmem_keys), tmem_keys},
 	[TABLE_BALLOON] = {"balloon", false, ARRAY_SIZE(balloon_keys), balloon_keys},
 	[TABLE_GUEST] = {"guest", true, ARRAY_SIZE(guest_keys), guest_keys},
 	[TABLE_DISK] = {"guest.disk", true, ARRAY_SIZE(disk_keys), disk_keys},
+	[TABLE_SHARED] = {"guest.shared_pool", true, ARRAY_SIZE(shared_keys), shared_keys},
 };

@@ -15,6 +15,7 @@ enum key_type {
 	KEY_NUMBER,  /* u8, u32 or u64 */
 	KEY_BOOLEAN, /* bool */
 	KEY_CHOICE,  /* u8 or int: choices[value] is written as a string */
+	KEY_UUID,    /* u64[2]: 32 hexadecimal digits, the lower half first */
 	KEY_CPUS,    /* u64: a bit for each number of an array */
 };
 
@@ -37,7 +38,15 @@ struct table {
 
 #define TABLE_KEYS_MAX 16
 
-enum table_id { TABLE_MACHINE, TABLE_TMEM, TABLE_BALLOON, TABLE_GUEST, TABLE_DISK, TABLE_COUNT };
+enum table_id {
+	TABLE_MACHINE,
+	TABLE_TMEM,
+	TABLE_BALLOON,
+	TABLE_GUEST,
+	TABLE_DISK,
+	TABLE_SHARED,
+	TABLE_COUNT
+};
 extern const struct table manifest_tables[TABLE_COUNT];
 
 /* Places of keys that the parser itself looks at: guest_keys[KEY_GUEST_NAME] and so on. */
@@ -48,5 +57,6 @@ enum {
 	KEY_GUEST_MEMORY_START = 6
 };
 enum { KEY_DISK_NAME, KEY_DISK_MODULE, KEY_DISK_SIZE };
+enum { KEY_SHARED_UUID };
 
 #endif

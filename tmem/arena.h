@@ -48,7 +48,7 @@ struct page {
 	u32 next;   /* slot of the neighbour in the queue; bits 28..31: number of the pool */
 	u32 prev;   /* the same; bits 28..31: enum slot_state */
 	u32 owner;  /* in the pool's index: see pool.h */
-	u32 client; /* bits 0..5: number of the one that has the slot, or had it last; of a virtual
+	u32 client; /* bits 0..6: number of the one that has the slot, or had it last; of a virtual
 		       page: its content (dense.h) */
 };
 _Static_assert(sizeof(struct page) == 16, "a page costs 16 bytes");
@@ -64,7 +64,8 @@ static inline void page_set_state(struct page *page, enum slot_state state)
 	WRITE_ONCE(page->prev, (u32)state << SLOT_BITS);
 }
 
-#define TMEM_CLIENTS 64U
+/* Half of them for guests, half for shared pools. */
+#define TMEM_CLIENTS 128U
 
 static inline u32 page_client(const struct page *page)
 {
@@ -119,7 +120,9 @@ struct tmem {
 			      lock */
 	/* Set once under the arena lock; the structures stay until the store goes. */
 	struct tmem_client *clients[TMEM_CLIENTS];
-	u32 client_count; /* numbers below this one were used at least once */
+	u32 client_count;         /* numbers below this one were used at least once */
+	u32 claimed[2];           /* structures in use by guests, and by shared pools */
+	struct tmem_lock sharers; /* guards who shares what: see tmem/shared.c */
 };
 _Static_assert(sizeof(struct tmem) <= PAGE_SIZE, "the store's head is one page");
 

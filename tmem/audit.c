@@ -237,6 +237,10 @@ static void audit_pool(struct audit *audit, struct pool *pool, u64 *pages)
 			slab_used(&pool->groups), pool->group_table.entries);
 	if (pool->filter)
 		audit_filter(audit, pool, *pages - before);
+	if (!pool->shared && pool_pages(pool) != *pages - before)
+		FAIL(audit, "client %u pool %u: %llu pages, %llu by what happened",
+			pool->client->number, pool->id, (unsigned long long)(*pages - before),
+			(unsigned long long)pool_pages(pool));
 	pool_visit(pool, visit_metadata, audit);
 }
 

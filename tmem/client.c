@@ -61,25 +61,43 @@ void client_give_all_slots(struct tmem_client *client)
 
 /* ---- Pools -------------------------------------------------------------------------- */
 
+int client_add_pool(struct tmem_client *client, int id, bool persistent, const u64 uuid[2],
+	const struct seat *seat)
+{
+	struct pool *pool;
+
+	for (int any = 0; id < 0 && any < TMEM_POOLS_PER_GUEST; any++)
+		if (!client->pools[any])
+			id = any;
+	if (id < 0)
+		return -SLUICE_ENOSPC;
+	if (client->pools[id])
+		return -SLUICE_EBUSY;
+	pool = pool_create(client, (u8)id, persistent, uuid);
+	if (!pool)
+		return -SLUICE_ENOMEM;
+	if (seat) {
+		pool->shared = true;
+		pool->seat = *seat;
+	}
+	special_set(client, pool);
+	__atomic_store_n(&client->pools[id], pool, __ATOMIC_RELEASE);
+	return id;
+}
+
 int tmem_pool_create(struct tmem_client *client, u64 flags, u64 uuid_lo, u64 uuid_hi)
 {
 	const u64 uuid[2] = {uuid_lo, uuid_hi};
-	int result = -SLUICE_ENOSPC;
-	struct pool *pool;
+	int result = -SLUICE_EBUSY;
 
-	/* Shared pools need an authorization, and nobody can give one yet. */
+	if (flags & TMEM_POOL_SHARED)
+		return flags == TMEM_POOL_SHARED ? shared_join(client, -1, uuid) : -SLUICE_EINVAL;
 	if (flags & ~(u64)TMEM_POOL_PERSISTENT)
 		return -SLUICE_EINVAL;
 
 	client_lock(client);
-	for (u8 id = 0; id < TMEM_POOLS_PER_GUEST; id++) {
-		if (client->pools[id])
-			continue;
-		pool = pool_create(client, id, flags & TMEM_POOL_PERSISTENT, uuid);
-		__atomic_store_n(&client->pools[id], pool, __ATOMIC_RELEASE);
-		result = pool ? id : -SLUICE_ENOMEM;
-		break;
-	}
+	if (!client->restore.phase)
+		result = client_add_pool(client, -1, flags & TMEM_POOL_PERSISTENT, uuid, NULL);
 	client_unlock(client);
 	return result;
 }
@@ -91,66 +109,104 @@ static void add_counts(struct pool_counts *sum, const struct pool_counts *counts
 	sum->hits += counts->hits;
 }
 
-/* Frees up to *@pages pages of a dying pool; 0 once it is gone, else -EAGAIN. */
-static int destroy_pool_step(struct tmem_client *client, struct pool *pool, unsigned *pages)
+void client_forget_pool(struct tmem_client *client, struct pool *pool)
 {
-	u8 id = pool->id;
+	add_counts(&client->past[pool->persistent ? PERSISTENT : EPHEMERAL], &pool->counts);
+	client_filter_close(client, pool);
+	WRITE_ONCE(client->pools[pool->id], NULL);
+	pool_free(client->tmem, pool);
+}
+
+int client_destroy_pool(struct tmem_client *client, struct pool *pool, unsigned *pages)
+{
 	u32 object_id;
 
 	WRITE_ONCE(pool->dying, true);
 	while ((object_id = pool_any_object(pool)) != 0)
 		if (!client_flush_object(client, pool, object_id, pages))
 			return -SLUICE_EAGAIN;
-	add_counts(&client->past[pool->persistent ? PERSISTENT : EPHEMERAL], &pool->counts);
-	client_filter_close(client, pool);
-	WRITE_ONCE(client->pools[id], NULL);
-	pool_free(client->tmem, pool);
+	client_forget_pool(client, pool);
 	return 0;
 }
 
-int tmem_pool_destroy(struct tmem_client *client, s64 pool)
+int tmem_pool_destroy(struct tmem_client *client, s64 id)
 {
 	unsigned pages = TMEM_STEP_PAGES;
 	int result = -SLUICE_EBADF;
+	struct pool *pool;
+	bool shared;
 
-	if (pool < 0 || pool >= TMEM_POOLS_PER_GUEST)
+	if (id < 0 || id >= TMEM_POOLS_PER_GUEST)
 		return result;
 	client_lock(client);
-	if (client->pools[pool])
-		result = destroy_pool_step(client, client->pools[pool], &pages);
+	pool = client->pools[id];
+	if (pool && pool->hidden)
+		pool = NULL;
+	shared = pool && pool->shared;
+	if (pool && !shared)
+		result = client_destroy_pool(client, pool, &pages);
 	client_unlock(client);
+	return shared ? shared_leave(client, (u32)id) : result;
+}
+
+int client_drop_pools(struct tmem_client *client)
+{
+	unsigned pages = TMEM_STEP_PAGES;
+	int result = 0;
+
+	for (u32 id = 0; id < TMEM_POOLS_PER_GUEST && !result; id++) {
+		struct pool *pool;
+		bool shared;
+
+		client_lock(client);
+		pool = client->pools[id];
+		shared = pool && pool->shared;
+		if (pool && !shared)
+			result = client_destroy_pool(client, pool, &pages);
+		client_unlock(client);
+		if (shared)
+			result = shared_leave(client, id);
+	}
 	return result;
 }
 
 /* ---- Clients ------------------------------------------------------------------------ */
 
-/* A structure for a new client, not alive yet, marked as taken by its weight; NULL if all are in
- * use or memory is short. Structures stay with the store, so that evictions may always look at
- * them. */
-static struct tmem_client *claim_client(struct tmem *tmem, u32 weight)
+/* A structure with this number out of a page. Arena lock. */
+static struct tmem_client *make_structure(struct tmem *tmem, u8 number, void *page)
+{
+	struct tmem_client *client = page;
+
+	client->number = number;
+	client->tmem = tmem;
+	tmem_port_lock_init(&client->lock, TMEM_LOCK_CLIENT);
+	__atomic_store_n(&tmem->clients[number], client, __ATOMIC_RELEASE);
+	WRITE_ONCE(tmem->client_count, number + 1U);
+	return client;
+}
+
+/* Structures stay with the store, so that evictions may always look at them. One is taken while it
+ * has a weight. Neither guests nor shared pools can use up what is the others'. */
+struct tmem_client *client_claim(struct tmem *tmem, u32 weight, bool is_owner)
 {
 	struct tmem_client *client = NULL;
 	void *page = metadata_alloc(tmem);
+	u8 number = 0;
 
 	tmem_port_lock(&tmem->arena.lock);
-	for (u8 number = 0; number < TMEM_CLIENTS && !client; number++) {
-		struct tmem_client *known = tmem->clients[number];
-
-		if (known && known->weight)
-			continue;
-		if (!known) {
-			if (!page)
-				break;
-			known = page;
+	while (number < TMEM_CLIENTS && tmem->clients[number] && tmem->clients[number]->weight)
+		number++;
+	if (tmem->claimed[is_owner] < TMEM_CLIENTS / 2) {
+		client = tmem->clients[number];
+		if (!client && page) {
+			client = make_structure(tmem, number, page);
 			page = NULL;
-			known->number = number;
-			known->tmem = tmem;
-			tmem_port_lock_init(&known->lock, TMEM_LOCK_CLIENT);
-			__atomic_store_n(&tmem->clients[number], known, __ATOMIC_RELEASE);
-			WRITE_ONCE(tmem->client_count, number + 1U);
 		}
-		WRITE_ONCE(known->weight, weight);
-		client = known;
+	}
+	if (client) {
+		WRITE_ONCE(client->weight, weight);
+		client->is_owner = is_owner;
+		tmem->claimed[is_owner]++;
 	}
 	tmem_port_unlock(&tmem->arena.lock);
 	if (page)
@@ -165,18 +221,30 @@ static void free_client(struct tmem_client *client)
 
 	tmem_port_lock(&tmem->arena.lock);
 	WRITE_ONCE(client->weight, 0);
+	tmem->claimed[client->is_owner]--;
 	tmem_port_unlock(&tmem->arena.lock);
 }
 
 struct tmem_client *tmem_client_create(struct tmem *tmem, const struct tmem_client_config *config)
 {
-	u32 weight = config->weight ? MIN(config->weight, 65535U) : 1;
-	struct tmem_client *client = claim_client(tmem, weight);
+	u32 weight = config->weight ? MIN(config->weight, TMEM_WEIGHT_MAX) : 1;
+	struct tmem_client *client = client_claim(tmem, weight, false);
 
-	if (!client)
-		return NULL;
+	return client && !client_begin(client, config) ? client : NULL;
+}
+
+int client_begin(struct tmem_client *client, const struct tmem_client_config *config)
+{
 	client_lock(client);
 	client->persistent_max = config->persistent_max;
+	client->ephemeral_max = config->ephemeral_max ? config->ephemeral_max : TMEM_UNLIMITED;
+	client->shared_count = MIN(config->shared_count, TMEM_SHARED_MAX);
+	for (u32 i = 0; i < client->shared_count; i++)
+		client->shared[i] = config->shared[i];
+	client->frozen = false;
+	WRITE_ONCE(client->sharers, 0);
+	client->life++;
+	memset(&client->restore, 0, sizeof(client->restore));
 	memcpy(client->hash_keys, config->hash_keys, sizeof(client->hash_keys));
 	memset(&client->stats, 0, sizeof(client->stats));
 	memset(client->past, 0, sizeof(client->past));
@@ -187,30 +255,31 @@ struct tmem_client *tmem_client_create(struct tmem *tmem, const struct tmem_clie
 	if ((config->ephemeral_modes | config->persistent_modes) && dense_create(client)) {
 		client_unlock(client);
 		free_client(client);
-		return NULL;
+		return -SLUICE_ENOMEM;
 	}
 	client->alive = true;
 	client_unlock(client);
-	return client;
+	return 0;
 }
 
-int tmem_client_destroy(struct tmem_client *client)
+void client_end(struct tmem_client *client)
 {
-	unsigned pages = TMEM_STEP_PAGES;
-
-	client_lock(client);
-	for (unsigned id = 0; id < TMEM_POOLS_PER_GUEST; id++) {
-		if (client->pools[id] && destroy_pool_step(client, client->pools[id], &pages)) {
-			client_unlock(client);
-			return -SLUICE_EAGAIN;
-		}
-	}
 	client_filters_destroy(client);
 	client_give_all_slots(client);
 	dense_destroy(client);
 	client->alive = false;
 	client_unlock(client);
 	free_client(client);
+}
+
+int tmem_client_destroy(struct tmem_client *client)
+{
+	int result = client_drop_pools(client);
+
+	if (result)
+		return result;
+	client_lock(client);
+	client_end(client);
 	return 0;
 }
 
@@ -260,6 +329,7 @@ struct tmem *tmem_create(const struct tmem_config *config)
 		return NULL;
 	}
 	content_key_init(&tmem->content_key, key);
+	tmem_port_lock_init(&tmem->sharers, TMEM_LOCK_SHARERS);
 	return tmem;
 }
 

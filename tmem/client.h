@@ -11,6 +11,8 @@
 #include "tmem/arena.h"
 #include "tmem/pool.h"
 
+#define TMEM_WEIGHT_MAX 65535U
+
 /* Slots at hand: a put takes the one that was freed last, whose frame is likely to be in the cache.
  */
 #define MAGAZINE_SLOTS        63U
@@ -25,21 +27,37 @@ struct magazine {
 
 struct dense;
 
+/* A restore under way: see tmem/restore.c. */
+struct restore {
+	u8 phase;
+	u8 status; /* enum tmem_restore_status, once it has failed */
+	bool busy; /* a call is at work on it */
+	u64 check, pools, pages;
+};
+
 struct tmem_client {
 	struct tmem_lock lock;
 	bool alive;
-	u8 number;   /* in tmem->clients */
-	u8 patience; /* of arena_is_dry() */
+	bool frozen;
+	bool is_owner; /* of a shared pool */
+	u8 number;     /* in tmem->clients */
+	u8 patience;   /* of arena_is_dry() */
 	u32 weight;
 	bool used;   /* it put or got since the last tick */
 	u32 used_at; /* the last tick at which @used was found set */
 	struct tmem *tmem;
-	u64 persistent_max;
+	u64 persistent_max, ephemeral_max;
 	u8 modes[TMEM_CLASSES]; /* TMEM_MODE_*, of new pools */
 	struct dense *dense;    /* NULL if no mode is on */
 	/* What dense_account() found: pages without a frame of their own, and the frames that hold
 	 * their contents. */
 	u64 dense_pages[TMEM_CLASSES], dense_frames[TMEM_CLASSES];
+	u32 freezes; /* how often it was frozen */
+	/* Of the owner of a shared pool; @sharers and @life are guarded by the sharers' lock too.
+	 */
+	u32 sharers;
+	u32 calls;    /* under way for sharers: it stays until they have ended */
+	u32 life;     /* which one of those that had this structure */
 	u32 sequence; /* odd while the lock is held: see client_sequence() */
 	struct pool *pools[TMEM_POOLS_PER_GUEST];
 	u32 oldest, newest;       /* slots of ephemeral pages, 0 = none */
@@ -50,7 +68,10 @@ struct tmem_client {
 	u64 hash_keys[6];
 	/* The live counts, and what the pools do not count; of puts only those that failed. */
 	struct tmem_client_stats stats;
-	struct pool_counts past[TMEM_CLASSES];   /* of pools that are gone */
+	struct pool_counts past[TMEM_CLASSES]; /* of pools that are gone */
+	struct tmem_shared_grant shared[TMEM_SHARED_MAX];
+	u32 shared_count;
+	struct restore restore;
 	struct magazine magazines[SLOT_CLASSES]; /* by the class of the slots' blocks */
 	struct filter *dead_filters;             /* of pools that are gone, chained */
 	bool filter_due;                         /* client_filter_work() has something to do */
@@ -100,6 +121,12 @@ static inline struct block *client_block(struct tmem_client *client, u32 slot)
 		client->recent_block = block_at(client->tmem, number);
 	}
 	return client->recent_block;
+}
+
+/* The pool a guest named, or NULL. */
+static inline struct pool *named_pool(const struct tmem_client *client, s32 id)
+{
+	return likely((u32)id < TMEM_POOLS_PER_GUEST) ? READ_ONCE(client->pools[id]) : NULL;
 }
 
 /* A slot of the client's own magazine; SLOT_NONE if it is empty. Client lock. */
@@ -192,7 +219,64 @@ void client_filter_work(struct tmem_client *client);
 void client_filter_close(struct tmem_client *client, struct pool *pool);
 void client_filters_destroy(struct tmem_client *client);
 
+/* ---- Life (tmem/client.c) ------------------------------------------------------------ */
+
+/* A structure for a new client, not alive yet; NULL if all are in use or memory is short. */
+struct tmem_client *client_claim(struct tmem *tmem, u32 weight, bool is_owner);
+/* Makes a claimed client alive, with nothing in it; -ENOMEM, and its structure is free again. */
+int __must_check client_begin(struct tmem_client *client, const struct tmem_client_config *config);
+/* Gives the structure of a client without pools back; its lock is held, and released. */
+void client_end(struct tmem_client *client);
+/* A pool with this id (-1: any), a shared one if @seat is not NULL. The id, or -EBUSY, -ENOSPC,
+ * -ENOMEM. Client lock. */
+int client_add_pool(struct tmem_client *client, int id, bool persistent, const u64 uuid[2],
+	const struct seat *seat);
+/* Frees up to *@pages pages of a private pool, and lowers that number; 0 once it is gone, else
+ * -EAGAIN. Client lock. */
+int client_destroy_pool(struct tmem_client *client, struct pool *pool, unsigned *pages);
+/* Takes a pool without pages away, and keeps its counts. Client lock. */
+void client_forget_pool(struct tmem_client *client, struct pool *pool);
+/* All pools of a client that nobody else uses now, a step a call; -EAGAIN while there is more. */
+int client_drop_pools(struct tmem_client *client);
+
+/* ---- What the common paths do not serve ---------------------------------------------- */
+
+/* Instead of an errno: the pool is shared. The caller releases the lock and calls shared_put() or
+ * its like. */
+#define POOL_IS_SHARED 1
+
+/* The operations of tmem.c for a client whose lock is held; @hidden: in a pool being restored. */
+int client_put(struct tmem_client *client, const struct tmem_handle *handle, const void *page,
+	bool hidden);
+int client_get(struct tmem_client *client, const struct tmem_handle *handle, void *page);
+int client_flush_page(struct tmem_client *client, const struct tmem_handle *handle);
+int client_flush_object_step(struct tmem_client *client, const struct tmem_handle *handle);
+
+/* What stands before a put to a special pool (tmem/control.c): 0 to go on, POOL_IS_SHARED, or the
+ * put's error. Client lock. */
+int special_put(struct tmem_client *client, struct pool *pool, const struct tmem_handle *handle,
+	const void *page, bool hidden);
+/* Gives new pools what their client has. Client lock. */
+void special_set(struct tmem_client *client, struct pool *pool);
+
+/* The operations on shared pools (tmem/shared.c). No lock is held. */
+int shared_put(struct tmem_client *client, const struct tmem_handle *handle, const void *page);
+int shared_get(struct tmem_client *client, const struct tmem_handle *handle, void *page);
+int shared_flush_page(struct tmem_client *client, const struct tmem_handle *handle);
+int shared_flush_object(struct tmem_client *client, const struct tmem_handle *handle);
+/* Gives @client a seat with pool id @id (-1: any) at the pool with @uuid, which is made if it is
+ * the first. The id; -EINVAL without a grant, -EBUSY if it has one already, -ENOSPC, -ENOMEM. */
+int shared_join(struct tmem_client *client, int id, const u64 uuid[2]);
+/* Gives up the seat with this id; the last one to go takes the pool along, in steps: -EAGAIN. */
+int shared_leave(struct tmem_client *client, u32 id);
+/* Pages and evictions of the pool at which @seat is. */
+void shared_counts(const struct seat *seat, u64 *pages, u64 *evictions);
+
 /* ---- Eviction (tmem/evict.c) -------------------------------------------------------- */
+
+/* Evicts the oldest ephemeral page of a client whose lock is held; the slot is nobody's then.
+ * SLOT_NONE if there is none. */
+u32 evict_oldest(struct tmem_client *client);
 
 /*
  * Finds a slot (in @client's hands) for a page of @class when neither magazine nor arena has one:

@@ -5,7 +5,7 @@
 
 #include <abi/errno.h>
 
-#define HASH_BITS 26
+#define HASH_BITS 25
 
 /* Fragments moved in one step of compaction. */
 #define COMPACTED_AT_ONCE 32U
@@ -27,7 +27,7 @@ static u32 make_content(enum content_kind kind, u32 id)
 
 /* ---- Life --------------------------------------------------------------------------- */
 
-/* The table's hash of a frame: 26 bits of the content's hash, spread. */
+/* The table's hash of a frame: 25 bits of the content's hash, spread. */
 static u64 rehash_frame(const void *owner, const u64 keys[6], u32 slot)
 {
 	const struct dense *dense = owner;

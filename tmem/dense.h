@@ -71,7 +71,8 @@ int __must_check dense_create(struct tmem_client *client);
 void dense_destroy(struct tmem_client *client);
 
 /* The hash of a frame's content in the upper bits of page.client, 0 = not noted. */
-#define HASH_SHIFT 6
+#define HASH_SHIFT 7
+_Static_assert(1U << HASH_SHIFT == TMEM_CLIENTS, "a client's number is below the hash");
 static inline u32 page_hash(const struct page *page)
 {
 	return page->client >> HASH_SHIFT;

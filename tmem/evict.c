@@ -91,6 +91,7 @@ static u32 evict_page(struct tmem_client *client, u32 slot)
 	pool_locate(pool, slot, &position);
 	client_drop_page(client, pool, &position, page);
 	client->stats.evictions++;
+	pool->counts.evictions++;
 	if (likely(!block_is_virtual(block)))
 		return slot;
 	client_give_slot(client, block, page, slot);
@@ -118,7 +119,7 @@ static u32 take_from_magazine(struct tmem_client *client)
 
 /* A frame of the oldest ephemeral page of a client whose lock is held, or of several pages if they
  * have none of their own. SLOT_NONE: there is no page, or frames may have come to the arena. */
-static u32 evict_oldest(struct tmem_client *client)
+u32 evict_oldest(struct tmem_client *client)
 {
 	u32 slot = SLOT_NONE;
 

@@ -64,14 +64,35 @@ _Static_assert(sizeof(struct group) == 84, "a group costs 84 bytes");
 /* What happened in a pool; successful puts only. */
 struct pool_counts {
 	u64 puts, gets, hits;
+	u64 replaced; /* of the puts */
+	u64 flushes, flushed_pages;
+	u64 evictions, refusals;
+};
+
+/* At whose pool a guest has a seat: see tmem/shared.c. */
+struct seat {
+	struct tmem_client *owner;
+	u32 life; /* the owner's */
+	u32 weight;
 };
 
 struct pool {
 	struct tmem_client *client;
 	u8 id;
 	bool persistent;
-	bool dying;
-	u8 modes;   /* TMEM_MODE_* */
+	u8 modes; /* TMEM_MODE_* */
+	/* A pool with any of these is not served by the common paths. */
+	union {
+		struct {
+			bool dying;  /* being destroyed */
+			bool frozen; /* its client is: puts are refused */
+			bool capped; /* its client has a cap for ephemeral pages */
+			bool shared; /* a seat at a shared pool; it has no pages itself */
+			bool common; /* a shared pool itself: a get keeps the page */
+			bool hidden; /* being restored: its guest does not see it */
+		};
+		u64 special;
+	};
 	u32 cursor; /* no object of a dying pool has an id below this */
 	/* What was looked up last, NULL if it is gone: the next page is often its neighbour. */
 	struct object *recent_object;
@@ -81,6 +102,7 @@ struct pool {
 	struct pool_counts counts;
 	u64 uuid[2];
 	struct filter *filter; /* NULL: no guest asked for it (tmem/window.h) */
+	struct seat seat;      /* if @shared */
 	struct slab objects, groups;
 	struct slab lines; /* of long chains in both tables */
 	struct table object_table, group_table;
@@ -125,6 +147,17 @@ void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 ind
 /* The page at @position was the last of its group, or of its object: they go. */
 void pool_remove_group(struct tmem *tmem, struct pool *pool, const struct position *position);
 void pool_remove_object(struct tmem *tmem, struct pool *pool, const struct position *position);
+
+/* The pages of a pool, from what has happened in it: so nothing is counted on the common paths. */
+static inline u64 pool_pages(const struct pool *pool)
+{
+	const struct pool_counts *counts = &pool->counts;
+	u64 left = counts->flushed_pages + counts->evictions;
+
+	if (!pool->persistent && !pool->common)
+		left += counts->hits;
+	return counts->puts - counts->replaced - left;
+}
 
 /* Any object of a dying pool, or 0. */
 u32 pool_any_object(struct pool *pool);

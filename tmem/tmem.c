@@ -8,12 +8,6 @@
 
 #include "tmem/dense.h"
 
-/* The pool a guest named, or NULL. */
-static inline struct pool *named_pool(const struct tmem_client *client, s32 id)
-{
-	return likely((u32)id < TMEM_POOLS_PER_GUEST) ? READ_ONCE(client->pools[id]) : NULL;
-}
-
 /* ---- Accounts and the queue of ephemeral pages -------------------------------------- */
 
 /* The page enters the queue at its end. */
@@ -141,6 +135,7 @@ void client_drop_and_keep_slot(
 	struct block *block = client_block(client, slot);
 	struct page *page = block_page(block, slot);
 
+	pool->counts.flushed_pages++;
 	drop_page(client, pool, position, page);
 	client_give_slot(client, block, page, slot);
 }
@@ -227,6 +222,7 @@ static inline void insert(struct tmem_client *client, struct pool *pool,
 struct put_hand {
 	u32 slot;      /* of a frame; SLOT_NONE: none */
 	bool admitted; /* as one persistent page more */
+	bool hidden;   /* it is for a pool that is being restored */
 };
 
 /* Room in the index, and a frame, when they are not at hand. 0 with nothing evicted; -EAGAIN if the
@@ -270,6 +266,7 @@ static __attribute__((noinline)) int replace(struct tmem_client *client, struct 
 	}
 	tmem_port_copy(block_frame(block_of(client->tmem, slot), slot), data);
 	client->stats.puts_replaced++;
+	pool->counts.replaced++;
 	pool->counts.puts++;
 	return 0;
 }
@@ -360,8 +357,13 @@ static int put_once(struct tmem_client *client, const struct tmem_handle *handle
 	struct position position;
 	int error;
 
-	if (unlikely(!pool || pool->dying))
+	if (unlikely(!pool))
 		return -SLUICE_EBADF;
+	if (unlikely(pool->special)) {
+		error = special_put(client, pool, handle, data, hand->hidden);
+		if (error)
+			return error;
+	}
 	if (pool_find(pool, handle->object, handle->index, &position)) {
 		if (!data || !pool->modes)
 			return replace(client, pool, &position, data);
@@ -389,33 +391,37 @@ static int put_once(struct tmem_client *client, const struct tmem_handle *handle
 
 /* Gives back what a put that failed or was a replacement still has in hand, and counts it. */
 static __attribute__((noinline)) void end_put(
-	struct tmem_client *client, struct put_hand *hand, int result)
+	struct tmem_client *client, s32 pool_id, struct put_hand *hand, int result)
 {
 	struct tmem *tmem = client->tmem;
+	struct pool *pool = named_pool(client, pool_id);
 
 	if (hand->slot != SLOT_NONE)
 		client_give_slot(
 			client, block_of(tmem, hand->slot), page_at(tmem, hand->slot), hand->slot);
 	if (hand->admitted)
 		__atomic_fetch_sub(&tmem->persistent_pages, 1, __ATOMIC_RELAXED);
-	if (!result)
+	if (result >= 0)
 		return;
 	client->stats.puts++;
-	if (result == -SLUICE_ENOSPC || result == -SLUICE_ENOMEM)
+	if (result == -SLUICE_ENOSPC || result == -SLUICE_ENOMEM) {
 		client->stats.puts_refused++;
+		if (pool)
+			pool->counts.refusals++;
+	}
 }
 
-static __attribute__((noinline)) int put_any(
-	struct tmem_client *client, const struct tmem_handle *handle, const void *page)
+int client_put(
+	struct tmem_client *client, const struct tmem_handle *handle, const void *page, bool hidden)
 {
-	struct put_hand hand = {.slot = SLOT_NONE, .admitted = false};
+	struct put_hand hand = {.slot = SLOT_NONE, .hidden = hidden};
 	int result;
 
 	do
 		result = put_once(client, handle, page, &hand);
 	while (unlikely(result == -SLUICE_EAGAIN));
 	if (unlikely(result || hand.slot != SLOT_NONE || hand.admitted))
-		end_put(client, &hand, result);
+		end_put(client, handle->pool, &hand, result);
 	return result;
 }
 
@@ -431,7 +437,7 @@ static inline bool put_neighbour(
 	struct page *page;
 	u32 slot;
 
-	if (unlikely(!pool || pool->dying || !data))
+	if (unlikely(!pool || pool->special || !data))
 		return false;
 	group = pool_recent_group(pool, handle->object, handle->index);
 	if (!group || group->pages[place] || unlikely(needs_look(pool, data)))
@@ -458,11 +464,11 @@ int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const
 	client_lock(client);
 	client_note_use(client);
 	if (unlikely(!put_neighbour(client, handle, page)))
-		result = put_any(client, handle, page);
+		result = client_put(client, handle, page, false);
 	if (unlikely(client->filter_due))
 		client_filter_work(client);
 	client_unlock(client);
-	return result;
+	return unlikely(result == POOL_IS_SHARED) ? shared_put(client, handle, page) : result;
 }
 
 /* ---- Get and flush ------------------------------------------------------------------ */
@@ -493,19 +499,40 @@ static inline __attribute__((always_inline)) int get_hit(
 	return 0;
 }
 
-static __attribute__((noinline)) int get_any(
-	struct tmem_client *client, const struct tmem_handle *handle, void *page)
+/* A shared pool keeps what is got, as its newest page. Its owner has no modes. */
+static __attribute__((noinline)) int get_and_keep(
+	struct tmem_client *client, struct pool *pool, u32 slot, void *data)
+{
+	struct block *block = client_block(client, slot);
+	struct page *page = block_page(block, slot);
+
+	tmem_port_copy(data, block_frame(block, slot));
+	pool->counts.hits++;
+	if (slot != client->newest) {
+		unqueue(client, page);
+		queue_newest(client, pool, slot, page);
+	}
+	return 0;
+}
+
+int client_get(struct tmem_client *client, const struct tmem_handle *handle, void *page)
 {
 	struct pool *pool = named_pool(client, handle->pool);
 	struct position position;
 
-	if (unlikely(!pool || pool->dying))
+	if (unlikely(!pool))
 		return -SLUICE_EBADF;
+	if (unlikely(pool->special) && (pool->dying || pool->hidden))
+		return -SLUICE_EBADF;
+	if (unlikely(pool->special) && pool->shared)
+		return POOL_IS_SHARED;
 	if (unlikely(!page))
 		return -SLUICE_EFAULT;
 	__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
 	if (!pool_find(pool, handle->object, handle->index, &position))
 		return -SLUICE_ENOENT;
+	if (unlikely(pool->common))
+		return get_and_keep(client, pool, position.slot, page);
 	return get_hit(client, pool, &position, page);
 }
 
@@ -516,7 +543,7 @@ static inline bool get_neighbour(
 	struct pool *pool = named_pool(client, handle->pool);
 	struct position position;
 
-	if (unlikely(!pool || pool->dying || !data))
+	if (unlikely(!pool || pool->special || !data))
 		return false;
 	position.group = pool_recent_group(pool, handle->object, handle->index);
 	if (!position.group)
@@ -539,9 +566,9 @@ static __attribute__((noinline)) int get_locked(
 
 	client_lock(client);
 	if (!get_neighbour(client, handle, page, &result))
-		result = get_any(client, handle, page);
+		result = client_get(client, handle, page);
 	client_unlock(client);
-	return result;
+	return unlikely(result == POOL_IS_SHARED) ? shared_get(client, handle, page) : result;
 }
 
 /*
@@ -552,7 +579,7 @@ static __attribute__((noinline)) int get_locked(
 static inline bool misses(
 	const struct tmem_client *client, struct pool *pool, const u64 key[3], u32 sequence)
 {
-	if (unlikely(pool->persistent || READ_ONCE(pool->dying)) || !pool_surely_lacks(pool, key))
+	if (unlikely(pool->persistent || READ_ONCE(pool->special)) || !pool_surely_lacks(pool, key))
 		return false;
 	if (unlikely(client_sequence(client) != sequence || (sequence & 1)))
 		return false;
@@ -573,37 +600,62 @@ int tmem_get(struct tmem_client *client, const struct tmem_handle *handle, void 
 	return -SLUICE_ENOENT;
 }
 
-int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle)
+static inline __attribute__((always_inline)) int flush_page(
+	struct tmem_client *client, const struct tmem_handle *handle)
 {
+	struct pool *pool = named_pool(client, handle->pool);
 	struct position position;
-	struct pool *pool;
-	int result = 0;
 
-	client_lock(client);
 	client->stats.flushes++;
-	pool = named_pool(client, handle->pool);
-	if (!pool) {
-		result = -SLUICE_EBADF;
-	} else if (pool_find(pool, handle->object, handle->index, &position)) {
+	if (unlikely(!pool))
+		return -SLUICE_EBADF;
+	if (unlikely(pool->special && (pool->shared || pool->hidden)))
+		return pool->hidden ? -SLUICE_EBADF : POOL_IS_SHARED;
+	pool->counts.flushes++;
+	if (pool_find(pool, handle->object, handle->index, &position)) {
 		client_drop_and_keep_slot(client, pool, &position);
 		client->stats.flushed_pages++;
 	}
-	client_unlock(client);
-	return result;
+	return 0;
 }
 
-static int flush_object_step(struct tmem_client *client, const struct tmem_handle *handle)
+int client_flush_page(struct tmem_client *client, const struct tmem_handle *handle)
+{
+	return flush_page(client, handle);
+}
+
+int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle)
+{
+	int result;
+
+	client_lock(client);
+	result = flush_page(client, handle);
+	client_unlock(client);
+	return unlikely(result == POOL_IS_SHARED) ? shared_flush_page(client, handle) : result;
+}
+
+static inline __attribute__((always_inline)) int flush_object_step(
+	struct tmem_client *client, const struct tmem_handle *handle)
 {
 	struct pool *pool = named_pool(client, handle->pool);
 	unsigned pages = TMEM_STEP_PAGES;
 	u32 object_id;
 
-	if (!pool)
+	client->stats.flushes++;
+	if (unlikely(!pool))
 		return -SLUICE_EBADF;
+	if (unlikely(pool->special && (pool->shared || pool->hidden)))
+		return pool->hidden ? -SLUICE_EBADF : POOL_IS_SHARED;
+	pool->counts.flushes++;
 	object_id = pool_find_object(pool, handle->object);
 	if (!object_id || client_flush_object(client, pool, object_id, &pages))
 		return 0;
 	return -SLUICE_EAGAIN;
+}
+
+int client_flush_object_step(struct tmem_client *client, const struct tmem_handle *handle)
+{
+	return flush_object_step(client, handle);
 }
 
 int tmem_flush_object(struct tmem_client *client, const struct tmem_handle *handle)
@@ -611,8 +663,7 @@ int tmem_flush_object(struct tmem_client *client, const struct tmem_handle *hand
 	int result;
 
 	client_lock(client);
-	client->stats.flushes++;
 	result = flush_object_step(client, handle);
 	client_unlock(client);
-	return result;
+	return unlikely(result == POOL_IS_SHARED) ? shared_flush_object(client, handle) : result;
 }

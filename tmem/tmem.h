@@ -10,6 +10,8 @@
 #ifndef TMEM_TMEM_H
 #define TMEM_TMEM_H
 
+#include <abi/tmem_control.h>
+
 #include "lib/types.h"
 
 struct tmem;        /* one store */
@@ -24,11 +26,22 @@ struct tmem_config {
 #define TMEM_MODE_DEDUP    2U /* equal pages of the client share one */
 #define TMEM_MODE_COMPRESS 4U /* LZ4 */
 
+/* A pool that a client may share with those that are granted the same. */
+struct tmem_shared_grant {
+	u64 uuid[2];
+	u32 weight; /* what the client adds to the pool's weight while it shares it; 1..65535 */
+};
+#define TMEM_SHARED_MAX 8U
+
 struct tmem_client_config {
 	u32 weight;         /* share of ephemeral memory under pressure; 1..65535 */
 	u64 persistent_max; /* pages; ~0 = the whole pool */
+	u64 ephemeral_max;  /* pages, without those of shared pools; 0 = no cap of its own */
 	u64 hash_keys[6];   /* random, the client's own */
 	u8 ephemeral_modes, persistent_modes; /* TMEM_MODE_*, or'ed */
+
+	const struct tmem_shared_grant *shared; /* borrowed for the call */
+	u32 shared_count;                       /* at most TMEM_SHARED_MAX count */
 };
 
 struct tmem_handle {
@@ -67,15 +80,16 @@ struct tmem_client *tmem_client_create(struct tmem *tmem, const struct tmem_clie
  * call for this client may be under way or follow. */
 int __must_check tmem_client_destroy(struct tmem_client *client);
 
-/* A pool id 0..15, or -EINVAL (reserved flags, shared without authorization), -ENOSPC (all ids
- * taken), -ENOMEM. */
+/* A pool id 0..15, or -EINVAL (reserved flags, persistent and shared, shared without a grant),
+ * -ENOSPC (all ids taken), -ENOMEM, -EBUSY (the client shares this pool already, or is being
+ * restored). */
 int tmem_pool_create(struct tmem_client *client, u64 flags, u64 uuid_lo, u64 uuid_hi);
 /* Marks the pool as being destroyed, frees up to 64 pages a call; -EAGAIN while there is more, 0 at
  * the end, -EBADF for an id that names no pool. */
 int tmem_pool_destroy(struct tmem_client *client, s64 pool);
 
-/* 0 stored; -EBADF, -EFAULT (@page NULL; an old copy is gone), -ENOSPC, -ENOMEM. A put that fails
- * leaves no old copy behind. */
+/* 0 stored; -EBADF, -EFAULT (@page NULL; an old copy is gone), -ENOSPC (over a cap, or frozen),
+ * -ENOMEM. A put that fails leaves no old copy behind. */
 int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const void *page);
 /* 0 and the page; -ENOENT miss; -EBADF; -EFAULT (@page NULL; nothing changed). */
 int tmem_get(struct tmem_client *client, const struct tmem_handle *handle, void *page);
@@ -83,6 +97,57 @@ int tmem_get(struct tmem_client *client, const struct tmem_handle *handle, void 
 int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle);
 /* Up to 64 pages a call; -EAGAIN while there is more. */
 int tmem_flush_object(struct tmem_client *client, const struct tmem_handle *handle);
+
+/* ---- Control (tmem/control.c, save.c, restore.c): by whoever may; no lock is held ---- */
+
+/* A frozen client's puts are refused with -ENOSPC; gets and flushes are served. */
+void tmem_client_freeze(struct tmem_client *client, bool frozen);
+/* 0, or -EINVAL if @weight is not in 1..65535. */
+int tmem_client_set_weight(struct tmem_client *client, u64 weight);
+/* Both in pages, ~0 = no cap of its own. Persistent pages beyond it stay; of ephemeral ones the
+ * oldest go, 64 a call: -EAGAIN while there are more, else 0. */
+int tmem_client_set_caps(struct tmem_client *client, u64 persistent_max, u64 ephemeral_max);
+/* The number of pools, described in @infos (room for TMEM_POOLS_PER_GUEST). */
+unsigned tmem_client_list(struct tmem_client *client, struct tmem_pool_info *infos);
+/* Fills in what the engine knows of @info: weight, caps, pages, frozen, restoring. */
+void tmem_client_info(struct tmem_client *client, struct tmem_guest_info *info);
+
+/* Where a stream goes to or comes from: the caller's buffer, reached through @copy. */
+struct tmem_transfer {
+	/* Copies @count bytes between @bytes and the buffer from @offset on; 0 or a negative errno.
+	 * Called without any lock of the engine. */
+	int (*copy)(void *argument, u64 offset, void *bytes, u64 count);
+	void *argument;
+	u64 length;
+	void *page; /* 4 KiB, page-aligned: the engine's while the call lasts */
+};
+
+/*
+ * Writes the next records of the client's pools and persistent pages, whole ones only and a bounded
+ * number a call. @state, all zeros before the first call, is the caller's word: whatever stands in
+ * it can spoil no stream but its own. Returns the bytes written, maybe none; the caller goes on
+ * until state->phase is TMEM_SAVE_DONE. -EINVAL if the client is not frozen or was thawed since the
+ * save began, if the state makes no sense, or if @length has no room for one record; or what @copy
+ * returned.
+ */
+s64 tmem_save(
+	struct tmem_client *client, struct tmem_save_state *state, const struct tmem_transfer *to);
+
+/*
+ * Takes the next whole records of a stream: whatever comes is checked before it is believed. The
+ * first call begins a restore, for which the client must have no pools (-EBUSY otherwise, or while
+ * another call is at work). Until the end has been read, the client's guest sees none of it.
+ * Returns the bytes taken, maybe none when the buffer ends within a record; a @length of 0 says
+ * that the stream is at its end. *@status tells how it stands; from TMEM_RESTORE_BAD on all is
+ * dropped again and the result is -EINVAL. -EAGAIN: call again with the same arguments, pages are
+ * being dropped. What
+ * @copy returned if nothing was taken.
+ */
+s64 tmem_restore(struct tmem_client *client, const struct tmem_transfer *from,
+	enum tmem_restore_status *status);
+/* Drops what a restore has brought that is not done, 64 pages a call: -EAGAIN while there is more,
+ * 0 also if there is none, -EBUSY while a call is at work on it. */
+int tmem_restore_abandon(struct tmem_client *client);
 
 /* A client that neither puts nor gets for so many ticks is idle: until it comes back its share is
  * lent, and its pages are the first to go. */

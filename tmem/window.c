@@ -155,8 +155,11 @@ static COLD int open_window(struct tmem_client *client, s64 number)
 {
 	struct pool *pool = client->pools[number];
 
-	if (!pool || pool->dying)
+	if (!pool || pool->dying || pool->hidden)
 		return -SLUICE_EBADF;
+	/* Others put and flush there, of which this guest's filter would know nothing. */
+	if (pool->shared)
+		return -SLUICE_EINVAL;
 	if (pool->filter)
 		return 0;
 	if (dead_filter(client, pool->id))

@@ -17,8 +17,8 @@
 /* Pages of one pool's window. */
 #define TMEM_WINDOW_PAGES 65536U
 
-/* Opens the filter of @pool, or finds it open. 0 and its @key; -EBADF; -EAGAIN while pages of an
- * earlier pool of that number are left to collect; -ENOMEM. */
+/* Opens the filter of @pool, or finds it open. 0 and its @key; -EBADF; -EINVAL: it is shared;
+ * -EAGAIN while pages of an earlier pool of that number are left to collect; -ENOMEM. */
 int tmem_window_open(struct tmem_client *client, s64 pool, u64 key[TMEM_FILTER_KEY_WORDS]);
 
 /* The page at place @index of the window, in *@page. -ENOENT: not there any more, but a reader who

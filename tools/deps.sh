@@ -17,6 +17,7 @@ build libc6-dev            /usr/include/stdio.h
 build xz-utils             xz
 build newlib-source        /usr/src/newlib/newlib-3.3.0.tar.xz
 build liblz4-dev           /usr/include/lz4.h
+build libxxhash-dev        /usr/include/xxhash.h
 build python3              python:tomllib
 run   grub-common          grub-mkrescue
 run   grub-pc-bin          /usr/lib/grub/i386-pc/multiboot2.mod

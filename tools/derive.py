@@ -98,9 +98,13 @@ def _toml_value(value):
     return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\t", "\\t") + '"'
 
 
-def _write_table(lines, header, table, below):
+# The arrays of tables in a guest.
+PARTS = ("disk", "shared_pool")
+
+
+def _write_table(lines, header, table, below=()):
     lines.append(f"\n{header}")
-    lines += [f"{key} = {_toml_value(value)}" for key, value in table.items() if key != below]
+    lines += [f"{key} = {_toml_value(value)}" for key, value in table.items() if key not in below]
 
 
 def write(manifest):
@@ -108,11 +112,12 @@ def write(manifest):
     lines = []
     for name, table in manifest.items():
         if name != "guest":
-            _write_table(lines, f"[{name}]", table, None)
+            _write_table(lines, f"[{name}]", table)
     for guest in manifest.get("guest", []):
-        _write_table(lines, "[[guest]]", guest, "disk")
-        for disk in guest.get("disk", []):
-            _write_table(lines, "[[guest.disk]]", disk, None)
+        _write_table(lines, "[[guest]]", guest, PARTS)
+        for part in PARTS:
+            for table in guest.get(part, []):
+                _write_table(lines, f"[[guest.{part}]]", table)
     return "\n".join(lines).lstrip() + "\n"
 
 

@@ -106,6 +106,16 @@ static u64 load_number(const struct key *key, const void *record)
 	return number;
 }
 
+static void print_uuid(const void *field)
+{
+	u64 uuid[2];
+
+	memcpy(uuid, field, sizeof(uuid));
+	printf("\"%08llx-%04llx-%04llx-%04llx-%012llx\"", (unsigned long long)uuid[1] >> 32,
+		(unsigned long long)uuid[1] >> 16 & 0xffff, (unsigned long long)uuid[1] & 0xffff,
+		(unsigned long long)uuid[0] >> 48, (unsigned long long)uuid[0] & 0xffffffffffff);
+}
+
 static void print_keys(const struct table *table, const void *record)
 {
 	for (unsigned i = 0; i < table->key_count; i++) {
@@ -115,6 +125,10 @@ static void print_keys(const struct table *table, const void *record)
 		printf("%s\"%s\": ", i ? ", " : "", key->name);
 		if (key->type == KEY_NAME || key->type == KEY_MODULE || key->type == KEY_TEXT) {
 			print_string((const char *)record + key->offset);
+			continue;
+		}
+		if (key->type == KEY_UUID) {
+			print_uuid((const char *)record + key->offset);
 			continue;
 		}
 		number = load_number(key, record);
@@ -146,6 +160,12 @@ static void print_json(const struct manifest *manifest)
 		for (unsigned j = 0; j < guest->disk_count; j++) {
 			printf("%s\n   {\"line\": %u, ", j ? "," : "", guest->disks[j].line);
 			print_keys(&manifest_tables[TABLE_DISK], &guest->disks[j]);
+			putchar('}');
+		}
+		printf("], \"shared_pool\": [");
+		for (unsigned j = 0; j < guest->shared_pool_count; j++) {
+			printf("%s\n   {\"line\": %u, ", j ? "," : "", guest->shared_pools[j].line);
+			print_keys(&manifest_tables[TABLE_SHARED], &guest->shared_pools[j]);
 			putchar('}');
 		}
 		printf("]}");

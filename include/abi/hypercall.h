@@ -29,6 +29,22 @@
  * tmem_filter_info -> 0 */
 #define HYPERCALL_TMEM_FILTER (HYPERCALL_BASE + 0x48)
 
+/*
+ * Control of tmem (abi/tmem_control.h), for privileged guests; -EPERM for others. @guest is a
+ * guest's place in the manifest, from 0, among those that could be made. -ESRCH: there is none, or
+ * it has no tmem, or it has ended; TMEM_GUEST tells of these too, and gets -ESRCH beyond the last.
+ */
+#define HYPERCALL_TMEM_GUEST  (HYPERCALL_BASE + 0x80) /* guest, gpa of its information -> 0 */
+#define HYPERCALL_TMEM_FREEZE (HYPERCALL_BASE + 0x81) /* guest -> 0 */
+#define HYPERCALL_TMEM_THAW   (HYPERCALL_BASE + 0x82) /* guest -> 0 */
+#define HYPERCALL_TMEM_WEIGHT (HYPERCALL_BASE + 0x83) /* guest, 1..65535 -> 0 */
+#define HYPERCALL_TMEM_CAPS   (HYPERCALL_BASE + 0x84) /* guest, persistent, ephemeral pages -> 0 */
+#define HYPERCALL_TMEM_LIST   (HYPERCALL_BASE + 0x85) /* guest, gpa of 16 pools -> how many */
+#define HYPERCALL_TMEM_SAVE   (HYPERCALL_BASE + 0x86) /* guest, gpa of state, gpa, bytes -> bytes */
+#define HYPERCALL_TMEM_RESTORE                                                                     \
+	(HYPERCALL_BASE + 0x87) /* guest, gpa of status, gpa, bytes -> bytes */
+#define HYPERCALL_TMEM_ABANDON (HYPERCALL_BASE + 0x88) /* guest -> 0 */
+
 /* The first argument of PUT, GET and FLUSH: page index high, pool id (signed) in the low half. */
 #define TMEM_HANDLE(pool, index) ((uint64_t)(index) << 32 | (uint32_t)(pool))
 

@@ -12,6 +12,7 @@ enum lock_rank {
 	LOCK_NONE,
 	LOCK_VM,     /* one VM's devices and life */
 	LOCK_MEMORY, /* one VM's gfn table and nested tables */
+	LOCK_TMEM_SHARERS,
 	LOCK_TMEM_CLIENT,
 	LOCK_TMEM_ARENA,
 	LOCK_LIMBO,

@@ -9,6 +9,7 @@
 
 #include "kernel/core/log.h"
 #include "kernel/vm/memory.h"
+#include "kernel/vm/tmem_control.h"
 #include "kernel/vm/vm.h"
 #include "kernel/vm/window.h"
 #include "tmem/tmem.h"
@@ -186,6 +187,9 @@ static __attribute__((noinline)) enum outcome serve(struct vcpu *vcpu, u64 numbe
 	case HYPERCALL_SHUTDOWN:
 		vm_stop(vcpu->vm, STOP_SHUTDOWN, vcpu->regs[RDI]);
 		return DONE;
+	case HYPERCALL_TMEM_GUEST ... HYPERCALL_TMEM_ABANDON:
+		result = tmem_control(vcpu, number);
+		break;
 	default:
 		result = tmem_call(vcpu, number);
 		break;

@@ -30,8 +30,13 @@ static struct spinlock *spinlock_of(struct tmem_lock *lock)
 
 void tmem_port_lock_init(struct tmem_lock *lock, enum tmem_lock_rank rank)
 {
-	spin_lock_init(
-		spinlock_of(lock), rank == TMEM_LOCK_CLIENT ? LOCK_TMEM_CLIENT : LOCK_TMEM_ARENA);
+	static const u8 ranks[] = {
+		[TMEM_LOCK_SHARERS] = LOCK_TMEM_SHARERS,
+		[TMEM_LOCK_CLIENT] = LOCK_TMEM_CLIENT,
+		[TMEM_LOCK_ARENA] = LOCK_TMEM_ARENA,
+	};
+
+	spin_lock_init(spinlock_of(lock), (enum lock_rank)ranks[rank]);
 }
 
 void tmem_port_lock(struct tmem_lock *lock)

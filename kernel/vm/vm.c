@@ -10,6 +10,7 @@
 #include "kernel/core/bug.h"
 #include "kernel/core/frame.h"
 #include "kernel/vm/sched.h"
+#include "kernel/vm/tmem_control.h"
 #include "kernel/vm/tmem_port.h"
 #include "kernel/vm/window.h"
 #include <abi/errno.h>
@@ -59,14 +60,24 @@ unsigned vms_running(void)
 
 static struct tmem_client *create_tmem_client(const struct guest_config *config)
 {
+	struct tmem_shared_grant grants[MANIFEST_SHARED_MAX];
 	struct tmem_client_config client = {
 		.weight = config->tmem_share,
+		.ephemeral_max = config->precache_max >> PAGE_SHIFT,
+		.shared = grants,
+		.shared_count = config->shared_pool_count,
 		.persistent_max = config->preswap_max == ~0UL ? ~0UL
 							      : config->preswap_max >> PAGE_SHIFT,
 		.ephemeral_modes = tmem_ephemeral_modes,
 		.persistent_modes = tmem_persistent_modes,
 	};
 
+	_Static_assert(MANIFEST_SHARED_MAX <= TMEM_SHARED_MAX, "all that a guest may share");
+	for (unsigned i = 0; i < config->shared_pool_count; i++)
+		grants[i] = (struct tmem_shared_grant){
+			.uuid = {config->shared_pools[i].uuid[0], config->shared_pools[i].uuid[1]},
+			.weight = config->shared_pools[i].weight,
+		};
 	for (unsigned i = 0; i < ARRAY_SIZE(client.hash_keys); i++)
 		client.hash_keys[i] = tmem_port_random();
 	return tmem_client_create(tmem_store, &client);
@@ -193,6 +204,8 @@ bool vm_is_quiet(const struct vm *vm)
 bool vm_reap_step(struct vm *vm)
 {
 	ASSERT(vm_is_stopped(vm) && vm_is_quiet(vm));
+	if (!tmem_control_end(vm))
+		return false;
 	if (vm->tmem) {
 		if (!window_close(vm))
 			return false;

@@ -60,6 +60,8 @@ struct vm {
 	struct virtio_device *devices[16]; /* by virtio slot; NULL where empty */
 	struct guest_console *console;
 	struct tmem_client *tmem; /* NULL: tmem is off for this guest */
+	u32 tmem_users;           /* control calls at work on it: kernel/vm/tmem_control.c */
+	u16 restorer;             /* id of the VM that restores it, 0 = none */
 	/* As they stood when the guest was given back. */
 	struct vm_memory_stats memory_stats;
 	struct tmem_client_stats tmem_stats;

@@ -48,8 +48,13 @@ static void check_guest(const struct guest_config *guest)
 	REQUIRE(ends(guest->cmdline, sizeof(guest->cmdline)));
 	for (unsigned i = 0; i < guest->disk_count; i++)
 		check_disk(guest, &guest->disks[i]);
+	REQUIRE(guest->shared_pool_count <= MANIFEST_SHARED_MAX);
 	if (guest->bad)
 		return;
+	for (unsigned i = 0; i < guest->shared_pool_count; i++)
+		REQUIRE(guest->shared_pools[i].weight >= 1 &&
+			guest->shared_pools[i].weight <= 1000);
+	REQUIRE(guest->precache_max % PAGE_SIZE == 0);
 	REQUIRE(guest->name[0] && guest->kernel[0]);
 	REQUIRE(guest->memory_min >= MIB(1) && guest->memory_min <= guest->memory_max);
 	REQUIRE(guest->memory_min % PAGE_SIZE == 0 && guest->memory_max % PAGE_SIZE == 0);

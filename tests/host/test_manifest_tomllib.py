@@ -11,7 +11,8 @@ import pytest
 from image import CHECKER
 
 SIZES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-SIZE_KEYS = {"reserve", "pool_max", "memory_min", "memory_start", "memory_max", "preswap_max", "size"}
+SIZE_KEYS = {"reserve", "pool_max", "memory_min", "memory_start", "memory_max", "preswap_max",
+             "precache_max", "size"}
 TABLES = {
     "machine": {
         "reserve": 0,
@@ -36,9 +37,12 @@ TABLES = {
         "tmem": True,
         "tmem_share": 100,
         "preswap_max": (1 << 64) - 1,
+        "precache_max": 0,
+        "privileged": False,
         "time_limit": 0,
     },
     "disk": {"name": "", "module": "", "size": 0, "service_us": 0},
+    "shared_pool": {"uuid": "", "weight": 100},
 }
 
 
@@ -50,8 +54,10 @@ def size_of(text):
 def expected_table(kind, table):
     row = dict(TABLES[kind])
     for key, value in table.items():
-        if key == "disk":
+        if key in ("disk", "shared_pool"):
             continue
+        if key == "uuid":
+            value = value.lower()
         if key in SIZE_KEYS:
             value = size_of(value)
         elif key == "cpus":
@@ -68,7 +74,8 @@ def expected(document):
     dump["guest"] = []
     for guest in document.get("guest", []):
         row = expected_table("guest", guest)
-        row["disk"] = [expected_table("disk", disk) for disk in guest.get("disk", [])]
+        for part in ("disk", "shared_pool"):
+            row[part] = [expected_table(part, table) for table in guest.get(part, [])]
         dump["guest"].append(row)
     return dump
 
@@ -77,8 +84,8 @@ def without_places(dump):
     for guest in dump["guest"]:
         assert guest.pop("bad") is False
         guest.pop("line")
-        for disk in guest["disk"]:
-            disk.pop("line")
+        for table in guest["disk"] + guest["shared_pool"]:
+            table.pop("line")
     return dump
 
 
@@ -206,6 +213,8 @@ class Writer:
                 ("tmem", self.boolean),
                 ("tmem_share", lambda: self.integer(1, 1000)),
                 ("preswap_max", self.size),
+                ("precache_max", self.size),
+                ("privileged", self.boolean),
                 ("time_limit", lambda: self.integer(1, 1000000)),
             ],
         )
@@ -217,6 +226,13 @@ class Writer:
                 "disk",
                 [("name", lambda: self.string(f"disk{disk}")), kind],
                 [("service_us", lambda: self.integer(0, 10000000))],
+            )
+        for pool in range(self.random.choice([0, 0, 1, 2])):
+            uuid = f"{self.random.getrandbits(32):08x}-0000-4000-8A0{pool}-{self.random.getrandbits(48):012X}"
+            text += f"[[guest.shared_pool]]{self.end()}" + self.keys(
+                "shared_pool",
+                [("uuid", lambda: self.string(uuid))],
+                [("weight", lambda: self.integer(1, 1000))],
             )
         return text
 

@@ -81,6 +81,8 @@ static void a_full_manifest_gives_its_values(void **state)
 			       "tmem = false\n"
 			       "tmem_share = +7\n"
 			       "preswap_max = \"0\"\n"
+			       "precache_max = \"8M\"\n"
+			       "privileged = true\n"
 			       "time_limit = 60\n"
 			       "[[ guest.disk ]]\n"
 			       "name = \"root\"\n"
@@ -88,7 +90,12 @@ static void a_full_manifest_gives_its_values(void **state)
 			       "service_us = 200\n"
 			       "[[guest.disk]]\n"
 			       "name = \"swap\"\n"
-			       "size = \"32M\""),
+			       "size = \"32M\"\n"
+			       "[[guest.shared_pool]]\n"
+			       "uuid = \"01234567-89ab-cdef-FEDC-ba9876543210\"\n"
+			       "[[guest.shared_pool]]\n"
+			       "uuid = \"00000000-0000-0001-0000-000000000002\"\n"
+			       "weight = 7"),
 		0);
 	assert_string_equal(messages, "");
 	assert_false(fatal);
@@ -118,6 +125,8 @@ static void a_full_manifest_gives_its_values(void **state)
 	assert_false(guest->tmem);
 	assert_int_equal(guest->tmem_share, 7);
 	assert_int_equal(guest->preswap_max, 0);
+	assert_int_equal(guest->precache_max, MIB(8));
+	assert_true(guest->privileged);
 	assert_int_equal(guest->time_limit, 60);
 	assert_int_equal(guest->disk_count, 2);
 	assert_string_equal(guest->disks[0].name, "root");
@@ -127,6 +136,13 @@ static void a_full_manifest_gives_its_values(void **state)
 	assert_string_equal(guest->disks[1].name, "swap");
 	assert_string_equal(guest->disks[1].module, "");
 	assert_int_equal(guest->disks[1].size, MIB(32));
+	assert_int_equal(guest->shared_pool_count, 2);
+	assert_true(guest->shared_pools[0].uuid[1] == 0x0123456789abcdefUL);
+	assert_true(guest->shared_pools[0].uuid[0] == 0xfedcba9876543210UL);
+	assert_int_equal(guest->shared_pools[0].weight, 100);
+	assert_int_equal(guest->shared_pools[1].uuid[1], 1);
+	assert_int_equal(guest->shared_pools[1].uuid[0], 2);
+	assert_int_equal(guest->shared_pools[1].weight, 7);
 }
 
 static void absent_keys_get_their_defaults(void **state)
@@ -153,8 +169,11 @@ static void absent_keys_get_their_defaults(void **state)
 	assert_true(guest->tmem);
 	assert_int_equal(guest->tmem_share, 100);
 	assert_true(guest->preswap_max == ~0UL);
+	assert_int_equal(guest->precache_max, 0);
+	assert_false(guest->privileged);
 	assert_int_equal(guest->time_limit, 0);
 	assert_int_equal(guest->disk_count, 0);
+	assert_int_equal(guest->shared_pool_count, 0);
 }
 
 enum charge { FATAL, GUEST_BAD };
@@ -166,10 +185,14 @@ struct bad_case {
 
 #define SIZE_FROM_1M                                                                               \
 	" is not a size such as \"4096K\" or \"64M\", a multiple of 4K from 1M to 1024G\n"
-#define TABLES "; valid: [machine], [tmem], [balloon], [[guest]], [[guest.disk]]\n"
+#define TABLES                                                                                     \
+	"; valid: [machine], [tmem], [balloon], [[guest]], [[guest.disk]], "                       \
+	"[[guest.shared_pool]]\n"
 #define VALUE_FORMS                                                                                \
 	"a value is a string in quotation marks, an integer, true, false, or an array of integers"
 #define INTEGER_FORM "an integer is decimal, without leading zeros"
+#define SHARED       GUEST "[[guest.shared_pool]]\n"
+#define UUID_FORM    "\"xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx\" of hexadecimal digits\n"
 #define DISK         GUEST "[[guest.disk]]\nname = \"root\"\n"
 
 /* Each message of the parser stands here at least once. */
@@ -178,7 +201,7 @@ static const struct bad_case bad_cases[] = {
 	{GUEST "colour = 1\n",
 		"5: guest \"web\": unknown key colour in [[guest]]; valid: name, kernel, initrd, "
 		"cmdline, memory_min, memory_max, memory_start, vcpus, cpus, weight, tmem, "
-		"tmem_share, preswap_max, time_limit\n",
+		"tmem_share, preswap_max, precache_max, privileged, time_limit\n",
 		GUEST_BAD},
 	{GUEST "[tmem]\nmax = 1\n",
 		"6: unknown key max in [tmem]; valid: enabled, pool_max, zero_pages, dedup, "
@@ -282,6 +305,25 @@ static const struct bad_case bad_cases[] = {
 		"multiple "
 		"of 4K from 4K to 1024G\n",
 		GUEST_BAD},
+	/* Shared pools. */
+	{"[[guest.shared_pool]]\nuuid = \"a\"\n" GUEST,
+		"1: [[guest.shared_pool]] stands after the [[guest]] it belongs to\n", FATAL},
+	{SHARED "uuid = \"01234567-89ab-cdef-0123-456789abcde\"\n",
+		"6: guest \"web\": uuid \"01234567-89ab-cdef-0123-456789abcde\" is not " UUID_FORM,
+		GUEST_BAD},
+	{SHARED "uuid = \"0123456789-ab-cdef-0123-456789abcdef\"\n",
+		"6: guest \"web\": uuid \"0123456789-ab-cdef-0123-456789abcdef\" is not " UUID_FORM,
+		GUEST_BAD},
+	{SHARED "uuid = \"g1234567-89ab-cdef-0123-456789abcdef\"\n",
+		"6: guest \"web\": uuid \"g1234567-89ab-cdef-0123-456789abcdef\" is not " UUID_FORM,
+		GUEST_BAD},
+	{SHARED "weight = 0\n",
+		"6: guest \"web\": weight 0 is not an integer from 1 to 1000\n"
+		"5: guest \"web\": [[guest.shared_pool]] has no uuid, which is " UUID_FORM,
+		GUEST_BAD},
+	{SHARED "uuid = \"01234567-89ab-cdef-0123-456789abcdef\"\n[[guest.shared_pool]]\n"
+		"uuid = \"01234567-89ab-CDEF-0123-456789abcdef\"\n",
+		"8: guest \"web\": this shared pool is the one at line 5\n", GUEST_BAD},
 	/* Syntax. */
 	{GUEST "weight 3\n", "5: guest \"web\": a key is followed by = and a value; found: 3\n",
 		GUEST_BAD},
@@ -391,6 +433,20 @@ static void more_guests_than_fit_are_refused_and_named(void **state)
 	assert_int_equal(manifest.guests[63].disk_count, 1);
 }
 
+static void more_shared_pools_than_fit_are_refused(void **state)
+{
+	static char text[4096];
+
+	(void)state;
+	strcpy(text, GUEST);
+	for (int i = 0; i < MANIFEST_SHARED_MAX + 1; i++)
+		sprintf(text + strlen(text),
+			"[[guest.shared_pool]]\nuuid = \"00000000-0000-0000-0000-%012x\"\n", i);
+	assert_int_equal(parse(text), 1);
+	assert_string_equal(messages, "21: guest \"web\": a guest has at most 8 shared pools\n");
+	assert_int_equal(manifest.guests[0].shared_pool_count, MANIFEST_SHARED_MAX);
+}
+
 static void more_disks_than_fit_are_refused(void **state)
 {
 	char text[2048] = GUEST;
@@ -470,6 +526,7 @@ int main(void)
 		cmocka_unit_test(a_bad_guest_leaves_the_others_usable),
 		cmocka_unit_test(more_guests_than_fit_are_refused_and_named),
 		cmocka_unit_test(more_disks_than_fit_are_refused),
+		cmocka_unit_test(more_shared_pools_than_fit_are_refused),
 		cmocka_unit_test(strings_at_and_over_their_limits),
 		cmocka_unit_test(arrays_at_and_over_their_limit),
 		cmocka_unit_test(every_prefix_is_survived),

@@ -14,7 +14,8 @@
 #include "tests/unit/tmem_host/port.h"
 #include "tests/unit/tmem_host/window.h"
 
-#define POOLS   3U
+#define POOLS   4U
+#define SHARED  3U /* the one that all clients may share */
 #define OBJECTS 24U
 #define INDICES 80U
 
@@ -39,6 +40,7 @@ struct queued {
 struct model_client {
 	struct tmem_client *client;
 	u32 weight;
+	bool frozen;
 	u64 ephemeral, persistent;
 	u64 evictions; /* pages known to be lost to eviction */
 	struct model_pool pools[POOLS];
@@ -51,7 +53,9 @@ struct model {
 	model_choose choose;
 	void *argument;
 	struct tmem *tmem;
-	struct model_client clients[MODEL_CLIENTS];
+	/* The one after the last holds the shared pool's pages. Its client in the store is a sharer
+	 * that does nothing, so that the pool stays. */
+	struct model_client clients[MODEL_CLIENTS + 1];
 	u64 seed, age;
 	void *page;
 	void **reclaimed;
@@ -109,18 +113,40 @@ static u32 page_index(u32 index)
 static bool create_client(struct model *model, u32 number)
 {
 	struct model_client *client = &model->clients[number];
+	bool is_owner = number == model->config.clients;
+	u32 weight = is_owner ? 1 : model->config.weights[number];
+	const struct tmem_shared_grant grant = {.uuid = {9, 9}, .weight = weight};
 	struct tmem_client_config config = {
-		.weight = model->config.weights[number],
+		.weight = weight,
 		.persistent_max = model->config.persistent_max,
 		.ephemeral_modes = model->config.modes,
 		.persistent_modes = model->config.modes,
+		.shared = &grant,
+		.shared_count = 1,
 	};
 
 	for (unsigned i = 0; i < 6 && !model->config.bad_keys; i++)
 		config.hash_keys[i] = tmem_port_random();
 	client->weight = config.weight;
 	client->client = tmem_client_create(model->tmem, &config);
-	return client->client != NULL;
+	client->frozen = false;
+	return client->client != NULL &&
+	       (!is_owner || tmem_pool_create(client->client, TMEM_POOL_SHARED, 9, 9) == 0);
+}
+
+static struct model_client *owner_of(struct model *model)
+{
+	return &model->clients[model->config.clients];
+}
+
+/* What the store tells about the shared pool. */
+static struct tmem_pool_info shared_info(struct model *model)
+{
+	struct tmem_pool_info infos[TMEM_POOLS_PER_GUEST];
+
+	if (tmem_client_list(owner_of(model)->client, infos) != 1)
+		abort();
+	return infos[0];
 }
 
 struct model *model_create(const struct model_config *config, model_choose chooser, void *argument)
@@ -135,7 +161,7 @@ struct model *model_create(const struct model_config *config, model_choose choos
 	model->tmem = tmem_create(&store);
 	model->page = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
 	model->reclaimed = calloc(64, sizeof(void *));
-	for (u32 i = 0; i < config->clients; i++) {
+	for (u32 i = 0; i <= config->clients; i++) {
 		model->clients[i].capacity = 1 << 16;
 		model->clients[i].queue = calloc(model->clients[i].capacity, sizeof(struct queued));
 		if (!create_client(model, i))
@@ -213,7 +239,7 @@ static bool model_make_room(struct model *model, struct model_client *self, bool
 	struct model_pool *pool;
 	struct entry *entry;
 
-	for (u32 i = 0; i < model->config.clients; i++)
+	for (u32 i = 0; i <= model->config.clients; i++)
 		stored += model->clients[i].ephemeral + model->clients[i].persistent;
 	if (stored < model->config.max_pages)
 		return true;
@@ -222,7 +248,7 @@ static bool model_make_room(struct model *model, struct model_client *self, bool
 		pages = self->ephemeral + 1;
 		weight = self->weight;
 	}
-	for (u32 i = 0; i < model->config.clients; i++) {
+	for (u32 i = 0; i <= model->config.clients; i++) {
 		struct model_client *client = &model->clients[i];
 
 		if (client->ephemeral * weight > pages * client->weight) {
@@ -245,9 +271,38 @@ struct target {
 	u32 client_number, pool_number, object, index;
 	struct model_client *client;
 	struct model_pool *pool;
+	/* Where the pages are: the same, or for the shared pool its owner and that one's pool. */
+	struct model_client *holder;
+	struct model_pool *place;
 	struct entry *entry;
 	struct tmem_handle handle;
 };
+
+/* What has been counted, for one client and the shared pool. */
+struct counts {
+	u64 replaced, flushed;
+	u64 shared_sum; /* of its pages and evictions: what was put and not flushed */
+};
+
+static struct counts count(struct model *model, const struct target *target)
+{
+	struct tmem_pool_info shared = shared_info(model);
+	struct tmem_client_stats stats;
+
+	tmem_client_stats(target->client->client, &stats);
+	return (struct counts){
+		stats.puts_replaced, stats.flushed_pages, shared.pages + shared.evictions};
+}
+
+/* Pages flushed since @before. */
+static u64 flushed_since(
+	struct model *model, const struct target *target, const struct counts *before)
+{
+	struct counts after = count(model, target);
+
+	return target->holder == target->client ? after.flushed - before->flushed
+						: before->shared_sum - after.shared_sum;
+}
 
 static void choose_target(struct model *model, struct target *target)
 {
@@ -259,7 +314,9 @@ static void choose_target(struct model *model, struct target *target)
 	target->pool = &target->client->pools[target->pool_number];
 	target->object = where / POOLS % OBJECTS;
 	target->index = where / POOLS / OBJECTS;
-	target->entry = &target->pool->entries[target->object][target->index];
+	target->holder = target->pool_number == SHARED ? owner_of(model) : target->client;
+	target->place = &target->holder->pools[target->pool_number];
+	target->entry = &target->place->entries[target->object][target->index];
 	target->handle.index = page_index(target->index);
 	target->handle.pool = target->pool->exists ? target->pool->id : 15;
 	object_key(target->object, target->handle.object);
@@ -274,10 +331,18 @@ static bool usable(const struct target *target)
 static bool lost(struct model *model, struct target *target)
 {
 	CHECK(!model->config.exact, "page lost that no eviction explains");
-	CHECK(!target->pool->persistent, "persistent page lost");
-	forget(target->client, target->pool, target->entry);
-	target->client->evictions++;
+	CHECK(!target->place->persistent, "persistent page lost");
+	forget(target->holder, target->place, target->entry);
+	target->holder->evictions++;
 	return true;
+}
+
+static void make_newest(struct model *model, struct target *target)
+{
+	target->entry->age = ++model->age;
+	tidy_queue(target->holder);
+	enqueue(target->holder, (struct queued){target->entry->age, (u8)target->pool_number,
+					(u8)target->object, (u8)target->index});
 }
 
 static bool store_in_model(struct model *model, struct target *target, u64 seed, bool is_new)
@@ -287,22 +352,19 @@ static bool store_in_model(struct model *model, struct target *target, u64 seed,
 	entry->seed = seed;
 	if (!is_new)
 		return true;
-	if (target->pool->persistent) {
-		target->client->persistent++;
+	if (target->place->persistent) {
+		target->holder->persistent++;
 		return true;
 	}
-	target->client->ephemeral++;
-	entry->age = ++model->age;
-	tidy_queue(target->client);
-	enqueue(target->client, (struct queued){entry->age, (u8)target->pool_number,
-					(u8)target->object, (u8)target->index});
+	target->holder->ephemeral++;
+	make_newest(model, target);
 	return true;
 }
 
 static bool step_put(struct model *model, struct target *target, bool bad_frame)
 {
 	struct model_client *client = target->client;
-	struct tmem_client_stats before, after;
+	struct counts before = count(model, target), after;
 	u64 seed = ++model->seed;
 	bool replaced, expected = true;
 	int result;
@@ -310,15 +372,15 @@ static bool step_put(struct model *model, struct target *target, bool bad_frame)
 	if (model->config.modes)
 		seed |= (u64)choose(model, HOST_PAGE_KINDS) << HOST_KIND_SHIFT;
 	host_fill_page(model->page, seed);
-	tmem_client_stats(client->client, &before);
-	if (model->config.exact && usable(target) && !bad_frame && !target->entry->seed) {
+	if (model->config.exact && usable(target) && !bad_frame && !client->frozen &&
+		!target->entry->seed) {
 		if (target->pool->persistent && client->persistent >= model->config.persistent_max)
 			expected = false;
 		else
-			expected = model_make_room(model, client, target->pool->persistent);
+			expected = model_make_room(model, target->holder, target->pool->persistent);
 	}
 	result = tmem_put(client->client, &target->handle, bad_frame ? NULL : model->page);
-	tmem_client_stats(client->client, &after);
+	after = count(model, target);
 	/* The engine must have copied. */
 	memset(model->page, 0x5a, 64);
 
@@ -326,16 +388,18 @@ static bool step_put(struct model *model, struct target *target, bool bad_frame)
 		CHECK(result == -SLUICE_EBADF, "put to a bad pool: %d", result);
 		return true;
 	}
-	if (bad_frame) {
-		CHECK(result == -SLUICE_EFAULT, "put of a bad frame: %d", result);
-		if (target->entry->seed && after.flushed_pages == before.flushed_pages)
+	if (bad_frame || client->frozen) {
+		CHECK(result == (bad_frame ? -SLUICE_EFAULT : -SLUICE_ENOSPC),
+			"put of a bad frame, or frozen: %d", result);
+		if (target->entry->seed && !flushed_since(model, target, &before))
 			return lost(model, target);
-		forget(client, target->pool, target->entry);
+		forget(target->holder, target->place, target->entry);
 		return true;
 	}
 	CHECK(result == 0 || result == -SLUICE_ENOMEM || result == -SLUICE_ENOSPC, "put: %d",
 		result);
-	replaced = after.puts_replaced != before.puts_replaced;
+	replaced = target->holder == client ? after.replaced != before.replaced
+					    : !result && after.shared_sum == before.shared_sum;
 	CHECK(!replaced || target->entry->seed, "a page replaced that was not there");
 	if (!replaced && target->entry->seed && !lost(model, target))
 		return false;
@@ -343,7 +407,7 @@ static bool step_put(struct model *model, struct target *target, bool bad_frame)
 		return store_in_model(model, target, seed, !replaced);
 	/* With modes a replacement is a new page, for which there may be no room. */
 	CHECK(!replaced || model->config.modes, "a replacement refused: %d", result);
-	forget(client, target->pool, target->entry);
+	forget(target->holder, target->place, target->entry);
 	CHECK(!model->config.exact || !expected, "put refused without need: %d", result);
 	CHECK(!model->config.exact ||
 			result == (target->pool->persistent && client->persistent >=
@@ -365,6 +429,10 @@ static bool check_filter(struct model *model, struct target *target)
 		if (choose(model, 64))
 			return true;
 		result = guest_window_open(&pool->window, client, pool->id);
+		if (target->holder != target->client) {
+			CHECK(result == -SLUICE_EINVAL, "a filter of a shared pool: %d", result);
+			return true;
+		}
 		CHECK(result == 0 || result == -SLUICE_EAGAIN || result == -SLUICE_ENOMEM,
 			"opening a filter: %d", result);
 		pool->filtered = result == 0;
@@ -400,56 +468,85 @@ static bool step_get(struct model *model, struct target *target, bool bad_frame)
 	CHECK(result == 0, "get: %d", result);
 	CHECK(target->entry->seed, "a hit for a page that is not stored");
 	CHECK(host_page_holds(model->page, target->entry->seed), "wrong contents");
-	if (!target->pool->persistent)
+	if (target->holder != target->client)
+		make_newest(model, target);
+	else if (!target->pool->persistent)
 		forget(target->client, target->pool, target->entry);
 	return true;
 }
 
 static bool step_flush_page(struct model *model, struct target *target)
 {
-	struct tmem_client_stats before, after;
+	struct counts before = count(model, target);
+	u64 flushed;
 	int result;
 
-	tmem_client_stats(target->client->client, &before);
 	result = tmem_flush_page(target->client->client, &target->handle);
-	tmem_client_stats(target->client->client, &after);
+	flushed = flushed_since(model, target, &before);
 	CHECK(result == (target->pool->exists ? 0 : -SLUICE_EBADF), "flush: %d", result);
 	if (!usable(target))
 		return true;
-	if (target->entry->seed && after.flushed_pages == before.flushed_pages)
+	if (target->entry->seed && !flushed)
 		return lost(model, target);
-	CHECK(after.flushed_pages - before.flushed_pages == !!target->entry->seed,
-		"flush removed a page that is not stored");
-	forget(target->client, target->pool, target->entry);
+	CHECK(flushed == !!target->entry->seed, "flush removed a page that is not stored");
+	forget(target->holder, target->place, target->entry);
 	return true;
 }
 
 static bool step_flush_object(struct model *model, struct target *target)
 {
-	struct tmem_client_stats before, after;
+	struct counts before = count(model, target);
 	u64 present = 0, flushed;
 	int result;
 
-	(void)model;
-	tmem_client_stats(target->client->client, &before);
 	do
 		result = tmem_flush_object(target->client->client, &target->handle);
 	while (result == -SLUICE_EAGAIN);
-	tmem_client_stats(target->client->client, &after);
+	flushed = flushed_since(model, target, &before);
 	CHECK(result == (target->pool->exists ? 0 : -SLUICE_EBADF), "flush object: %d", result);
 	if (!usable(target))
 		return true;
 	for (u32 index = 0; index < INDICES; index++) {
-		struct entry *entry = &target->pool->entries[target->object][index];
+		struct entry *entry = &target->place->entries[target->object][index];
 
 		present += entry->seed != 0;
-		forget(target->client, target->pool, entry);
+		forget(target->holder, target->place, entry);
 	}
-	flushed = after.flushed_pages - before.flushed_pages;
 	CHECK(flushed <= present, "more pages flushed than stored");
 	CHECK(flushed == present || !(model->config.exact || target->pool->persistent),
 		"fewer pages flushed than stored");
-	target->client->evictions += present - flushed;
+	target->holder->evictions += present - flushed;
+	return true;
+}
+
+/* Takes a seat at the shared pool, or gives it up; the pool itself stays. */
+static bool step_seat(struct model *model, struct target *target)
+{
+	struct model_pool *pool = target->pool;
+	u32 weight = model->config.weights[target->client_number];
+	int result;
+
+	if (pool->exists) {
+		result = tmem_pool_destroy(target->client->client, pool->id);
+		CHECK(result == 0, "leaving the shared pool: %d", result);
+		pool->exists = false;
+		owner_of(model)->weight -= weight;
+		return true;
+	}
+	result = tmem_pool_create(target->client->client, TMEM_POOL_SHARED, 9, 9);
+	if (result == -SLUICE_ENOMEM && !model->config.exact)
+		return true;
+	CHECK(result >= 0, "joining the shared pool: %d", result);
+	pool->id = result;
+	pool->exists = true;
+	owner_of(model)->weight += weight;
+	return true;
+}
+
+static bool step_freeze(struct target *target)
+{
+	target->client->frozen = !target->client->frozen;
+	tmem_client_freeze(target->client->client, target->client->frozen);
 	return true;
 }
 
@@ -462,6 +559,8 @@ static bool step_pool(struct model *model, struct target *target)
 	u64 present = 0;
 	int result;
 
+	if (target->pool_number == SHARED)
+		return step_seat(model, target);
 	if (!pool->exists) {
 		pool->persistent = target->pool_number == 1;
 		result = tmem_pool_create(
@@ -558,6 +657,8 @@ static bool step_restart(struct model *model, struct target *target)
 		result = tmem_client_destroy(client->client);
 	while (result == -SLUICE_EAGAIN);
 	CHECK(result == 0, "client destroy: %d", result);
+	if (client->pools[SHARED].exists)
+		owner_of(model)->weight -= client->weight;
 	for (u32 pool = 0; pool < POOLS; pool++) {
 		forget_pool(client, &client->pools[pool]);
 		client->pools[pool].exists = false;
@@ -579,6 +680,8 @@ bool model_step(struct model *model)
 	choose_target(model, &target);
 	if (!model->config.exact && what < 40)
 		host_allocations_until_failure = choose(model, 12);
+	if (choose(model, target.client->frozen ? 30 : 1000) == 0)
+		return step_freeze(&target);
 	what = choose(model, 1000);
 	if (what < 420)
 		return step_put(model, &target, false);
@@ -611,8 +714,9 @@ static void visit_page(void *page, void *argument)
 
 bool model_check(struct model *model)
 {
+	struct tmem_pool_info shared;
 	struct tmem_stats stats;
-	u64 visited = 0, stored = 0;
+	u64 visited = 0, stored = 0, unknown;
 
 	CHECK(tmem_audit(model->tmem, visit_page, &visited) == 0, "audit: %s", host_last_complaint);
 	CHECK(visited == host_pages_in_use(), "audit visited %llu of %llu pages",
@@ -620,7 +724,6 @@ bool model_check(struct model *model)
 	for (u32 i = 0; i < model->config.clients; i++) {
 		struct model_client *client = &model->clients[i];
 		struct tmem_client_stats counts;
-		u64 unknown;
 
 		tmem_client_stats(client->client, &counts);
 		unknown = counts.evictions - client->evictions;
@@ -635,6 +738,14 @@ bool model_check(struct model *model)
 		CHECK(!model->config.exact || unknown == 0, "client %u: evictions not foretold", i);
 		stored += counts.ephemeral_pages + counts.persistent_pages;
 	}
+	shared = shared_info(model);
+	unknown = shared.evictions - owner_of(model)->evictions;
+	CHECK(shared.pages + unknown == owner_of(model)->ephemeral,
+		"shared pool: %llu pages and %llu evictions, not %llu",
+		(unsigned long long)shared.pages, (unsigned long long)unknown,
+		(unsigned long long)owner_of(model)->ephemeral);
+	CHECK(!model->config.exact || unknown == 0, "shared pool: evictions not foretold");
+	stored += shared.pages;
 	tmem_stats(model->tmem, &stats);
 	CHECK(stats.ephemeral_pages + stats.persistent_pages == stored, "the store's counts");
 	CHECK(!model->config.max_pages || stats.frames <= model->config.max_pages,
@@ -646,7 +757,7 @@ bool model_finish(struct model *model)
 {
 	bool good = true;
 
-	for (u32 i = 0; i < model->config.clients; i++) {
+	for (u32 i = 0; i <= model->config.clients; i++) {
 		while (tmem_client_destroy(model->clients[i].client) == -SLUICE_EAGAIN)
 			;
 		free(model->clients[i].queue);
