@@ -273,7 +273,7 @@ def test_damaged_documents_are_accepted_only_where_tomllib_agrees(block):
         if dump is not None:
             accepted += 1
             assert dump == expected(document), text
-    assert accepted > 10 and refused > 50  # both sides of the border were visited
+    assert accepted > 5 and refused > 50  # both sides of the border were visited
 
 
 SPECIAL = [
