@@ -174,7 +174,7 @@ static void print_memory_for_tools(const struct vm *vm)
 {
 	const struct vm_memory_stats *memory = &vm->memory_stats;
 
-	log_info("stat: guest=%s populated_pages=%llu ballooned_pages=%llu large_pages=%llu "
+	log_info("stat: memory=%s populated_pages=%llu ballooned_pages=%llu large_pages=%llu "
 		 "huge_pages=%llu collapsed=%llu memory_waits=%llu",
 		vm->config->name, LL(memory->populated_pages), LL(memory->ballooned_pages),
 		LL(memory->large_pages), LL(memory->huge_pages), LL(memory->collapsed),

@@ -138,8 +138,6 @@ static int populate(struct vm *vm, u64 frame, bool restartable)
 		}
 		if (!memory_is_open(memory, entry))
 			return (entry & GFN_STATE) == GFN_RAM ? 0 : -SLUICE_EFAULT;
-		if (populate_small(vm, frame))
-			return 0;
 		order = largest_order(memory, frame, restartable);
 		if (order == HUGE_ORDER) {
 			if (memory_populate_huge(vm, frame))
@@ -153,19 +151,27 @@ static int populate(struct vm *vm, u64 frame, bool restartable)
 	return error;
 }
 
-int memory_populate(struct vm *vm, u64 frame, bool restartable)
+/* Every other way, and who looks for a frame in vain is noted. */
+static __attribute__((noinline)) int populate_slowly(struct vm *vm, u64 frame, bool restartable)
 {
 	struct memory *memory = &vm->memory;
 	int error = populate(vm, frame, restartable);
 
-	if (unlikely(error == -SLUICE_ENOMEM)) {
+	if (error == -SLUICE_ENOMEM) {
 		u64 now = arch_tsc();
 
 		WRITE_ONCE(memory->short_last, now);
 		if (!READ_ONCE(memory->short_since))
 			WRITE_ONCE(memory->short_since, now);
-	} else if (unlikely(READ_ONCE(memory->short_since)) && !error) {
+	} else if (!error) {
 		WRITE_ONCE(memory->short_since, 0);
 	}
 	return error;
+}
+
+int memory_populate(struct vm *vm, u64 frame, bool restartable)
+{
+	if (likely(!READ_ONCE(vm->memory.short_since)) && populate_small(vm, frame))
+		return 0;
+	return populate_slowly(vm, frame, restartable);
 }

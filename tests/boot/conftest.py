@@ -83,6 +83,8 @@ class Booted:
         self.powered_off = run.powered_off
         self.guests = serial_log.stats_of_guests(run.log)
         self.machine = serial_log.stats_of_machine(run.log)
+        # What each guest held at its end.
+        self.memory = {row["memory"]: row for row in serial_log.stats(run.log) if "memory" in row}
 
     def lines(self, name):
         """The console of the guest @name."""

@@ -18,7 +18,7 @@ def targets(booted, name):
 
 def assert_large(booted, name):
     """At least nine tenths of what the guest had at its end were mapped by 2 MiB pages."""
-    had = booted.guests[name]
+    had = booted.memory[name]
     assert had["large_pages"] * 512 >= 0.9 * had["populated_pages"], had
 
 
@@ -36,7 +36,7 @@ def test_a_guest_starts_smaller_than_its_ram(sluice):
     assert_verified(booted, "one")
     assert targets(booted, "one") == [8192]
     seen = counters(booted, "one")
-    assert seen["balloon_in"] == booted.guests["one"]["ballooned_pages"] == 2048
+    assert seen["balloon_in"] == booted.memory["one"]["ballooned_pages"] == 2048
     assert seen["balloon_out"] == 0 and seen["balloon_blocks"] >= 3
     # It worked with what a guest of 8 MiB has.
     assert seen["preswap_puts"] + seen["swap_writes"] > 500
@@ -86,7 +86,7 @@ def test_small_pages_become_a_large_one(sluice):
     """Under a guest that writes them all the while."""
     booted = sluice.boot([guest("merge", "hostile", "6M", cmdline="balloon-merge")])
     assert booted.guests["merge"]["verified"] == 1
-    assert booted.guests["merge"]["collapsed"] >= 1
+    assert booted.memory["merge"]["collapsed"] >= 1
 
 
 @pytest.mark.backends(*MACHINES)
@@ -102,8 +102,8 @@ def test_who_lacks_memory_waits_until_another_ends(sluice):
     for name in ("first", "second"):
         assert booted.lines(name)[-1] == "touch guest: done"
         assert booted.guests[name]["verified"] == 1
-    assert booted.guests["second"]["memory_waits"] > 0
-    assert booted.guests["first"]["populated_pages"] == 150 << 8
+    assert booted.memory["second"]["memory_waits"] > 0
+    assert booted.memory["first"]["populated_pages"] == 150 << 8
 
 
 @pytest.mark.backends(*MACHINES)
@@ -137,5 +137,5 @@ def test_minima_that_do_not_fit_are_refused_with_the_figures(sluice):
 def test_a_guest_without_driver_stays_as_it_is_and_is_named(sluice):
     one = guest("one", "touch", "32M", cmdline="09", memory_min="8M", memory_start="16M")
     booted = sluice.boot({"balloon": {"tick_ms": 20}, "guest": [one]})
-    assert booted.guests["one"]["verified"] == 1 and booted.guests["one"]["populated_pages"] == 8192
+    assert booted.guests["one"]["verified"] == 1 and booted.memory["one"]["populated_pages"] == 8192
     assert booted.says('guest "one": balloon: unresponsive (no driver): target 16384 KiB, it has 32768')
