@@ -279,11 +279,12 @@ bool balloon_sample(const struct vm *vm, struct balloon_sample *sample)
 	return true;
 }
 
-/* Whether the driver did something of what it owes since the last tick, or owes nothing. */
+/* Whether the driver did what it owes since the last tick: statistics, if it ever gave some, and a
+ * step towards its target. */
 static bool is_at_work(const struct virtio_balloon *balloon, u64 size)
 {
-	if (balloon->stats_age != BALLOON_NEVER && balloon->stats_age > QUIET_TICKS_MAX)
-		return false;
+	if (balloon->stats_age != BALLOON_NEVER && balloon->stats_age > 1)
+		return false; /* they were asked for at the last tick */
 	if (size == balloon->target)
 		return true;
 	return size < balloon->target ? size > balloon->last_size : size < balloon->last_size;

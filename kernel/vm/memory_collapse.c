@@ -21,8 +21,8 @@
 /* Frames that stay free beside the reserve, so that a copy takes nothing from anybody. */
 #define SPARE_FRAMES BLOCK_PAGES
 
-/* Whether the block at @base is in small pages, all there and none pinned. The tables are read
- * without lock for a first look. */
+/* Whether the block at @base is in small pages, all there and none pinned. A first look is taken
+ * without the lock. */
 static bool is_candidate(const struct memory *memory, u64 base)
 {
 	unsigned level;
@@ -66,6 +66,7 @@ static void start(struct vm *vm, u64 base)
 	struct memory *memory = &vm->memory;
 	struct collapse *collapse = &memory->collapse;
 	mfn_t block = guest_frame_alloc(vm, BLOCK_ORDER);
+	u64 epoch;
 
 	if (mfn_is_none(block))
 		return;
@@ -79,10 +80,10 @@ static void start(struct vm *vm, u64 base)
 	__atomic_fetch_add(&memory->generation, 1, __ATOMIC_RELEASE);
 	collapse->base = base;
 	collapse->block = block;
-	collapse->epoch = epoch_advance();
+	collapse->epoch = epoch = epoch_advance();
 	collapse->active = true;
 	spin_unlock(&memory->lock);
-	epoch_kick(collapse->epoch);
+	epoch_kick(epoch);
 }
 
 /* LOCK_MEMORY is held, and the epoch has passed. */

@@ -51,10 +51,7 @@ def test_without_tmem_pages_are_swapped_out_for_the_balloon(sluice):
     assert seen["balloon_in"] == 1024 and seen["swap_writes"] > 500
 
 
-@pytest.mark.backends(*MACHINES)
-@pytest.mark.cpus(1)
-def test_memory_goes_to_and_fro(sluice):
-    """Two guests, whose sizes the policy for tests swaps; both verify every page meanwhile."""
+def to_and_fro(sluice):
     balloon = {"policy": "alternate", "tick_ms": 10}
     guests = [elastic(name, 6, 8, 14, "expect=any seconds=4") for name in ("one", "two")]
     booted = sluice.boot({"balloon": balloon, "guest": guests}, timeout=240)
@@ -65,6 +62,19 @@ def test_memory_goes_to_and_fro(sluice):
         assert seen["balloon_in"] > 2048 and seen["balloon_out"] > 1024
         assert seen["balloon_blocks"] > 4 and seen["balloon_moves"] > 0
         assert_large(booted, name)
+
+
+@pytest.mark.backends(*MACHINES)
+@pytest.mark.cpus(1)
+def test_memory_goes_to_and_fro(sluice):
+    """Two guests, whose sizes the policy for tests swaps; both verify every page meanwhile."""
+    to_and_fro(sluice)
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(2)
+def test_memory_goes_to_and_fro_between_processors(sluice):
+    to_and_fro(sluice)
 
 
 @pytest.mark.backends("qemu")
