@@ -15,9 +15,10 @@
  * above its minimum, and at least so many pages. */
 #define RELIEF_PART  8u
 #define RELIEF_PAGES BLOCK_PAGES
+#define RELIEF_TICKS 10u
 
 static const struct balloon_config *config;
-static u64 ticks;
+static u64 ticks, asked_at;
 
 void policy_start(const struct balloon_config *balloon)
 {
@@ -74,28 +75,36 @@ static bool somebody_lacks_what_is_his(void)
 	return false;
 }
 
-/* Asks the one who has most above his minimum, and listens, for a part of it. */
+/* Asks the one who has most above his minimum, and listens, for a part of it. As long as somebody
+ * is about to give what he was asked for, another one is asked only now and then: he may be slow.
+ */
 static void relieve(void)
 {
 	struct vm *vm, *richest = NULL;
 	struct balloon_sample sample;
 	u64 most = 0, size = 0;
+	bool pending = false;
 
 	for_each_vm (vm) {
 		u64 has;
 
 		if (vm_is_stopped(vm) || !balloon_sample(vm, &sample) || !sample.responsive)
 			continue;
-		has = MIN(sample.size_pages, sample.target_pages);
+		if (sample.size_pages > sample.target_pages) {
+			pending = true;
+			continue;
+		}
+		has = sample.size_pages;
 		if (has > vm->entitled_pages && has - vm->entitled_pages > most) {
 			most = has - vm->entitled_pages;
 			size = has;
 			richest = vm;
 		}
 	}
-	if (richest)
-		balloon_set_target(
-			richest, size - MIN(most, MAX(most / RELIEF_PART, RELIEF_PAGES)));
+	if (!richest || (pending && ticks - asked_at < RELIEF_TICKS))
+		return;
+	asked_at = ticks;
+	balloon_set_target(richest, size - MIN(most, MAX(most / RELIEF_PART, RELIEF_PAGES)));
 }
 
 u64 policy_tick(void)

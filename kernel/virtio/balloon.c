@@ -240,6 +240,14 @@ static u64 size_of(const struct vm *vm)
 	return vm->memory.ram_pages - READ_ONCE(vm->memory.ballooned_pages);
 }
 
+/* Only a driver that listens has a claim to the frames that guard its way (guest_frame_floor()). */
+static void tell_memory(struct vm *vm, const struct virtio_balloon *balloon)
+{
+	bool listens = has_driver(balloon) && balloon->quiet_ticks < QUIET_TICKS_MAX;
+
+	WRITE_ONCE(vm->memory.asked_pages, listens ? balloon->target : ~0UL);
+}
+
 void balloon_set_target(struct vm *vm, u64 pages)
 {
 	struct virtio_balloon *balloon = balloon_in(vm);
@@ -255,6 +263,7 @@ void balloon_set_target(struct vm *vm, u64 pages)
 		(unsigned long)size_of(vm) * 4);
 	balloon->target = pages;
 	balloon->quiet_ticks = 0;
+	tell_memory(vm, balloon);
 	WRITE_ONCE(balloon->num_pages, (u32)MIN(max - pages, (u64)UINT32_MAX));
 	virtio_config_changed(&balloon->device);
 }
@@ -313,4 +322,5 @@ void balloon_tick(struct vm *vm)
 			has_driver(balloon) ? "its driver does not move" : "no driver",
 			(unsigned long)balloon->target * 4, (unsigned long)size * 4);
 	balloon->last_size = size;
+	tell_memory(vm, balloon);
 }

@@ -51,6 +51,7 @@ int memory_create(struct vm *vm, u64 bytes, const struct nested_layout *layout)
 		.gfn_count = count,
 		.ram_pages = pages,
 		.window = window_place(count),
+		.asked_pages = ~0UL,
 		.owner = vm->id,
 	};
 	spin_lock_init(&memory->lock, LOCK_MEMORY);

@@ -80,6 +80,7 @@ struct memory {
 	u64 populated_pages;
 	u64 ballooned_pages; /* in this life of the balloon */
 	u64 reported_pages;
+	u64 asked_pages; /* how much RAM the balloon should leave the guest; ~0: it was not asked */
 	/* A reset of the balloon device begins a new life, and what was ballooned in an earlier one
 	 * counts as unpopulated: the driver that knew of it is gone. */
 	u64 balloon_life;

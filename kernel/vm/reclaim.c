@@ -37,7 +37,12 @@ u64 guest_frame_floor(const struct vm *vm)
 {
 	u64 reserve = frames_reserve();
 
-	return memory_is_entitled(vm) ? MIN(reserve / 8, (u64)TABLES_KEPT) : reserve / 2;
+	if (memory_is_entitled(vm))
+		return MIN(reserve / 8, (u64)TABLES_KEPT);
+	/* A guest that is to give memory back must not wait in its driver's way. */
+	if (vm->memory.ram_pages - vm->memory.ballooned_pages > READ_ONCE(vm->memory.asked_pages))
+		return MIN(reserve / 16, (u64)TABLES_KEPT / 2);
+	return reserve / 2;
 }
 
 mfn_t guest_frame_alloc(struct vm *vm, unsigned order)

@@ -131,6 +131,21 @@ def test_of_guests_that_all_want_everything_one_is_stopped_and_named(sluice):
     assert booted.guests["honest"]["verified"] == 1
 
 
+@pytest.mark.backends("qemu")  # in Bochs the hoarder takes half a minute
+@pytest.mark.cpus(1)
+def test_who_lacks_what_it_was_promised_gets_it_from_those_who_have_more(sluice):
+    hoarder = elastic("hoarder", 8, 200, 200, "expect=nothing hoard=42000 seconds=12")
+    claimant = guest("claimant", "touch", "150M", cmdline="60")
+    booted = sluice.boot({"balloon": {"wait_memory_s": 10}, "guest": [hoarder, claimant]}, timeout=300)
+    assert "selftest: hoards" in booted.lines("hoarder")
+    assert_verified(booted, "hoarder")
+    assert booted.guests["claimant"]["verified"] == 1
+    assert booted.memory["claimant"]["memory_waits"] > 0
+    told = targets(booted, "hoarder")
+    assert len(told) >= 3 and told == sorted(told, reverse=True) and told[-1] < 120 << 10
+    assert booted.memory["hoarder"]["ballooned_pages"] > (60 << 8)
+
+
 @pytest.mark.backends("qemu")
 @pytest.mark.cpus(1)
 def test_minima_that_do_not_fit_are_refused_with_the_figures(sluice):

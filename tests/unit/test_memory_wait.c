@@ -121,6 +121,30 @@ static void frames_wake_whom_they_are_for(void **state)
 	assert_false(rich_vcpu.blocking);
 }
 
+/* The last frames but those for tables: with nothing at all its driver could do nothing. */
+static void who_is_to_give_may_go_on(void **state)
+{
+	u64 kept;
+	(void)state;
+
+	touch_all(&rich_vcpu, 0);
+	touch_all(&poor_vcpu, 0);
+	kept = frames_free();
+	memory_wake_waiters();
+	assert_true(rich_vcpu.blocking);
+	rich->memory.asked_pages = rich->memory.ram_pages - 100;
+	memory_wake_waiters();
+	assert_false(rich_vcpu.blocking);
+	assert_int_equal(touch_all(&rich_vcpu, RAM / PAGE_SIZE - 1), 1);
+	touch_all(&rich_vcpu, rich->memory.populated_pages);
+	assert_in_range(frames_free(), 1, kept - 1);
+	assert_int_equal(frames_free(), guest_frame_floor(rich));
+	/* It has given what was asked for. */
+	for (u64 i = 0; i < 100; i++)
+		assert_int_equal(memory_inflate(rich, gfn(512 + i), 0), 0);
+	assert_int_equal(guest_frame_floor(rich), frames_reserve() / 2);
+}
+
 static void ephemeral_pages_end_the_wait(void **state)
 {
 	mfn_t frame;
@@ -262,6 +286,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_reserve_is_for_the_entitled),
 		TEST(frames_wake_whom_they_are_for),
+		TEST(who_is_to_give_may_go_on),
 		TEST(ephemeral_pages_end_the_wait),
 		TEST(patience_ends),
 		TEST(the_entitled_is_stopped_last),
