@@ -87,7 +87,7 @@ static void start_second(void)
 	second_stack = (u64)stack + THREAD_STACK_BYTES;
 	descriptors_prepare_second(area_extend(AREA_THREAD, SECOND_STACKS_BYTES));
 	memcpy(frame_pointer(sipi_frame), second_trampoline,
-		(size_t)(second_trampoline_end - second_trampoline));
+		(size_t)((u64)second_trampoline_end - (u64)second_trampoline));
 	apic_start_vcpu(1, (u8)sipi_frame);
 	while (!__atomic_load_n(&second_runs, __ATOMIC_ACQUIRE)) {
 		if (clock_ns() > end)
