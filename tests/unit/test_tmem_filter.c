@@ -136,6 +136,34 @@ static void check_all_present(void)
 	assert_true(filter_is_sound(reference->filter));
 }
 
+/* The walk stands between two pages: the one before is counted in the part being filled, the one
+ * after is not yet. */
+static void changes_right_at_the_cursor(void **state)
+{
+	unsigned changes = 0;
+
+	(void)state;
+	settle();
+	for (u32 id = 1; !filter_is_due(reference->filter); id += 2)
+		add(id);
+	while (filter_is_due(reference->filter)) {
+		u32 cursor;
+
+		assert_int_equal(work(), 0);
+		cursor = reference->filter->cursor;
+		for (u32 id = cursor - 1; cursor && id <= MIN(cursor + 1, IDS - 1); id++) {
+			if (reference->hashes[id])
+				drop(id);
+			else
+				add(id);
+			changes++;
+		}
+	}
+	settle();
+	assert_true(changes > 50);
+	check_all_present();
+}
+
 static double false_present(void)
 {
 	unsigned present = 0;
@@ -591,6 +619,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ALONE(a_new_filter_knows_nothing),
 		ALONE(pages_present_and_gone_at_every_step),
+		ALONE(changes_right_at_the_cursor),
 		ALONE(at_most_three_in_a_hundred_seem_present),
 		ALONE(memory_is_five_to_ten_bytes_a_page),
 		ALONE(a_full_counter_stays),
