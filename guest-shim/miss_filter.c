@@ -15,7 +15,7 @@
 
 static const void *window; /* NULL: nothing is known */
 static struct tmem_filter_info info;
-static tmem_filter_sum object_sum;
+static uint64_t object_sum;
 
 void miss_filter_open(s32 pool, u64 object)
 {

@@ -66,7 +66,7 @@ static inline void part_add(const struct filter_part *part, u64 hash)
 	u64 *counters = counters_of(part, block);
 	u64 *line = bits_of(part, block);
 
-#pragma GCC unroll 5
+#pragma GCC unroll 4
 	for (unsigned probe = 0; probe < TMEM_FILTER_PROBES; probe++) {
 		u32 bit = tmem_filter_bit(hash, probe);
 		u64 count = counter(counters, bit);
@@ -86,7 +86,7 @@ static inline void part_remove(const struct filter_part *part, u64 hash)
 	u64 *counters = counters_of(part, block);
 	u64 *line = bits_of(part, block);
 
-#pragma GCC unroll 5
+#pragma GCC unroll 4
 	for (unsigned probe = 0; probe < TMEM_FILTER_PROBES; probe++) {
 		u32 bit = tmem_filter_bit(hash, probe);
 		u64 count = counter(counters, bit);
@@ -160,7 +160,7 @@ static COLD void set_phase(struct filter *filter, enum filter_phase phase)
 	if (phase != FILTER_STEADY)
 		return;
 	if (now->blocks < FILTER_BLOCKS_MAX)
-		filter->grow_at = room - room / 16;
+		filter->grow_at = room - room / 8;
 	if (now->blocks > FILTER_BLOCKS_MIN)
 		filter->shrink_at = room / 4;
 }

@@ -10,16 +10,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define TMEM_FILTER_PROBES     5u   /* bits a page has, all in one block */
+#define TMEM_FILTER_PROBES     4u   /* bits a page has, all in one block */
 #define TMEM_FILTER_BLOCK_BITS 512u /* a cache line */
-#define TMEM_FILTER_KEY_WORDS  10u
+#define TMEM_FILTER_KEY_WORDS  6u
 
 /* What HYPERCALL_TMEM_FILTER writes. The key stays as long as the pool. */
 struct tmem_filter_info {
 	uint64_t window;       /* gpa, a multiple of 2 MiB */
 	uint64_t window_bytes; /* what the window can ever take; most of it is not there */
 	uint64_t key[TMEM_FILTER_KEY_WORDS];
-	uint64_t zero[4];
+	uint64_t zero[8];
 };
 _Static_assert(sizeof(struct tmem_filter_info) == 128, "filter info is 128 bytes");
 
@@ -37,30 +37,33 @@ struct tmem_filter_header {
 };
 _Static_assert(sizeof(struct tmem_filter_header) == 64, "a filter's header is a cache line");
 
-__extension__ typedef unsigned __int128 tmem_filter_sum;
-
-static inline tmem_filter_sum tmem_filter_product(const uint64_t *key, uint64_t word)
+/* Both halves of a product of 128 bits. */
+static inline uint64_t tmem_filter_fold(uint64_t a, uint64_t b)
 {
-	return (tmem_filter_sum)key[0] * word + ((tmem_filter_sum)(key[1] * word) << 64);
+	__extension__ unsigned __int128 product = (unsigned __int128)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
 /* The part of the hash that all pages of one object share. */
-static inline tmem_filter_sum tmem_filter_object(
+static inline uint64_t tmem_filter_object(
 	const uint64_t key[TMEM_FILTER_KEY_WORDS], const uint64_t object[3])
 {
-	return ((tmem_filter_sum)key[9] << 64 | key[8]) + tmem_filter_product(key, object[0]) +
-	       tmem_filter_product(key + 2, object[1]) + tmem_filter_product(key + 4, object[2]);
+	uint64_t first = tmem_filter_fold(object[0] ^ key[0], object[1] ^ key[1]);
+
+	return tmem_filter_fold(object[2] ^ key[2], first ^ key[3]) ^ key[4];
 }
 
 /*
- * The hash of page @index of that object. Multiplication by secret 128-bit numbers, of which the
- * upper half is kept, is universal (M. Dietzfelbinger, STACS 1996) but linear, so that indices in a
- * row would fill blocks in a pattern; the rest, which loses nothing, ends that.
+ * The hash of page @index of that object. Folded products need not withstand a guest: he has the
+ * key, and handles that collide only make his own filter worse. What they must do is spread handles
+ * as guests make them, indices in a row above all, of which the product alone would make a pattern;
+ * the rest, which loses nothing, ends that.
  */
 static inline uint64_t tmem_filter_hash(
-	const uint64_t key[TMEM_FILTER_KEY_WORDS], tmem_filter_sum object, uint32_t index)
+	const uint64_t key[TMEM_FILTER_KEY_WORDS], uint64_t object, uint32_t index)
 {
-	uint64_t hash = (uint64_t)((object + tmem_filter_product(key + 6, index)) >> 64);
+	uint64_t hash = tmem_filter_fold(object, index ^ key[5]);
 
 	hash = (hash ^ hash >> 32) * 0x9e3779b97f4a7c15u;
 	return hash ^ hash >> 29;

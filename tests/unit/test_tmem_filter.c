@@ -401,7 +401,7 @@ static void regular_handles_are_spread_as_random_ones(void **state)
 	(void)state;
 	open_window();
 	for (unsigned s = 0; s < ARRAY_SIZE(shapes); s++) {
-		const u32 pages = 11500; /* as full as it gets */
+		const u32 pages = 10700; /* as full as it gets */
 		unsigned present = 0;
 		u32 distinct = pages;
 

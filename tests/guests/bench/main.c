@@ -175,7 +175,7 @@ static enum step measure_all_tmem(void)
 #define FILTER_OBJECT 0x1234
 
 static struct window window;
-static tmem_filter_sum object_sum;
+static uint64_t object_sum;
 
 /* A get of a page that the filter knows to be absent, by its index: what a guest does instead of
  * the hypercall. Its object is known beforehand. */
