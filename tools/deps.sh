@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that what a group of targets needs is installed.
 #
-#   tools/deps.sh [--list] GROUP...      groups: build run check bench
+#   tools/deps.sh [--list] GROUP...      groups: build run check bench prove
 #
 # On Debian and its relatives, what is missing is installed by apt-get (with sudo when not root); on other
 # systems, and with --list, it is listed. Costs some milliseconds when nothing is missing.
@@ -39,6 +39,8 @@ check git                  git
 check python3-pytest       python:pytest
 check python3-pytest-xdist python:xdist
 bench valgrind             valgrind
+prove spin                 spin
+prove frama-c-base         frama-c
 END
 }
 
@@ -49,9 +51,9 @@ if [ "${1:-}" = --list ]; then
 fi
 for group; do
 	case $group in
-	build | run | check | bench) ;;
+	build | run | check | bench | prove) ;;
 	*)
-		echo "deps.sh: unknown group '$group' (build, run, check, bench)" >&2
+		echo "deps.sh: unknown group '$group' (build, run, check, bench, prove)" >&2
 		exit 2
 		;;
 	esac

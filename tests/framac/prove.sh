@@ -1,0 +1,67 @@
+#!/bin/sh
+# Frama-C's Eva on the drivers of this folder, with the hypervisor's own sources, in directory @1. An alarm that
+# alarms.tsv does not justify is a failure; so is a justified one that is gone, and a planted bug (an edit of a
+# copy of the source) that raises no further alarm. Writes results.tsv there (driver, alarms, result, seconds).
+set -u
+here=$(dirname "$0")
+out=$1
+mkdir -p "$out" || exit 1
+failed=0
+printf 'driver\talarms\tresult\tseconds\n' >"$out/results.tsv"
+
+# alarms DRIVER SOURCE NAME: prints function and kind of each alarm, sorted.
+alarms() {
+	overflow=-warn-unsigned-overflow
+	[ "$1" != batch ] || overflow= # it checks after the addition whether that wrapped
+	rm -f "$out/$3.csv"
+	# shellcheck disable=SC2086 # empty or a word
+	frama-c -c11 -machdep gcc_x86_64 -cpp-extra-args="-I. -Iinclude -Itests/unit/include -DSOURCE='\"$2\"'" \
+		$overflow -eva -eva-verbose 0 -eva-no-print -eva-slevel 500 "$here/$1.c" \
+		-then -report-csv "$out/$3.csv" >"$out/$3.log" 2>&1 && [ -s "$out/$3.csv" ] || {
+		tail -20 "$out/$3.log" >&2
+		echo "frama-c failed"
+		return
+	}
+	awk -F '\t' 'NR > 1 && $1 !~ /^FRAMAC_SHARE/ && $6 != "Valid" && $6 != "Considered valid" && $6 != "Dead" &&
+		$6 != "Unreachable" { print $4 "\t" $5 }' "$out/$3.csv" | sort
+}
+
+report() { # NAME ALARMS RESULT START
+	seconds=$(($(date +%s) - $4))
+	printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$seconds" >>"$out/results.tsv"
+	printf '%-4s  %-16s %s (%s s)\n' "$3" "$1" "$2" "$seconds"
+	[ "$3" = pass ] || failed=1
+}
+
+count() { printf '%s' "$1" | grep -c .; }
+
+# prove DRIVER SOURCE EDIT: the edit is the planted bug, a sed script.
+prove() {
+	start=$(date +%s)
+	known=$(sed -n "s/^$1	//p" "$here/alarms.tsv" | sort)
+	found=$(alarms "$1" "$2" "$1")
+	if [ "$found" = "$known" ]; then
+		report "$1" "$(count "$known") alarms, all justified" pass "$start"
+	else
+		report "$1" "alarms: $found; justified: $known" FAIL "$start"
+	fi
+
+	start=$(date +%s)
+	sed "$3" "$2" >"$out/planted_$1.c"
+	if cmp -s "$2" "$out/planted_$1.c"; then
+		report "$1, planted" "the edit changes nothing" FAIL "$start"
+		return
+	fi
+	found=$(alarms "$1" "$out/planted_$1.c" "planted_$1")
+	if [ "$found" != "$known" ] && [ "$found" != "frama-c failed" ] && [ "$(count "$found")" -gt 0 ]; then
+		report "$1, planted" "found" pass "$start"
+	else
+		report "$1, planted" "not found" FAIL "$start"
+	fi
+}
+
+prove pools tmem/tmem.c 's/(u32)id < TMEM_POOLS_PER_GUEST/id < (s32)TMEM_POOLS_PER_GUEST/'
+prove shares tmem/evict.c 's/u64 its_pages, its_weight;/u32 its_pages, its_weight;/; s/u64 pages = 0, weight = 1;/u32 pages = 0, weight = 1;/'
+prove batch kernel/vm/hypercall.c 's/|| start % sizeof(struct tmem_batch_entry))/)/'
+prove sizes manifest/convert.c 's/if (number > (~0UL - digit) .*/if (false)/'
+exit $failed
