@@ -19,7 +19,9 @@
 #include "kernel/core/frame.h"
 #include "kernel/core/percpu.h"
 #include "kernel/vm/audit.h"
+#include "kernel/vm/limbo.h"
 #include "kernel/vm/tmem_port.h"
+#include "tmem/client.h"
 #include "tmem/port.h"
 
 #define GUEST MIB(16)
@@ -234,6 +236,122 @@ static void every_cpu_can_compress(void **state)
 	finish();
 }
 
+/* ---- Pages that another CPU may be reading --------------------------------------------------- */
+
+#define WATCHERS 3U
+
+static enum frame_class class_of(const void *page)
+{
+	return frame_of(ptr_to_mfn(page))->class;
+}
+
+/* CPU @index at the head of its dispatch loop. */
+static void pass(unsigned index)
+{
+	fake_run_as(index);
+	epoch_quiescent(epoch_now());
+	limbo_drain();
+	fake_run_as(0);
+}
+
+/* Whichever CPU comes last, the page is nobody's before it came, and is not written to. */
+static void a_page_freed_later_waits_for_every_cpu(void **state)
+{
+	(void)state;
+	for (unsigned last = 0; last < WATCHERS; last++) {
+		u8 *page;
+
+		start(MIB(48), WATCHERS);
+		page = tmem_port_alloc(0);
+		assert_non_null(page);
+		fill_page(page, last);
+		tmem_port_free_later(page);
+		limbo_drain();
+		for (unsigned cpu = 0; cpu < WATCHERS; cpu++) {
+			if (cpu == last)
+				continue;
+			pass(cpu);
+			pass(cpu);
+			assert_int_equal(class_of(page), FRAME_LIMBO);
+			assert_true(page_is(page, last));
+		}
+		pass(last);
+		assert_int_equal(class_of(page), FRAME_FREE);
+		finish();
+	}
+}
+
+static void a_page_freed_later_does_not_wait_for_an_idle_cpu(void **state)
+{
+	void *page;
+
+	(void)state;
+	start(MIB(48), WATCHERS);
+	fake_run_as(2);
+	epoch_enter_idle();
+	fake_run_as(0);
+	page = tmem_port_alloc(0);
+	tmem_port_free_later(page);
+	pass(0);
+	assert_int_equal(class_of(page), FRAME_LIMBO);
+	pass(1);
+	assert_int_equal(class_of(page), FRAME_FREE);
+	fake_run_as(2);
+	epoch_leave_idle();
+	/* Awake again, it counts. */
+	fake_run_as(0);
+	page = tmem_port_alloc(0);
+	tmem_port_free_later(page);
+	pass(0);
+	pass(1);
+	assert_int_equal(class_of(page), FRAME_LIMBO);
+	pass(2);
+	assert_int_equal(class_of(page), FRAME_FREE);
+	finish();
+}
+
+/* What a get without the lock walks through stays as it is until CPU 1, which is in the middle of
+ * one, is through: the pool itself, and the pages that name the buckets of its tables. */
+static void the_index_of_a_destroyed_pool_waits_for_its_readers(void **state)
+{
+	struct tmem_handle key;
+	const struct pool *pool;
+	struct line **middle;
+	int left;
+
+	(void)state;
+	start(MIB(48), WATCHERS);
+	pool = client->pools[ephemeral];
+	for (u64 number = 0; number < 300; number++) {
+		key = handle(ephemeral, number * 1000);
+		assert_int_equal(tmem_put(client, &key, memory_page(vm, gfn(3))), 0);
+	}
+	middle = pool->object_table.now.middles[0];
+	assert_non_null(middle);
+	do
+		left = tmem_pool_destroy(client, ephemeral);
+	while (left == -SLUICE_EAGAIN);
+	assert_int_equal(left, 0);
+	pass(0);
+	pass(2);
+	assert_int_equal(class_of(pool), FRAME_LIMBO);
+	assert_int_equal(class_of(middle), FRAME_LIMBO);
+	/* It still leads nowhere else: a pool that is going, no bucket. */
+	assert_true(pool->dying && !pool->persistent);
+	assert_true(
+		!pool->object_table.now.middles[0] || pool->object_table.now.middles[0] == middle);
+	for (unsigned i = 0; i < PAGE_SIZE / sizeof(*middle); i++)
+		assert_null(middle[i]);
+	assert_int_equal(audit_run(), 0);
+	/* The next pool does not get them. */
+	assert_int_equal(tmem_pool_create(client, 0, 0, 0), ephemeral);
+	assert_ptr_not_equal(client->pools[ephemeral], pool);
+	pass(1);
+	assert_int_equal(class_of(pool), FRAME_FREE);
+	assert_int_equal(class_of(middle), FRAME_FREE);
+	finish();
+}
+
 /* ---- Several CPUs --------------------------------------------------------------------------- */
 
 #define THREADS 2
@@ -311,6 +429,9 @@ int main(void)
 		cmocka_unit_test(persistent_pages_never_break_a_promise),
 		cmocka_unit_test(thin_persistent_blocks_never_break_a_promise),
 		cmocka_unit_test(every_cpu_can_compress),
+		cmocka_unit_test(a_page_freed_later_waits_for_every_cpu),
+		cmocka_unit_test(a_page_freed_later_does_not_wait_for_an_idle_cpu),
+		cmocka_unit_test(the_index_of_a_destroyed_pool_waits_for_its_readers),
 		cmocka_unit_test(cpus_put_get_and_fault_at_once),
 	};
 
