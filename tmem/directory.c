@@ -18,10 +18,10 @@ void directory_init(struct directory *directory)
 int directory_reach(struct tmem *tmem, struct directory *directory, u32 number,
 	void *(*alloc)(struct tmem *tmem))
 {
-	if (likely(number < directory->reach))
-		return 0;
 	if (number >= DIRECTORY_MAX)
 		return -SLUICE_ENOMEM;
+	if (likely(number < directory->reach))
+		return 0;
 
 	if (directory->reach == 1) {
 		void **middle = alloc(tmem);

@@ -6,6 +6,8 @@ test_tmem_model_SRC  := $(TMEM_SRC) tests/unit/tmem_host/model.c tests/unit/tmem
 test_tmem_rules_SRC  := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_shares_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_memory_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
+test_tmem_audit_SRC     := $(TMEM_SRC) tests/unit/tmem_host/store.c
+test_tmem_directory_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
 
 test_tmem_threads_SRC      := $(TMEM_SRC) tests/unit/tmem_host/store.c tests/unit/tmem_host/suppressions.c
 test_tmem_threads_SANITIZE := thread
