@@ -1,6 +1,6 @@
 /*
- * The bounds of a batch (batch() in kernel/vm/hypercall.c): whatever address and count a guest gives, entries are
- * read and written within one page that memory_page() answered for.
+ * The bounds of a batch (batch() in kernel/vm/hypercall.c): whatever address and count a guest
+ * gives, entries are read and written within one page that memory_page() answered for.
  */
 #include "tests/framac/port.h"
 

@@ -1,7 +1,7 @@
 /*
- * The share arithmetic of eviction (choose_victim() in tmem/evict.c), with any number of clients, any counts that
- * 28-bit slots allow and any weights: no product overflows, no client outside the table is read, and the
- * victim is NULL or has pages.
+ * The share arithmetic of eviction (choose_victim() in tmem/evict.c), with any number of clients,
+ * any counts that 28-bit slots allow and any weights: no product overflows, no client outside the
+ * table is read, and the victim is NULL or has pages.
  */
 #include "tests/framac/port.h"
 

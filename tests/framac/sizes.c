@@ -1,6 +1,6 @@
 /*
- * Sizes in the manifest (parse_size() in manifest/convert.c): any text of up to 20 bytes is read within its end, and no
- * number overflows unseen.
+ * Sizes in the manifest (parse_size() in manifest/convert.c): any text of up to 20 bytes is read
+ * within its end, and no number overflows unseen.
  */
 #include "tests/framac/port.h"
 
