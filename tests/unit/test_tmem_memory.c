@@ -230,6 +230,34 @@ static void metadata_finds_room_when_memory_is_full(void **state)
 	finish(tmem);
 }
 
+/* A frame that became one for metadata, and then was not needed: the audit knows it, the end gives
+ * it back. */
+static void metadata_page_that_nobody_needed(void **state)
+{
+	struct tmem *tmem = store_create(2048, 0);
+	struct tmem_client *client = client_with_pool(tmem, 0);
+	struct tmem_stats before, after;
+	u32 slots[3];
+
+	(void)state;
+	fill(client, 1, 100);
+	tmem_stats(tmem, &before);
+	for (unsigned i = 0; i < ARRAY_SIZE(slots); i++) {
+		client_lock(client);
+		slots[i] = client_take_slot(client, EPHEMERAL);
+		client_unlock(client);
+		assert_int_not_equal(slots[i], SLOT_NONE);
+		arena_turn_into_metadata(tmem, slots[i]);
+	}
+	tmem_stats(tmem, &after);
+	assert_int_equal(before.frames - after.frames, ARRAY_SIZE(slots));
+	assert_int_equal(store_audit(tmem), 0);
+	for (u32 index = 0; index < 100; index++)
+		assert_int_equal(get_seed(client, handle_of(0, 1, index), index), 0);
+	store_end_client(client);
+	finish(tmem);
+}
+
 static void memory_goes_back_when_pages_go(void **state)
 {
 	struct tmem *tmem = store_create(65536, 0);
@@ -388,6 +416,7 @@ int main(void)
 		cmocka_unit_test(ephemeral_and_persistent_pages_lie_in_different_blocks),
 		cmocka_unit_test(single_frames_do_where_no_block_can_be_had),
 		cmocka_unit_test(metadata_finds_room_when_memory_is_full),
+		cmocka_unit_test(metadata_page_that_nobody_needed),
 		cmocka_unit_test(memory_goes_back_when_pages_go),
 		cmocka_unit_test(bug_bucket_that_a_guest_can_aim_at),
 		cmocka_unit_test(no_family_of_keys_collides),
