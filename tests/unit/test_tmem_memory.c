@@ -278,6 +278,68 @@ static void memory_goes_back_when_pages_go(void **state)
 	finish(tmem);
 }
 
+/* ---- A put that lets go of its lock to evict ---------------------------------------- */
+
+static struct tmem_client *intruder;
+static struct tmem_handle intruded;
+static bool pool_dies;
+
+/* Another vCPU of the same guest stores the same page, or destroys the pool, just then. */
+static void intrude(void)
+{
+	host_unlock_hook = NULL;
+	if (pool_dies) {
+		while (tmem_pool_destroy(intruder, intruded.pool) == -SLUICE_EAGAIN)
+			;
+		return;
+	}
+	assert_int_equal(put_seed(intruder, intruded, 77), 0);
+}
+
+/* @pool 0 is ephemeral, 1 persistent. */
+static void put_beside_an_intruder(int pool)
+{
+	static u8 mine[PAGE_SIZE] __aligned_to(PAGE_SIZE);
+	struct tmem *tmem = store_create(4096, 300);
+	struct tmem_client *rich = client_with_pool(tmem, 0);
+	int result;
+
+	intruder = client_with_pool(tmem, 0);
+	assert_int_equal(tmem_pool_create(intruder, TMEM_POOL_PERSISTENT, 0, 0), 1);
+	fill(rich, 1, 300);
+	for (u32 index = 0; index < 20; index++)
+		assert_int_equal(put_seed(intruder, handle_of(pool, 1, index * 100), index), 0);
+	intruded = handle_of(pool, 2, 5);
+	host_fill_page(mine, 78);
+	host_unlock_hook = intrude;
+	result = tmem_put(intruder, &intruded, mine);
+	assert_null(host_unlock_hook);
+	assert_int_equal(result, pool_dies ? -SLUICE_EBADF : 0);
+	/* Nothing that the put had in hand is lost: its slot, its place among persistent pages. */
+	assert_int_equal(store_audit(tmem), 0);
+	/* It ended last, so its data counts. */
+	assert_int_equal(get_seed(intruder, intruded, 78), pool_dies ? -SLUICE_EBADF : 0);
+	store_end_client(intruder);
+	store_end_client(rich);
+	finish(tmem);
+}
+
+static void page_stored_by_another_cpu_while_a_put_evicts(void **state)
+{
+	(void)state;
+	pool_dies = false;
+	put_beside_an_intruder(0);
+	put_beside_an_intruder(1);
+}
+
+static void pool_destroyed_by_another_cpu_while_a_put_evicts(void **state)
+{
+	(void)state;
+	pool_dies = true;
+	put_beside_an_intruder(0);
+	put_beside_an_intruder(1);
+}
+
 /* ---- The index ---------------------------------------------------------------------- */
 
 static void bug_bucket_that_a_guest_can_aim_at(void **state)
@@ -418,6 +480,8 @@ int main(void)
 		cmocka_unit_test(metadata_finds_room_when_memory_is_full),
 		cmocka_unit_test(metadata_page_that_nobody_needed),
 		cmocka_unit_test(memory_goes_back_when_pages_go),
+		cmocka_unit_test(page_stored_by_another_cpu_while_a_put_evicts),
+		cmocka_unit_test(pool_destroyed_by_another_cpu_while_a_put_evicts),
 		cmocka_unit_test(bug_bucket_that_a_guest_can_aim_at),
 		cmocka_unit_test(no_family_of_keys_collides),
 		cmocka_unit_test(bug_no_page_for_the_first_block),

@@ -31,6 +31,7 @@ u64 host_persistent_max = ~0UL;
 u64 host_complaints;
 char host_last_complaint[256];
 void (*host_copy_hook)(void *to, const void *from);
+void (*host_unlock_hook)(void);
 
 static u8 *memory;
 static u64 memory_pages;
@@ -93,6 +94,7 @@ void host_memory_init(u64 pages)
 	host_persistent_max = ~0UL;
 	host_complaints = 0;
 	host_copy_hook = NULL;
+	host_unlock_hook = NULL;
 	host_frees_are_deferred = false;
 }
 
@@ -249,6 +251,8 @@ void tmem_port_unlock(struct tmem_lock *lock)
 		die("a lock released that is not held");
 	held &= ~(1U << lock->rank);
 	__atomic_store_n(&lock->word, 0, __ATOMIC_RELEASE);
+	if (host_unlock_hook && lock->rank == TMEM_LOCK_CLIENT)
+		host_unlock_hook();
 }
 
 /* ---- The rest ----------------------------------------------------------------------- */

@@ -33,6 +33,9 @@ void host_free_deferred(void);
 /* Called before each copy, NULL = nothing: a guest that writes while a put runs. */
 extern void (*host_copy_hook)(void *to, const void *from);
 
+/* Called after a client's lock was released, NULL = nothing: another CPU that comes just then. */
+extern void (*host_unlock_hook)(void);
+
 /* Fills @page from @seed, whose upper byte is a kind of page; says whether it holds just that. */
 #define HOST_KIND_SHIFT 56
 enum host_page_kind {
