@@ -14,7 +14,7 @@ SOURCES   = $(or $(shell git ls-files '*.c' '*.h'),$(error git does not list the
 check: check-deps
 	@$(MAKE) check-built
 check-all: check-deps
-	@$(MAKE) check-built lint FULL=1 && $(MAKE) fuzz T=$(if $(filter command line,$(origin T)),$T,20)
+	@$(MAKE) check-built lint FULL=1 && $(MAKE) prove && $(MAKE) fuzz T=$(if $(filter command line,$(origin T)),$T,20)
 
 check-deps:
 	@tools/deps.sh build run check
