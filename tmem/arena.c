@@ -35,6 +35,9 @@ static void *metadata_alloc_locked(struct tmem *tmem)
 		return NULL;
 	arena->metadata_pages++;
 	memset(page, 0, PAGE_SIZE);
+	/* A C library may have used non-temporal stores, which come after later plain ones for others:
+	 * a reader without the lock must not meet what was in the page before. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return page;
 }
 

@@ -39,8 +39,10 @@ static void drop_middles(struct tmem *tmem, struct table_part *part)
 {
 	part->mask = 0;
 	for (u32 i = 0; i < TABLE_MIDDLES && part->middles[i]; i++) {
-		metadata_retire(tmem, part->middles[i]);
-		part->middles[i] = NULL;
+		struct line **middle = part->middles[i];
+
+		WRITE_ONCE(part->middles[i], NULL);
+		metadata_retire(tmem, middle);
 	}
 }
 
@@ -284,6 +286,15 @@ static void merge_bucket(struct tmem *tmem, struct table *table)
 
 /* ---- Moving to new keys ------------------------------------------------------------- */
 
+/* By plain stores, which others see in order: not by memset() (see metadata_alloc()). */
+static void clear_part(struct table_part *part)
+{
+	WRITE_ONCE(part->buckets, 0);
+	WRITE_ONCE(part->mask, 0);
+	for (u32 i = 0; i < TABLE_MIDDLES; i++)
+		WRITE_ONCE(part->middles[i], NULL);
+}
+
 /* Put off when there is no page for the first bucket. */
 static void start_moving(struct tmem *tmem, struct table *table)
 {
@@ -299,7 +310,7 @@ static void start_moving(struct tmem *tmem, struct table *table)
 	}
 	table->spare = NULL;
 	table->old = table->now;
-	memset(&table->now, 0, sizeof(table->now));
+	clear_part(&table->now);
 	table->now.middles[0] = middle;
 	part_push(&table->now, page);
 	set_reserve(table);
