@@ -26,3 +26,4 @@ $(patsubst %,$O/unit/test_tmem_%,audit directory control shared save filter filt
 test_tmem_control_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_shared_SRC  := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_save_SRC    := $(TMEM_SRC) tests/unit/tmem_host/store.c tests/unit/tmem_host/stream.c
+test_tmem_history_SRC := tmem/history.c tmem/queues.c tmem/directory.c

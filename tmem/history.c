@@ -1,0 +1,98 @@
+/*
+ * Recalling, growing and shrinking (tmem/history.h).
+ */
+#include "tmem/history.h"
+
+#include "tmem/arena.h"
+
+#define EACH(bits) ((bits)*0x0001000100010001UL)
+#define OTHERS     EACH(HISTORY_HIT)
+
+/* For each of the four fingerprints in @word, HISTORY_HIT unless it is that in @key: no carry
+ * leaves its 16 bits, so this is exact. */
+static inline u64 others(u64 word, u64 key)
+{
+	return (((word ^ key) & EACH(HISTORY_HIT - 1)) + EACH(HISTORY_HIT - 1)) & OTHERS;
+}
+
+enum departure history_recall(const struct history_set *set, u64 hash)
+{
+	u64 key = EACH(history_fingerprint(hash));
+	const u64 *word;
+
+	if (unlikely(!set))
+		return DEPARTURE_UNKNOWN;
+	word = set->words;
+	if ((others(word[0], key) & others(word[1], key) & others(word[2], key) &
+		    others(word[3], key)) == OTHERS)
+		return DEPARTURE_UNKNOWN;
+	while (others(*word, key) == OTHERS)
+		word++;
+	return *word >> __builtin_ctzl(~others(*word, key) & OTHERS) & 1 ? DEPARTURE_HIT
+									 : DEPARTURE_EVICTED;
+}
+
+void history_init(struct history *history)
+{
+	*history = (struct history){.pages = 0};
+	directory_init(&history->leaves);
+}
+
+static void grow(struct tmem *tmem, struct history *history)
+{
+	u32 number = history->pages;
+	u32 mask = number > history->mask ? history->mask * 2 + 1 : history->mask;
+	void *page;
+
+	if (directory_reach(tmem, &history->leaves, number, metadata_alloc) != 0)
+		return;
+	page = metadata_alloc(tmem);
+	if (!page)
+		return;
+	/* Whose hashes lead here from now on were led there so far. */
+	if (number)
+		tmem_port_copy(page, directory_leaf(&history->leaves, number & mask >> 1));
+	*directory_place(&history->leaves, number) = page;
+	history->pages++;
+	history->mask = mask;
+}
+
+static void shrink(struct tmem *tmem, struct history *history)
+{
+	void **place = directory_place(&history->leaves, --history->pages);
+
+	metadata_free(tmem, *place);
+	*place = NULL;
+	if (history->pages <= (history->mask >> 1) + 1)
+		history->mask >>= 1;
+}
+
+/* One page more than wanted is kept, lest it come and go. */
+void history_adjust(struct tmem *tmem, struct history *history, u64 keys)
+{
+	u64 wanted = (keys + HISTORY_PAGE_KEYS - 1) / HISTORY_PAGE_KEYS;
+
+	if (history->pages < wanted)
+		grow(tmem, history);
+	else if (history->pages > wanted + (wanted != 0))
+		shrink(tmem, history);
+}
+
+void history_visit(
+	const struct history *history, void (*visit)(void *page, void *argument), void *argument)
+{
+	for (u32 i = 0; i < history->pages; i++)
+		visit(directory_leaf(&history->leaves, i), argument);
+	directory_visit(&history->leaves, visit, argument);
+}
+
+static void free_page(void *page, void *argument)
+{
+	metadata_free(argument, page);
+}
+
+void history_destroy(struct tmem *tmem, struct history *history)
+{
+	history_visit(history, free_page, tmem);
+	history_init(history);
+}
