@@ -3,7 +3,7 @@
  *
  * A miniature is set-associative: each set holds the sampled keys of as many pages as it has ways,
  * oldest first, and evicts by the rule's own small share. A key in the sample costs some hundred
- * instructions, so at most one in 16 is sampled, and of a client with more than 10,416 pages
+ * instructions, so at most one in eight is sampled, and of a client with more than 5,208 pages
  * fewer: 651 for all its pages.
  */
 #include "tmem/queues.h"
@@ -12,7 +12,7 @@
 
 #define WAYS         31U
 #define SETS         ((u32)(PAGE_SIZE / sizeof(struct set) / RULES))
-#define SAMPLED_PART 16U /* at most one key in so many */
+#define SAMPLED_PART 8U /* at most one key in so many */
 /* Puts of sampled keys between two choices: as many as the miniatures have ways, but enough that
  * chance does not decide. */
 #define PERIOD(sets) MAX((sets)*WAYS, 256U)

@@ -51,7 +51,7 @@ void queues_adjust(struct tmem *tmem, struct queues *queues, u64 pages);
 void queues_visit(
 	const struct queues *queues, void (*visit)(void *page, void *argument), void *argument);
 
-/* Whether the key with @hash is in the sample: at most one in 16. */
+/* Whether the key with @hash is in the sample: at most one in eight. */
 static inline bool queues_sample(const struct queues *queues, u64 hash)
 {
 	return hash >> 32 < queues->sampled;
