@@ -1,13 +1,15 @@
 /*
  * Synthetic references (tests/bench/evict/trace.h): popularity by Zipf's law, scans, loops, a
- * working set that moves, files read from front to end.
+ * working set that moves, files read from front to end; and what policies with a memory may be
+ * deceived by. Recorded ones are read.
  */
 #include "tests/bench/evict/trace.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#define REFERENCES 2000000UL
+#define REFERENCES 1000000UL
 
 static u64 random_state;
 
@@ -121,9 +123,78 @@ static void make_files(struct trace *trace)
 	free(table);
 }
 
+/* Each page is asked for twice, at a distance that fits into @memory, and never again. */
+static void make_twice(struct trace *trace, u32 memory)
+{
+	u32 distance = memory * 5 / 12;
+
+	for (u64 i = 0; i < trace->count; i++)
+		trace->references[i] = i % 2 && trace->pages > distance ? trace->pages - distance
+									: trace->pages++;
+}
+
+/* By turns of 125,000 references, Zipf and a loop too large for @memory. */
+static void make_phases(struct trace *trace, u32 memory)
+{
+	double *table = zipf_table(20000, 0.8);
+	u32 loop = memory + memory / 4;
+
+	trace->pages = 20000 + loop;
+	for (u64 i = 0; i < trace->count; i++)
+		trace->references[i] = i / 125000 % 2 ? 20000 + (u32)(i % loop)
+						      : zipf(table, 20000);
+	free(table);
+}
+
+/* Zipf, and what is popular changes altogether every 50,000 references. */
+static void make_drift(struct trace *trace)
+{
+	double *table = zipf_table(20000, 0.8);
+
+	trace->pages = 30000;
+	for (u64 i = 0; i < trace->count; i++)
+		trace->references[i] = (zipf(table, 20000) * 7919U + (u32)(i / 50000) * 1237U) %
+				       trace->pages;
+	free(table);
+}
+
+static void make_uniform(struct trace *trace)
+{
+	trace->pages = 20000;
+	for (u64 i = 0; i < trace->count; i++)
+		trace->references[i] = random_below(trace->pages);
+}
+
+/* Zipf and a loop of half of @memory, alternating. */
+static void make_beside(struct trace *trace, u32 memory)
+{
+	double *table = zipf_table(20000, 0.8);
+
+	trace->pages = 20000 + memory / 2;
+	for (u64 i = 0; i < trace->count; i++)
+		trace->references[i] = i % 2 ? zipf(table, 20000)
+					     : 20000 + (u32)(i / 2 % (memory / 2));
+	free(table);
+}
+
+/* Three of ten references are to new pages; the others to those made a while ago, exponentially
+ * distributed: all that counts is recency. */
+static void make_recent(struct trace *trace, u32 memory)
+{
+	for (u64 i = 0; i < trace->count; i++) {
+		double ago = -log(1 - random_unit()) * 0.6 * memory;
+
+		if (random_unit() < 0.7 && ago < trace->pages)
+			trace->references[i] = trace->pages - 1 - (u32)ago;
+		else
+			trace->references[i] = trace->pages++;
+	}
+}
+
 struct trace *trace_create(unsigned number, u64 seed, u32 memory)
 {
-	static const char *const names[] = {"zipf", "scan", "loop", "shift", "files"};
+	static const char *const names[] = {"zipf", "scan", "loop", "shift", "files", "twice",
+		"phases", "drift", "uniform", "beside", "recent"};
 	struct trace *trace;
 
 	if (number >= ARRAY_SIZE(names))
@@ -146,9 +217,66 @@ struct trace *trace_create(unsigned number, u64 seed, u32 memory)
 	case 3:
 		make_shift(trace);
 		break;
-	default:
+	case 4:
 		make_files(trace);
+		break;
+	case 5:
+		make_twice(trace, memory);
+		break;
+	case 6:
+		make_phases(trace, memory);
+		break;
+	case 7:
+		make_drift(trace);
+		break;
+	case 8:
+		make_uniform(trace);
+		break;
+	case 9:
+		make_beside(trace, memory);
+		break;
+	default:
+		make_recent(trace, memory);
 	}
+	trace->anonymous = trace->pages;
+	return trace;
+}
+
+/* Words of a recorded trace: kind in the top two bits, page below; after a discard one more word.
+ */
+enum { RECORDED_FILE, RECORDED_ANONYMOUS, RECORDED_TURN, RECORDED_DISCARD };
+
+struct trace *trace_read(const char *name, const char *path)
+{
+	FILE *file = fopen(path, "rb");
+	struct trace *trace = calloc(1, sizeof(*trace));
+	size_t room = 0;
+	u32 word;
+
+	if (!file) {
+		free(trace);
+		return NULL;
+	}
+	trace->name = name;
+	trace->anonymous = 1U << 16;
+	while (fread(&word, sizeof(word), 1, file) == 1) {
+		u32 kind = word >> 30, page = word & (BIT(30) - 1);
+
+		if (kind == RECORDED_DISCARD && fread(&word, sizeof(word), 1, file) != 1)
+			break;
+		if (kind != RECORDED_FILE && kind != RECORDED_ANONYMOUS)
+			continue;
+		if (kind == RECORDED_ANONYMOUS)
+			page += trace->anonymous;
+		if (trace->count == room) {
+			room = room ? 2 * room : 1UL << 16;
+			trace->references = realloc(
+				trace->references, room * sizeof(*trace->references));
+		}
+		trace->references[trace->count++] = page;
+		trace->pages = MAX(trace->pages, page + 1);
+	}
+	fclose(file);
 	return trace;
 }
 
