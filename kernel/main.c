@@ -62,6 +62,7 @@ static bool start_tmem(const struct tmem_machine_config *config)
 		log_info("tmem: off");
 		return true;
 	}
+	tmem_fifo = config->fifo;
 	tmem_ephemeral_modes = tmem_modes(config, TMEM_OF_PRECACHE);
 	tmem_persistent_modes = tmem_modes(config, TMEM_OF_PRESWAP);
 	if ((tmem_ephemeral_modes | tmem_persistent_modes) && tmem_port_start_compression())

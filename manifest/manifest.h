@@ -26,6 +26,7 @@ struct machine_config {
 struct tmem_machine_config {
 	bool enabled;
 	u64 pool_max;    /* bytes; 0 = all memory that nobody else uses */
+	bool fifo;       /* eviction = "fifo" or "adaptive" */
 	bool zero_pages; /* pages of one repeated word cost no frame */
 	u8 dedup;        /* which pools store equal pages once, TMEM_OF_* or'ed */
 	u8 compress;     /* which pools compress, likewise */

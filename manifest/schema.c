@@ -14,6 +14,7 @@ static const char *const endings[] = {
 	[WHEN_DONE_REBOOT] = "reboot",
 };
 
+static const char *const evictions[] = {"adaptive", "fifo"};
 static const char *const pools[] = {
 	"none",
 	[TMEM_OF_PRECACHE] = "precache",
@@ -65,6 +66,11 @@ static const struct key tmem_keys[] = {
 		FIELD(tmem_machine_config, pool_max),
 		.min = KIB(4),
 		.max = GIB(1024)},
+	{.name = "eviction",
+		.type = KEY_CHOICE,
+		FIELD(tmem_machine_config, fifo),
+		.max = 1,
+		.choices = evictions},
 	{.name = "zero_pages",
 		.type = KEY_BOOLEAN,
 		FIELD(tmem_machine_config, zero_pages),

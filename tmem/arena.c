@@ -35,8 +35,8 @@ static void *metadata_alloc_locked(struct tmem *tmem)
 		return NULL;
 	arena->metadata_pages++;
 	memset(page, 0, PAGE_SIZE);
-	/* A C library may have used non-temporal stores, which come after later plain ones for others:
-	 * a reader without the lock must not meet what was in the page before. */
+	/* A C library may have used non-temporal stores, which come after later plain ones for
+	 * others: a reader without the lock must not meet what was in the page before. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return page;
 }
@@ -195,9 +195,8 @@ bool arena_find_page(struct tmem *tmem, u32 client, u32 *slot, unsigned count)
 		*slot = ROUND_UP(*slot + 1, BLOCK_PAGES);
 	for (; block && count && !found; count--) {
 		const struct page *page = block_page(block, *slot);
-		enum slot_state state = page_state(page);
 
-		found = (state == SLOT_PERSISTENT || state == SLOT_QUEUED) &&
+		found = (page_state(page) == SLOT_PERSISTENT || page_is_queued(page)) &&
 			(block->class == VIRTUAL ? block->client : page_client(page)) == client;
 		if (!found && ++*slot % BLOCK_PAGES == 0)
 			break;

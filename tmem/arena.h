@@ -34,8 +34,9 @@ enum tmem_class { EPHEMERAL, PERSISTENT, TMEM_CLASSES };
 enum slot_state {
 	SLOT_EMPTY,      /* free, in a client's magazine, or in the hands of a call under way */
 	SLOT_ABSENT,     /* the block has no frame there */
-	SLOT_PERSISTENT, /* a stored page: of a persistent pool, or in the client's queue */
+	SLOT_PERSISTENT, /* a stored page: of a persistent pool, or in one of its client's queues */
 	SLOT_QUEUED,
+	SLOT_QUEUED_MAIN,
 	SLOT_SHARED, /* the content of several pages (dense.h) */
 	SLOT_PACKED, /* a frame of a pack of compressed pages */
 };
@@ -57,6 +58,13 @@ _Static_assert(sizeof(struct page) == 16, "a page costs 16 bytes");
 static inline enum slot_state page_state(const struct page *page)
 {
 	return (enum slot_state)(__atomic_load_n(&page->prev, __ATOMIC_ACQUIRE) >> SLOT_BITS);
+}
+
+static inline bool page_is_queued(const struct page *page)
+{
+	enum slot_state state = page_state(page);
+
+	return state == SLOT_QUEUED || state == SLOT_QUEUED_MAIN;
 }
 
 static inline void page_set_state(struct page *page, enum slot_state state)

@@ -6,6 +6,7 @@
 
 #include <abi/errno.h>
 
+#include "tmem/aging.h"
 #include "tmem/dense.h"
 #include "tmem/filter.h"
 
@@ -76,7 +77,7 @@ static void audit_slot(struct audit *audit, const struct block *block, u32 place
 			page_client(page));
 		return;
 	}
-	audit->slots_used += state == SLOT_PERSISTENT || state == SLOT_QUEUED;
+	audit->slots_used += state == SLOT_PERSISTENT || page_is_queued(page);
 	audit->slots_idle += state == SLOT_EMPTY;
 	audit->slots_dense += state == SLOT_SHARED || state == SLOT_PACKED;
 }
@@ -124,7 +125,6 @@ static void audit_page(
 	struct audit *audit, struct pool *pool, const struct object *object, u32 index, u32 slot)
 {
 	const struct tmem_client *client = pool->client;
-	enum slot_state expected = pool->persistent ? SLOT_PERSISTENT : SLOT_QUEUED;
 	const struct page *page;
 	struct position position;
 
@@ -144,7 +144,8 @@ static void audit_page(
 		FAIL(audit, "client %u slot %x belongs to client %u", client->number, slot,
 			page_client(page));
 	}
-	if (page_pool(page) != pool->id || page_state(page) != expected)
+	if (page_pool(page) != pool->id ||
+		(pool->persistent ? page_state(page) != SLOT_PERSISTENT : !page_is_queued(page)))
 		FAIL(audit, "client %u pool %u slot %x: pool %u, client %u, state %u",
 			client->number, pool->id, slot, page_pool(page), page->client,
 			page_state(page));
@@ -264,29 +265,44 @@ static void audit_magazines(struct audit *audit, const struct tmem_client *clien
 	}
 }
 
-static void audit_client(struct audit *audit, struct tmem_client *client)
+/* Returns the pages in one of a client's queues. */
+static u64 audit_list(struct audit *audit, const struct tmem_client *client, unsigned queue)
 {
-	const struct tmem_client_stats *stats = &client->stats;
-	u64 pages[TMEM_CLASSES] = {0, 0}, listed = 0;
+	const struct page_list *list = &client->lists[queue];
+	u64 listed = 0;
 	u32 prev = 0;
 
-	for (unsigned id = 0; id < TMEM_POOLS_PER_GUEST; id++)
-		if (client->pools[id])
-			audit_pool(audit, client->pools[id],
-				&pages[client->pools[id]->persistent ? PERSISTENT : EPHEMERAL]);
-	for (u32 slot = client->oldest; slot && listed <= stats->ephemeral_pages; listed++) {
+	for (u32 slot = list->oldest; slot && listed <= client->stats.ephemeral_pages; listed++) {
 		const struct page *page = page_at(audit->tmem, slot);
 		const struct pool *pool = client->pools[page_pool(page)];
 
-		if ((page->prev & SLOT_MASK) != prev || page_state(page) != SLOT_QUEUED || !pool ||
-			pool->persistent)
+		if ((page->prev & SLOT_MASK) != prev || page_state(page) != SLOT_QUEUED + queue ||
+			!pool || pool->persistent)
 			FAIL(audit, "client %u slot %x does not belong into the queue",
 				client->number, slot);
 		prev = slot;
 		slot = page->next & SLOT_MASK;
 	}
+	if (listed != list->count || list->newest != prev ||
+		(prev && list->newest_page != page_at(audit->tmem, prev)))
+		FAIL(audit, "client %u queue %u: %llu pages, %llu counted", client->number, queue,
+			(unsigned long long)listed, (unsigned long long)list->count);
+	return listed;
+}
+
+static void audit_client(struct audit *audit, struct tmem_client *client)
+{
+	const struct tmem_client_stats *stats = &client->stats;
+	u64 pages[TMEM_CLASSES] = {0, 0}, listed = 0;
+
+	for (unsigned id = 0; id < TMEM_POOLS_PER_GUEST; id++)
+		if (client->pools[id])
+			audit_pool(audit, client->pools[id],
+				&pages[client->pools[id]->persistent ? PERSISTENT : EPHEMERAL]);
+	for (unsigned queue = 0; queue < QUEUES; queue++)
+		listed += audit_list(audit, client, queue);
 	if (listed != stats->ephemeral_pages || pages[EPHEMERAL] != listed ||
-		client->newest != prev || pages[PERSISTENT] != stats->persistent_pages)
+		pages[PERSISTENT] != stats->persistent_pages)
 		FAIL(audit, "client %u: %llu + %llu pages, %llu + %llu counted, %llu listed",
 			client->number, (unsigned long long)stats->ephemeral_pages,
 			(unsigned long long)stats->persistent_pages,
@@ -294,6 +310,8 @@ static void audit_client(struct audit *audit, struct tmem_client *client)
 			(unsigned long long)listed);
 	for (const struct filter *dead = client->dead_filters; dead; dead = dead->next_dead)
 		filter_visit(dead, visit_metadata, audit);
+	if (client->aging)
+		aging_visit(client->aging, visit_metadata, audit);
 	audit_magazines(audit, client);
 	if (client->dense) {
 		audit->bad |= dense_audit(client, audit->contents, visit_metadata, audit) != 0;

@@ -7,6 +7,7 @@
 
 #include <abi/errno.h>
 
+#include "tmem/aging.h"
 #include "tmem/dense.h"
 
 /* ---- Slots at hand ------------------------------------------------------------------ */
@@ -248,11 +249,12 @@ int client_begin(struct tmem_client *client, const struct tmem_client_config *co
 	memcpy(client->hash_keys, config->hash_keys, sizeof(client->hash_keys));
 	memset(&client->stats, 0, sizeof(client->stats));
 	memset(client->past, 0, sizeof(client->past));
-	client->oldest = 0;
-	client->newest = 0;
+	memset(client->lists, 0, sizeof(client->lists));
 	client->modes[EPHEMERAL] = config->ephemeral_modes;
 	client->modes[PERSISTENT] = config->persistent_modes;
-	if ((config->ephemeral_modes | config->persistent_modes) && dense_create(client)) {
+	if (((config->ephemeral_modes | config->persistent_modes) && dense_create(client)) ||
+		(config->guest_pages && aging_create(client, config->guest_pages))) {
+		dense_destroy(client);
 		client_unlock(client);
 		free_client(client);
 		return -SLUICE_ENOMEM;
@@ -267,6 +269,7 @@ void client_end(struct tmem_client *client)
 	client_filters_destroy(client);
 	client_give_all_slots(client);
 	dense_destroy(client);
+	aging_destroy(client);
 	client->alive = false;
 	client_unlock(client);
 	free_client(client);

@@ -35,6 +35,15 @@ struct restore {
 	u64 check, pools, pages;
 };
 
+/* Pages in order of age. */
+struct page_list {
+	u32 oldest, newest;       /* slots, 0 = none */
+	struct page *newest_page; /* the record of @newest */
+	u64 count;
+};
+
+struct aging;
+
 struct tmem_client {
 	struct tmem_lock lock;
 	bool alive;
@@ -60,8 +69,8 @@ struct tmem_client {
 	u32 life;     /* which one of those that had this structure */
 	u32 sequence; /* odd while the lock is held: see client_sequence() */
 	struct pool *pools[TMEM_POOLS_PER_GUEST];
-	u32 oldest, newest;       /* slots of ephemeral pages, 0 = none */
-	struct page *newest_page; /* the record of @newest */
+	struct page_list lists[2]; /* of ephemeral pages, by enum queue */
+	struct aging *aging;       /* NULL: all are in the first list */
 	/* The block of a slot used lately, 0 = none. Its record is always at the same place. */
 	u32 recent_number;
 	struct block *recent_block;

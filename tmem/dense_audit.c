@@ -46,7 +46,8 @@ static bool check_frame(void *argument, u32 slot)
 		tables->shared[tables->class]++;
 		return shared_at(&client->dense->shared, page->owner)->slot == slot;
 	}
-	return page_state(page) == (tables->class == PERSISTENT ? SLOT_PERSISTENT : SLOT_QUEUED);
+	return tables->class == PERSISTENT ? page_state(page) == SLOT_PERSISTENT
+					   : page_is_queued(page);
 }
 
 /* All references that the records of shared contents count. */

@@ -9,6 +9,7 @@
  */
 #include <abi/errno.h>
 
+#include "tmem/aging.h"
 #include "tmem/dense.h"
 
 static struct tmem_client *client_number(const struct tmem *tmem, u32 number)
@@ -89,6 +90,8 @@ static u32 evict_page(struct tmem_client *client, u32 slot)
 	struct position position;
 
 	pool_locate(pool, slot, &position);
+	if (unlikely(client->aging))
+		aging_evicted(client->aging, aging_hash_at(pool, &position));
 	client_drop_page(client, pool, &position, page);
 	client->stats.evictions++;
 	pool->counts.evictions++;
@@ -114,6 +117,12 @@ static u32 take_from_magazine(struct tmem_client *client)
 	return SLOT_NONE;
 }
 
+/* The slot of the page that goes next; there is one. */
+static u32 next_to_go(const struct tmem_client *client)
+{
+	return client->lists[aging_victim(client)].oldest;
+}
+
 /* Pages without a frame of their own that one look for a frame evicts. */
 #define DENSE_EVICTIONS 16U
 
@@ -124,9 +133,9 @@ u32 evict_oldest(struct tmem_client *client)
 	u32 slot = SLOT_NONE;
 
 	for (u32 i = 0; i < DENSE_EVICTIONS && slot == SLOT_NONE; i++) {
-		if (!client->alive || !client->oldest)
+		if (!client->alive || !client->stats.ephemeral_pages)
 			break;
-		slot = evict_page(client, client->oldest);
+		slot = evict_page(client, next_to_go(client));
 		if (unlikely(slot == SLOT_NONE)) {
 			slot = take_from_magazine(client);
 			dense_compact(client);
@@ -197,8 +206,8 @@ static u32 oldest_block(struct tmem *tmem)
 	if (!victim)
 		return number;
 	client_lock(victim);
-	if (victim->alive && victim->oldest)
-		number = victim->oldest / BLOCK_PAGES;
+	if (victim->alive && victim->stats.ephemeral_pages)
+		number = next_to_go(victim) / BLOCK_PAGES;
 	client_unlock(victim);
 	return number;
 }
@@ -319,6 +328,7 @@ static bool seize_slot_of(struct tmem_client *client, u32 slot)
 	case SLOT_EMPTY:
 		return take_out_of_magazine(client, slot);
 	case SLOT_QUEUED:
+	case SLOT_QUEUED_MAIN:
 		evict_page(client, slot);
 		return true;
 	case SLOT_SHARED:

@@ -8,28 +8,30 @@
 static void rename_page(struct tmem_client *client, const struct page *page, u32 to)
 {
 	struct pool *pool = client->pools[page_pool(page)];
+	struct page_list *list;
 	u32 next = page->next & SLOT_MASK, prev = page->prev & SLOT_MASK;
 
 	if (page_is_grouped(page))
 		group_at(pool, page_owner(page))->pages[page_place(page)] = to;
 	else
 		object_at(pool, page_owner(page))->first = to & SLOT_MASK;
-	if (page_state(page) != SLOT_QUEUED)
+	if (!page_is_queued(page))
 		return;
+	list = &client->lists[page_state(page) - SLOT_QUEUED];
 	if (next) {
 		struct page *after = page_at(client->tmem, next);
 
 		WRITE_ONCE(after->prev, (after->prev & ~SLOT_MASK) | to);
 	} else {
-		client->newest = to;
-		client->newest_page = page_at(client->tmem, to);
+		list->newest = to;
+		list->newest_page = page_at(client->tmem, to);
 	}
 	if (prev) {
 		struct page *before = page_at(client->tmem, prev);
 
 		before->next = (before->next & ~SLOT_MASK) | to;
 	} else {
-		client->oldest = to;
+		list->oldest = to;
 	}
 }
 

@@ -6,50 +6,64 @@
 
 #include <abi/errno.h>
 
+#include "tmem/aging.h"
 #include "tmem/dense.h"
 
 /* ---- Accounts and the queue of ephemeral pages -------------------------------------- */
 
-/* The page enters the queue at its end. */
-static inline void queue_newest(
-	struct tmem_client *client, const struct pool *pool, u32 slot, struct page *page)
+/* The page enters a queue at its end. */
+static inline void queue_newest(struct tmem_client *client, const struct pool *pool,
+	enum queue queue, u32 slot, struct page *page)
 {
-	u32 last = client->newest;
+	struct page_list *list = &client->lists[queue];
+	u32 last = list->newest;
 
 	page->next = (u32)pool->id << SLOT_BITS;
-	WRITE_ONCE(page->prev, (u32)SLOT_QUEUED << SLOT_BITS | last);
+	WRITE_ONCE(page->prev, (SLOT_QUEUED + (u32)queue) << SLOT_BITS | last);
 	if (likely(last))
-		client->newest_page->next |= slot;
+		list->newest_page->next |= slot;
 	else
-		client->oldest = slot;
-	client->newest = slot;
-	client->newest_page = page;
+		list->oldest = slot;
+	list->newest = slot;
+	list->newest_page = page;
+	list->count++;
 }
 
 static inline void unqueue(struct tmem_client *client, const struct page *page)
 {
+	struct page_list *list = &client->lists[page_state(page) - SLOT_QUEUED];
 	u32 next = page->next & SLOT_MASK, prev = page->prev & SLOT_MASK;
 	struct page *before = NULL;
 
+	list->count--;
 	if (likely(prev)) {
 		before = block_page(client_block(client, prev), prev);
 		before->next = (before->next & ~SLOT_MASK) | next;
 	} else {
-		client->oldest = next;
+		list->oldest = next;
 	}
 	if (likely(next)) {
 		struct page *after = block_page(client_block(client, next), next);
 
 		WRITE_ONCE(after->prev, (after->prev & ~SLOT_MASK) | prev);
 	} else {
-		client->newest = prev;
-		client->newest_page = before;
+		list->newest = prev;
+		list->newest_page = before;
 	}
 }
 
+/* By what is remembered of the page. */
+static __attribute__((noinline)) enum queue choose_queue(
+	struct tmem_client *client, const struct pool *pool, const struct tmem_handle *handle)
+{
+	u64 hash = aging_hash(pool, handle->object, handle->index);
+
+	return aging_put(client->aging, history_prefetch(&client->aging->history, hash), hash);
+}
+
 /* The page is stored: accounts, and the place it gets among the client's. */
-static inline void enter(
-	struct tmem_client *client, const struct pool *pool, u32 slot, struct page *page)
+static inline void enter(struct tmem_client *client, const struct pool *pool,
+	const struct tmem_handle *handle, u32 slot, struct page *page)
 {
 	struct tmem_client_stats *stats = &client->stats;
 
@@ -66,7 +80,9 @@ static inline void enter(
 		WRITE_ONCE(stats->ephemeral_pages, count);
 		if (unlikely(count > stats->ephemeral_peak))
 			stats->ephemeral_peak = count;
-		queue_newest(client, pool, slot, page);
+		queue_newest(client, pool,
+			unlikely(client->aging) ? choose_queue(client, pool, handle) : QUEUE_SMALL,
+			slot, page);
 	}
 }
 
@@ -214,7 +230,7 @@ static inline void insert(struct tmem_client *client, struct pool *pool,
 	else
 		pool_insert(
 			client->tmem, pool, handle->object, handle->index, slot, page, position);
-	enter(client, pool, slot, page);
+	enter(client, pool, handle, slot, page);
 	pool->counts.puts++;
 }
 
@@ -451,7 +467,7 @@ static inline bool put_neighbour(
 	if (unlikely(pool->filter))
 		client_filter_insert(client, pool, handle->object, handle->index, slot);
 	group_set(group, pool->recent_group_id, place, page, slot);
-	enter(client, pool, slot, page);
+	enter(client, pool, handle, slot, page);
 	pool->counts.puts++;
 	tmem_port_copy(block_frame(block, slot), data);
 	return true;
@@ -465,6 +481,8 @@ int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const
 	client_note_use(client);
 	if (unlikely(!put_neighbour(client, handle, page)))
 		result = client_put(client, handle, page, false);
+	if (unlikely(client->aging))
+		aging_fit(client);
 	if (unlikely(client->filter_due))
 		client_filter_work(client);
 	client_unlock(client);
@@ -493,6 +511,9 @@ static inline __attribute__((always_inline)) int get_hit(
 	if (likely(!pool->persistent)) {
 		struct page *page = block_page(block, slot);
 
+		if (unlikely(client->aging))
+			aging_get(client->aging, aging_hash_at(pool, position), true);
+
 		drop_page(client, pool, position, page);
 		client_give_slot(client, block, page, slot);
 	}
@@ -508,10 +529,8 @@ static __attribute__((noinline)) int get_and_keep(
 
 	tmem_port_copy(data, block_frame(block, slot));
 	pool->counts.hits++;
-	if (slot != client->newest) {
-		unqueue(client, page);
-		queue_newest(client, pool, slot, page);
-	}
+	unqueue(client, page);
+	queue_newest(client, pool, QUEUE_SMALL, slot, page);
 	return 0;
 }
 
@@ -529,8 +548,12 @@ int client_get(struct tmem_client *client, const struct tmem_handle *handle, voi
 	if (unlikely(!page))
 		return -SLUICE_EFAULT;
 	__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
-	if (!pool_find(pool, handle->object, handle->index, &position))
+	if (!pool_find(pool, handle->object, handle->index, &position)) {
+		if (unlikely(client->aging) && !pool->persistent)
+			aging_get(client->aging, aging_hash(pool, handle->object, handle->index),
+				false);
 		return -SLUICE_ENOENT;
+	}
 	if (unlikely(pool->common))
 		return get_and_keep(client, pool, position.slot, page);
 	return get_hit(client, pool, &position, page);
@@ -576,10 +599,16 @@ static __attribute__((noinline)) int get_locked(
  * of persistent pools are worth a second look under the lock. The pool may go away while it is
  * read; its memory stays (metadata_retire()).
  */
-static inline bool misses(
-	const struct tmem_client *client, struct pool *pool, const u64 key[3], u32 sequence)
+static inline bool misses(const struct tmem_client *client, struct pool *pool,
+	const struct tmem_handle *handle, u32 sequence)
 {
-	if (unlikely(pool->persistent || READ_ONCE(pool->special)) || !pool_surely_lacks(pool, key))
+	const struct aging *aging = client->aging;
+
+	if (unlikely(pool->persistent || READ_ONCE(pool->special)) ||
+		!pool_surely_lacks(pool, handle->object))
+		return false;
+	if (unlikely(aging) &&
+		!aging_ignores_miss(aging, aging_hash(pool, handle->object, handle->index)))
 		return false;
 	if (unlikely(client_sequence(client) != sequence || (sequence & 1)))
 		return false;
@@ -595,7 +624,7 @@ int tmem_get(struct tmem_client *client, const struct tmem_handle *handle, void 
 	client_note_use(client);
 	/* If the object before is asked for again, a hit is likely. */
 	if (unlikely(!pool || !page) || READ_ONCE(pool->recent_key) == handle->object[0] ||
-		!misses(client, pool, handle->object, sequence))
+		!misses(client, pool, handle, sequence))
 		return get_locked(client, handle, page);
 	return -SLUICE_ENOENT;
 }

@@ -38,6 +38,7 @@ struct tmem_client_config {
 	u64 persistent_max; /* pages; ~0 = the whole pool */
 	u64 ephemeral_max;  /* pages, without those of shared pools; 0 = no cap of its own */
 	u64 hash_keys[6];   /* random, the client's own */
+	u64 guest_pages;    /* the guest's RAM, to age pages by; 0: first in, first out */
 	u8 ephemeral_modes, persistent_modes; /* TMEM_MODE_*, or'ed */
 
 	const struct tmem_shared_grant *shared; /* borrowed for the call */

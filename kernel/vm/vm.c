@@ -19,6 +19,7 @@
 
 struct tmem *tmem_store;
 u8 tmem_ephemeral_modes, tmem_persistent_modes;
+bool tmem_fifo;
 
 static struct vm *vms[VMS_MAX];
 
@@ -68,6 +69,7 @@ static struct tmem_client *create_tmem_client(const struct guest_config *config)
 		.shared_count = config->shared_pool_count,
 		.persistent_max = config->preswap_max == ~0UL ? ~0UL
 							      : config->preswap_max >> PAGE_SHIFT,
+		.guest_pages = tmem_fifo ? 0 : config->memory_max >> PAGE_SHIFT,
 		.ephemeral_modes = tmem_ephemeral_modes,
 		.persistent_modes = tmem_persistent_modes,
 	};

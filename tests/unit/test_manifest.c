@@ -204,7 +204,8 @@ static const struct bad_case bad_cases[] = {
 		"tmem_share, preswap_max, precache_max, privileged, time_limit\n",
 		GUEST_BAD},
 	{GUEST "[tmem]\nmax = 1\n",
-		"6: unknown key max in [tmem]; valid: enabled, pool_max, zero_pages, dedup, "
+		"6: unknown key max in [tmem]; valid: enabled, pool_max, eviction, zero_pages, "
+		"dedup, "
 		"compress\n",
 		FATAL},
 	{GUEST "weight = 1\nweight = 1\n", "6: guest \"web\": weight is already set at line 5\n",

@@ -74,23 +74,23 @@ static struct group *a_group(void)
 
 static struct page *oldest_page(void)
 {
-	return page_at(tmem, client->oldest);
+	return page_at(tmem, client->lists[0].oldest);
 }
 
 static struct block *a_block(void)
 {
-	return block_of(tmem, client->oldest);
+	return block_of(tmem, client->lists[0].oldest);
 }
 
 static void slot_both_free_and_used(void)
 {
-	u32 place = client->oldest % BLOCK_PAGES;
+	u32 place = client->lists[0].oldest % BLOCK_PAGES;
 
 	a_block()->free[place / 64] |= 1UL << place % 64;
 }
 static void slot_absent_but_used(void)
 {
-	u32 place = client->oldest % BLOCK_PAGES;
+	u32 place = client->lists[0].oldest % BLOCK_PAGES;
 
 	a_block()->absent[place / 64] |= 1UL << place % 64;
 }
@@ -188,7 +188,7 @@ static void metadata_that_nobody_has(void)
 static void slot_at_hand_that_is_used(void)
 {
 	assert_true(client->magazines[EPHEMERAL].count > 0);
-	client->magazines[EPHEMERAL].slots[0] = client->oldest;
+	client->magazines[EPHEMERAL].slots[0] = client->lists[0].oldest;
 }
 static void slot_at_hand_twice(void)
 {

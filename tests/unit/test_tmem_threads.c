@@ -141,6 +141,7 @@ static void stress(u64 max_pages, u64 memory_pages, u8 modes)
 
 	host_frees_are_deferred = true;
 	store_modes = modes;
+	store_guest_pages = modes ? 2000 : 0;
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		clients[i] = store_client(tmem, i + 1, 300);
 		assert_non_null(clients[i]);

@@ -119,6 +119,7 @@ static bool create_client(struct model *model, u32 number)
 	struct tmem_client_config config = {
 		.weight = weight,
 		.persistent_max = model->config.persistent_max,
+		.guest_pages = model->config.exact ? 0 : 900,
 		.ephemeral_modes = model->config.modes,
 		.persistent_modes = model->config.modes,
 		.shared = &grant,

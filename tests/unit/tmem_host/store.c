@@ -8,6 +8,7 @@
 #include "tests/unit/tmem_host/port.h"
 
 u8 store_modes;
+u64 store_guest_pages;
 
 static u8 buffer[PAGE_SIZE] __aligned_to(PAGE_SIZE);
 
@@ -23,6 +24,7 @@ struct tmem_client *store_client(struct tmem *tmem, u32 weight, u64 persistent_m
 {
 	struct tmem_client_config config = {.weight = weight,
 		.persistent_max = persistent_max,
+		.guest_pages = store_guest_pages,
 		.ephemeral_modes = store_modes,
 		.persistent_modes = store_modes};
 

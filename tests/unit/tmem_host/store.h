@@ -12,6 +12,8 @@
 struct tmem *store_create(u64 memory_pages, u64 max_pages);
 /* TMEM_MODE_* of new clients. */
 extern u8 store_modes;
+/* Of new clients: 0 for first in, first out. */
+extern u64 store_guest_pages;
 struct tmem_client *store_client(struct tmem *tmem, u32 weight, u64 persistent_max);
 /* To the end, however many steps it takes. */
 void store_end_client(struct tmem_client *client);

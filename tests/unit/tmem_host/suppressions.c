@@ -7,5 +7,5 @@ const char *__tsan_default_suppressions(void)
 {
 	return "race_top:table_look\nrace_top:table_surely_lacks\nrace_top:table_bucket\n"
 	       "race_top:hash_words\nrace_top:misses\nrace_top:pool_surely_lacks\n"
-	       "race_top:client_sequence\n";
+	       "race_top:client_sequence\nrace_top:queues_sample\nrace_top:aging_ignores_miss\n";
 }

@@ -1,0 +1,89 @@
+/*
+ * What is remembered of a client's pages, and what follows from it (tmem/aging.h).
+ */
+#include "tmem/aging.h"
+
+#include <abi/errno.h>
+
+int aging_create(struct tmem_client *client, u64 guest_pages)
+{
+	struct aging *aging = metadata_alloc(client->tmem);
+
+	if (!aging)
+		return -SLUICE_ENOMEM;
+	history_init(&aging->history);
+	queues_init(&aging->queues);
+	aging->guest_pages = guest_pages;
+	client->aging = aging;
+	return 0;
+}
+
+void aging_destroy(struct tmem_client *client)
+{
+	struct aging *aging = client->aging;
+
+	if (!aging)
+		return;
+	client->aging = NULL;
+	history_destroy(client->tmem, &aging->history);
+	queues_destroy(client->tmem, &aging->queues);
+	metadata_free(client->tmem, aging);
+}
+
+u64 aging_hash_at(const struct pool *pool, const struct position *position)
+{
+	u32 index = position->object->index;
+
+	if (position->group)
+		index = position->group->number * GROUP_PAGES +
+			page_place(page_at(pool->client->tmem, position->slot));
+	return aging_hash(pool, position->object->key, index);
+}
+
+void aging_get(struct aging *aging, u64 hash, bool hit)
+{
+	queues_get(&aging->queues, hash, false);
+	if (hit)
+		history_note(history_prefetch(&aging->history, hash), hash, DEPARTURE_HIT);
+}
+
+void aging_evicted(struct aging *aging, u64 hash)
+{
+	history_note(history_prefetch(&aging->history, hash), hash, DEPARTURE_EVICTED);
+}
+
+enum queue aging_put(struct aging *aging, const struct history_set *set, u64 hash)
+{
+	enum departure last = set ? history_recall(set, hash) : DEPARTURE_UNKNOWN;
+
+	return queues_put(&aging->queues, hash, last);
+}
+
+void aging_fit(struct tmem_client *client)
+{
+	struct aging *aging = client->aging;
+	u64 pages = client->stats.ephemeral_pages;
+
+	if (++aging->puts % AGING_PERIOD)
+		return;
+	history_adjust(client->tmem, &aging->history, pages + aging->guest_pages);
+	queues_adjust(client->tmem, &aging->queues, pages);
+}
+
+enum queue aging_victim(const struct tmem_client *client)
+{
+	const struct page_list *lists = client->lists;
+
+	if (!client->aging)
+		return lists[QUEUE_SMALL].count ? QUEUE_SMALL : QUEUE_MAIN;
+	return queues_victim(
+		&client->aging->queues, lists[QUEUE_SMALL].count, lists[QUEUE_MAIN].count);
+}
+
+void aging_visit(
+	const struct aging *aging, void (*visit)(void *page, void *argument), void *argument)
+{
+	history_visit(&aging->history, visit, argument);
+	queues_visit(&aging->queues, visit, argument);
+	visit((void *)aging, argument);
+}
