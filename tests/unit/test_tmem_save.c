@@ -563,6 +563,71 @@ static void shared_pools_come_back_where_they_are_granted(void **state)
 	assert_int_equal(get_seed(from, handle_of(0, 1, 2), 2), 0);
 }
 
+/* Zeros, one word throughout, equal pages, text, noise: @n says which. */
+static void fill_some(u64 *page, u32 n)
+{
+	u64 seed = n;
+
+	for (u32 i = 0; i < PAGE_SIZE / 8; i++)
+		switch (n % 5) {
+		case 0:
+			page[i] = 0;
+			break;
+		case 1:
+			page[i] = n;
+			break;
+		case 2:
+			page[i] = i * 0x9e3779b97f4a7c15UL;
+			break;
+		case 3:
+			page[i] = (n + i / 16) & 0xff;
+			break;
+		default:
+			page[i] = host_random(&seed);
+		}
+}
+
+/* Pages without frames of their own are saved like any other, whatever modes who gets them has. */
+static void dense_pages_are_saved_whole(void **state)
+{
+	static u64 page[PAGE_SIZE / 8] __aligned_to(PAGE_SIZE);
+	static u64 expected[PAGE_SIZE / 8];
+	struct tmem_client_config config = {.weight = 1, .persistent_max = ~0UL};
+
+	(void)state;
+	for (u8 modes = 0; modes < 8; modes++) {
+		struct tmem_client_stats stats;
+
+		store_end_client(from);
+		store_end_client(to);
+		config.persistent_modes = modes;
+		from = tmem_client_create(tmem, &config);
+		config.persistent_modes = 7 - modes;
+		to = tmem_client_create(tmem, &config);
+		assert_int_equal(tmem_pool_create(from, TMEM_POOL_PERSISTENT, 0, 0), 0);
+		for (u32 n = 0; n < PAGES; n++) {
+			struct tmem_handle handle = nth(0, n);
+
+			fill_some(page, n);
+			assert_int_equal(tmem_put(from, &handle, page), 0);
+		}
+		tmem_client_freeze(from, true);
+		stream_free(&stream);
+		assert_int_equal(stream_save(from, 20000, &stream), 0);
+		assert_int_equal(restore_all(30000), TMEM_RESTORE_DONE);
+		tmem_client_stats(to, &stats);
+		assert_int_equal(stats.persistent_pages, PAGES);
+		for (u32 n = 0; n < PAGES; n++) {
+			struct tmem_handle handle = nth(0, n);
+
+			fill_some(expected, n);
+			assert_int_equal(tmem_get(to, &handle, page), 0);
+			assert_memory_equal(page, expected, PAGE_SIZE);
+		}
+		assert_int_equal(store_audit(tmem), 0);
+	}
+}
+
 static void client_may_end_in_the_midst_of_a_restore(void **state)
 {
 	enum tmem_restore_status status;
@@ -661,6 +726,7 @@ int main(void)
 		SAVE(truncated_streams),
 		SAVE(unfinished_restore_is_hidden_and_can_be_abandoned),
 		SAVE(client_may_end_in_the_midst_of_a_restore),
+		SAVE(dense_pages_are_saved_whole),
 		SAVE(shared_pools_come_back_where_they_are_granted),
 		SAVE(caps_hold_for_restored_pages),
 		SAVE(every_allocation_may_fail),

@@ -105,6 +105,26 @@ static uint64_t try_bad_streams(uint64_t heir, uint64_t size)
 	return 0;
 }
 
+/* Calls of each kind until the guest has ended. */
+static uint64_t watch_end(uint64_t guest)
+{
+	static struct tmem_pool_info infos[TMEM_POOLS_PER_GUEST];
+	uint32_t status;
+	int64_t result;
+
+	do {
+		result = save_all(guest, stream, sizeof(stream));
+		CHECK(result == -SLUICE_EINVAL || result == -SLUICE_ESRCH);
+		result = restore_step(guest, stream, sizeof(stream), &status);
+		CHECK(result == -SLUICE_EBUSY || result == -SLUICE_ESRCH);
+		result = hypercall2(HYPERCALL_TMEM_LIST, guest, (uint64_t)infos);
+		CHECK(result == 3 || result == -SLUICE_ESRCH);
+		result = hypercall3(HYPERCALL_TMEM_CAPS, guest, ~0ul, ~0ul);
+		CHECK(result == 0 || result == -SLUICE_ESRCH);
+	} while (result == 0);
+	return 0;
+}
+
 uint64_t role_warden(void)
 {
 	uint64_t keeper = guest_named("keeper"), heir = guest_named("heir");
@@ -144,10 +164,11 @@ uint64_t role_warden(void)
 	/* The keeper has met the freeze; what one flushes is gone for all. */
 	while (get(0, SIGNAL) != -SLUICE_ENOENT)
 		;
-	/* It goes on, and ends; then there is nobody to control. */
+	/* It goes on, and ends while calls about it are under way; then there is nobody to control.
+	 */
 	CHECK(hypercall1(HYPERCALL_TMEM_THAW, keeper) == 0);
-	while (hypercall1(HYPERCALL_TMEM_THAW, keeper) == 0)
-		;
+	failed = watch_end(keeper);
+	CHECK(failed == 0);
 	CHECK(hypercall1(HYPERCALL_TMEM_FREEZE, keeper) == -SLUICE_ESRCH);
 	CHECK(save_all(keeper, stream, sizeof(stream)) == -SLUICE_ESRCH);
 	CHECK(guest_info(keeper).name[0] == 'k');
