@@ -26,4 +26,7 @@ $(patsubst %,$O/unit/test_tmem_%,audit directory control shared save filter filt
 test_tmem_control_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_shared_SRC  := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_save_SRC    := $(TMEM_SRC) tests/unit/tmem_host/store.c tests/unit/tmem_host/stream.c
+test_tmem_sharers_SRC := $(test_tmem_save_SRC) tests/unit/tmem_host/suppressions.c
+test_tmem_sharers_SANITIZE := thread
+$O/unit/test_tmem_sharers: $(LZ4_OBJ)
 test_tmem_history_SRC := tmem/history.c tmem/queues.c tmem/directory.c
