@@ -386,6 +386,9 @@ static int put_once(struct tmem_client *client, const struct tmem_handle *handle
 		/* The new data may need more or less than the old: it goes first. */
 		client_drop_and_keep_slot(client, pool, &position);
 		client->stats.puts_replaced++;
+		/* It counts as replaced, not as flushed. */
+		pool->counts.flushed_pages--;
+		pool->counts.replaced++;
 		return -SLUICE_EAGAIN;
 	}
 	if (unlikely(!data))
@@ -588,8 +591,11 @@ static __attribute__((noinline)) int get_locked(
 	int result = 0;
 
 	client_lock(client);
-	if (!get_neighbour(client, handle, page, &result))
-		result = client_get(client, handle, page);
+	if (likely(get_neighbour(client, handle, page, &result))) {
+		client_unlock(client);
+		return result;
+	}
+	result = client_get(client, handle, page);
 	client_unlock(client);
 	return unlikely(result == POOL_IS_SHARED) ? shared_get(client, handle, page) : result;
 }
