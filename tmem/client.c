@@ -195,7 +195,8 @@ struct tmem_client *client_claim(struct tmem *tmem, u32 weight, bool is_owner)
 	u8 number = 0;
 
 	tmem_port_lock(&tmem->arena.lock);
-	while (number < TMEM_CLIENTS && tmem->clients[number] && tmem->clients[number]->weight)
+	while (number < TMEM_CLIENTS && tmem->clients[number] &&
+		READ_ONCE(tmem->clients[number]->weight))
 		number++;
 	if (tmem->claimed[is_owner] < TMEM_CLIENTS / 2) {
 		client = tmem->clients[number];
