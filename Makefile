@@ -5,6 +5,7 @@
 #   make check      all tests of CI                      make check-all  and the long ones
 #   make compare    the experiment's table               make bench      instruction counts
 #   make iso        an image of MANIFEST=my.toml         make fuzz       all fuzzers, T=60 seconds each
+#   make sim        the balloon policies simulated
 #   make lint       clang-tidy and cppcheck              make format     clang-format
 #
 # V=1 shows commands; DEBUG=1 builds with lock-order assertions.
@@ -28,7 +29,7 @@ WARNINGS := -Wall -Wextra -Wundef -Wshadow -Wstrict-prototypes -Wmissing-prototy
 
 # ---- The hypervisor -------------------------------------------------------------------------------
 
-FLOORS  := lib tmem manifest arch/x86 kernel/core kernel/vm kernel/block kernel/virtio \
+FLOORS  := lib tmem balloon manifest arch/x86 kernel/core kernel/vm kernel/block kernel/virtio \
 	arch/x86/guest arch/x86/vmx arch/x86/svm kernel
 HV_SRC  := $(foreach f,$(FLOORS),$(wildcard $f/*.c $f/*.S))
 # Files that only compute offsets for assembly.

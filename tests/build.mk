@@ -39,7 +39,7 @@ format-check:
 	@clang-format-14 --dry-run -Werror $(SOURCES)
 
 # clang-tidy looks at the pure logic, which compiles for the host; cppcheck at everything.
-TIDY_SRC = $(filter lib/%.c tmem/%.c manifest/%.c,$(SOURCES))
+TIDY_SRC = $(filter lib/%.c tmem/%.c balloon/%.c manifest/%.c,$(SOURCES))
 lint:
 	$(call quiet,LINT,clang-tidy)echo $(TIDY_SRC) | xargs -n 2 -P $(JOBS) sh -c \
 		'clang-tidy-14 --quiet --warnings-as-errors="*" "$$@" -- -std=gnu11 -I. -Iinclude 2>/dev/null' clang-tidy

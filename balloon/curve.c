@@ -1,0 +1,142 @@
+/*
+ * Curves out of the histograms of sampled refaults. The histogram says at which sizes the guest's
+ * gets would have been hits, the exact counts of tmem say how many there are a tick; so what is
+ * sampled is only the shape, and an idle guest's curve is flat at once. No locks: balloon_tick()'s
+ * caller.
+ */
+#include "balloon/curve.h"
+
+#include "balloon/ghosts.h"
+
+/*
+ * Gets that mean something, hits and misses of a tick: a miss is believed only if the guest's disks
+ * read a page for it, so a guest cannot become hungry by asking for what it does not need.
+ */
+static void note_rates(struct balloon_guest *guest, const struct balloon_sample *sample)
+{
+	u64 hits = 0, misses = 0;
+
+	for (unsigned kind = 0; kind < BALLOON_CLASSES; kind++) {
+		hits += sample->tmem[kind].hits;
+		misses += sample->tmem[kind].gets - sample->tmem[kind].hits;
+	}
+	misses = MIN(misses, sample->disk_reads);
+	guest->hits_rate = (guest->hits_rate + 3 * hits * 256) / 4;
+	guest->misses_rate = (guest->misses_rate + 3 * misses * 256) / 4;
+}
+
+/* The weights of buckets, sampled gets in 256ths, into @weights; the sum of those that the present
+ * gets can be of, and the unexplained ones, is returned. */
+static u64 weigh(const struct ghosts *ghosts, u64 first, u64 last, u64 *weights)
+{
+	u64 not_found = READ_ONCE(ghosts->not_found), again = READ_ONCE(ghosts->again);
+	u64 sum = not_found, hope;
+
+	/* First reads: how far away their next use will be is not known, nor whether there will be
+	 * one. They count as far as the guest's others were read again, anywhere up to its maximum.
+	 */
+	hope = not_found * (again + 16) / (again + READ_ONCE(ghosts->first) + 64) / (last - first);
+	for (u64 bucket = 0; bucket < BALLOON_BUCKETS; bucket++) {
+		weights[bucket] = MIN(READ_ONCE(ghosts->found[bucket]), 1U << 18);
+		if (bucket >= first)
+			sum += weights[bucket];
+		if (bucket >= first && bucket < last)
+			weights[bucket] += MIN(hope, 1U << 18);
+	}
+	return sum;
+}
+
+void curve_update(struct balloon_guest *guest, const struct balloon_sample *sample, u64 hold)
+{
+	const struct ghosts *ghosts = sample->ghosts;
+	u64 first, last, split, sum = 0, within = 0, beyond = 0, factor, gets;
+	u64 gain[BALLOON_BUCKETS] = {0}; /* weights at first */
+	bool full;
+
+	note_rates(guest, sample);
+	guest->step = MAX(ROUND_UP(2 * sample->max, BALLOON_BUCKETS) / BALLOON_BUCKETS, 1UL);
+	if (ghosts)
+		guest->step = MIN(MAX(ghosts->step, 1UL), 1UL << 32);
+	/* What lies below the present RAM are old samples, from when it was smaller: they tell the
+	 * shape there, but the present gets are none of them. */
+	first = MIN(sample->actual / guest->step, BALLOON_BUCKETS - 1);
+	last = MIN(first + 1 + sample->max / guest->step, BALLOON_BUCKETS);
+	gets = ghosts ? weigh(ghosts, first, last, gain) : 0;
+	factor = gets ? ((guest->hits_rate + guest->misses_rate) << 12) / gets : 0;
+	full = sample->actual + sample->pool >= hold - hold / 32;
+	split = MIN(MAX(hold / guest->step, first + 1), BALLOON_BUCKETS - 1);
+	for (u64 bucket = 0; bucket < BALLOON_BUCKETS; bucket++) {
+		gain[bucket] = factor * gain[bucket] >> 12;
+		if (bucket >= first)
+			*(bucket < split ? &within : &beyond) += gain[bucket];
+	}
+	/* The distances are estimates, hits and misses are not. More memory than it holds saves a
+	 * guest no more than all its misses; and if what it holds is full, what it holds saves no
+	 * more than its hits. What exceeds that is put right beside the boundary. */
+	if (beyond > guest->misses_rate) {
+		for (u64 bucket = split; bucket < BALLOON_BUCKETS; bucket++)
+			gain[bucket] = gain[bucket] * guest->misses_rate / beyond;
+		gain[split - 1] += beyond - guest->misses_rate;
+	} else if (full && within > guest->hits_rate) {
+		for (u64 bucket = first; bucket < split; bucket++)
+			gain[bucket] = gain[bucket] * guest->hits_rate / within;
+		gain[split] += MIN(within - guest->hits_rate, guest->misses_rate - beyond);
+	}
+	for (u64 bucket = 0; bucket < BALLOON_BUCKETS; bucket++) {
+		sum += gain[bucket] * sample->priority / BALLOON_PRIORITY;
+		sum = MIN(sum, 0xffffffffUL);
+		guest->curve[bucket + 1] = (u32)sum;
+	}
+	guest->curve[0] = 0;
+}
+
+u64 curve_at(const struct balloon_guest *guest, u64 pages)
+{
+	u64 step = MAX(guest->step, 1UL), bucket = pages / step;
+
+	if (bucket >= BALLOON_BUCKETS)
+		return guest->curve[BALLOON_BUCKETS];
+	return guest->curve[bucket] +
+	       (guest->curve[bucket + 1] - guest->curve[bucket]) * (pages % step) / step;
+}
+
+bool segment_steeper(const struct balloon_segment *a, const struct balloon_segment *b)
+{
+	if (a->pages == 0 || a->gain == 0)
+		return false;
+	return b->pages == 0 || a->gain * b->pages > b->gain * a->pages;
+}
+
+/* The worth of @pages to a guest: what it holds counts more. */
+static u64 worth(const struct balloon_guest *guest, u64 pages, const struct balloon_terms *terms)
+{
+	u64 hold = MIN(pages, terms->hold);
+
+	return curve_at(guest, pages) + curve_at(guest, hold) * terms->bonus / 1000;
+}
+
+struct balloon_segment curve_steepest(
+	const struct balloon_guest *guest, u64 from, u64 room, const struct balloon_terms *terms)
+{
+	u64 start = worth(guest, from, terms);
+	u64 step = MAX(guest->step, 1UL), ends[2] = {terms->hold, from + room};
+	struct balloon_segment best = {0};
+
+	/* All points of the curve, then two ends between points: what is held, and what there is
+	 * room for. */
+	for (u64 bucket = from / step + 1; bucket <= BALLOON_BUCKETS + ARRAY_SIZE(ends); bucket++) {
+		u64 to = bucket <= BALLOON_BUCKETS ? bucket * step
+						   : ends[bucket - BALLOON_BUCKETS - 1];
+		struct balloon_segment one;
+
+		if (to <= from || to - from > room || worth(guest, to, terms) <= start)
+			continue;
+		one.pages = to - from;
+		one.gain = worth(guest, to, terms) - start;
+		if (to > terms->hold && one.gain * 256 < one.pages * terms->price)
+			continue;
+		if (segment_steeper(&one, &best))
+			best = one;
+	}
+	return best;
+}

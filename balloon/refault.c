@@ -1,0 +1,265 @@
+/*
+ * The policy `refault`: memory goes to where a page avoids the most disk reads a tick, priorities
+ * counted (docs/balloon.md). Two decisions a tick. How much each guest holds, RAM and pool share
+ * together: the steepest stretches of all curves first, what a guest holds already counting more.
+ * And how much of its holding is RAM: a part of the pool is kept as each guest's window, where what
+ * it would lose by having less can be seen, and the window widens where others need memory more.
+ */
+#include "balloon/policy.h"
+
+#include "balloon/curve.h"
+
+#define ROUNDS_PER_GUEST 8U
+#define ROUNDS_MIN       64U
+#define WINDOW           16U /* of a holding, a 16th is kept in the pool */
+#define TRIAL_PART       2U  /* of its RAM, so much at most is on trial at a time */
+#define TRIAL_TICKS      8U  /* mean time that memory taken on trial stays the guest's own */
+#define USE_ONE          (1U << 20)
+#define SPELL_FIRST      64U  /* ticks that a guest is expected to stay busy, before it is known */
+#define PEAK_TICKS       256U /* over which a guest's peak is forgotten */
+#define GOAL_BOOST       8U   /* utility of a guest that misses its service goal */
+
+/* Holding before this tick. */
+static u64 held(const struct balloon_guest *guest, const struct balloon_sample *sample, u64 even)
+{
+	if (!guest->known)
+		return sample->actual + even;
+	return MAX(guest->base, sample->actual);
+}
+
+static bool misses_goal(const struct balloon *engine, unsigned index)
+{
+	const struct balloon_guest *guest = &engine->guest[index];
+	u64 goal = engine->sample[index].max_refaults_per_second;
+
+	return goal != 0 && guest->reads_rate * 1000 / engine->parameters.tick_ms > goal * 256;
+}
+
+static void boost(struct balloon_guest *guest)
+{
+	for (unsigned i = 0; i <= BALLOON_BUCKETS; i++)
+		guest->curve[i] = (u32)MIN((u64)guest->curve[i] * GOAL_BOOST, 0xffffffffUL);
+}
+
+/* How often RAM is used again, by how long it lay idle: what a guest would lose with it. */
+static void note_use(struct balloon_guest *guest, const struct balloon_sample *sample)
+{
+	for (unsigned age = 0; age < BALLOON_AGES; age++) {
+		u64 all = sample->idle[age] + sample->touched[age];
+		u64 now = balloon_part(USE_ONE, sample->touched[age], all);
+
+		guest->use[age] = (u32)((guest->use[age] + 3 * now) / 4);
+	}
+}
+
+/*
+ * How long will a need last? A guest is busy while it uses more than half as many pages a tick as
+ * it did at its best lately; its spells are measured, and one that lasts longer than usual is
+ * expected to last as long again.
+ */
+static void note_spell(struct balloon_guest *guest, const struct balloon_sample *sample)
+{
+	u64 activity = (guest->hits_rate + guest->misses_rate) / 256;
+	bool busy;
+
+	for (unsigned age = 0; age < BALLOON_AGES; age++)
+		activity += sample->touched[age];
+	if (!guest->known)
+		guest->spell_usual = SPELL_FIRST;
+	guest->activity = (u32)((guest->activity + 3 * MIN(activity, 1U << 28)) / 4);
+	guest->activity_peak -= guest->activity_peak / PEAK_TICKS;
+	guest->activity_peak = MAX(guest->activity_peak, guest->activity);
+	busy = guest->activity > guest->activity_peak / 2;
+	if (guest->busy && !busy)
+		guest->spell_usual = (guest->spell_usual + MIN(guest->spell, 1U << 16)) / 2;
+	if (busy != guest->busy)
+		guest->spell = 0;
+	guest->busy = busy;
+	guest->spell = MIN(guest->spell + 1, 1U << 20);
+}
+
+/* A page that moves costs a read when it moves back, so it must save more than one until then: as a
+ * rate, 65536ths of a read a tick. */
+static u32 price_of(const struct balloon_guest *guest)
+{
+	u32 ticks = guest->spell_usual;
+
+	if (guest->busy)
+		ticks = MAX(ticks, guest->spell);
+	return 65536 / MAX(ticks, 1U);
+}
+
+/* Pages of RAM, from the oldest on, that are worth less than @need, @hold permille apart. */
+static u64 cold_pages(const struct balloon_guest *guest, const struct balloon_sample *sample,
+	const struct balloon_segment *need, u32 hold)
+{
+	u64 cold = 0;
+
+	for (unsigned age = BALLOON_AGES; age-- > 0; cold += sample->idle[age]) {
+		u64 use = (u64)guest->use[age] * sample->priority / BALLOON_PRIORITY *
+			  (1000 + hold) / 1000;
+
+		/* use / USE_ONE < gain / 256 / pages */
+		if (use * need->pages >= need->gain * (USE_ONE / 256))
+			break;
+	}
+	return cold;
+}
+
+/* The RAM that guest @index should have next, with @need the most urgent wish of the others. What
+ * can be taken from it in later ticks is added to @later. */
+static u64 plan_ram(struct balloon *engine, unsigned index, u64 hold,
+	const struct balloon_segment *need, u64 *later, enum balloon_reason *why)
+{
+	const struct balloon_parameters *p = &engine->parameters;
+	const struct balloon_sample *sample = &engine->sample[index];
+	struct balloon_guest *guest = &engine->guest[index];
+	u64 ram = sample->actual, most = hold - hold / WINDOW, width = MAX(ram / 8, guest->step),
+	    gets = 0, hits = 0;
+	struct balloon_segment edge = {curve_at(guest, ram + width) - curve_at(guest, ram), width};
+
+	for (unsigned kind = 0; kind < BALLOON_CLASSES; kind++) {
+		gets += sample->tmem[kind].gets;
+		hits += sample->tmem[kind].hits;
+	}
+	edge.gain = edge.gain * (1000 + p->hold_permille) / 1000;
+	guest->trial -= guest->trial / TRIAL_TICKS + (guest->trial != 0);
+	if (segment_steeper(need, &edge)) {
+		u64 most_on_trial = ram / TRIAL_PART;
+		u64 step = MIN(ram * p->down_permille / 1000,
+			most_on_trial - MIN(guest->trial, most_on_trial));
+
+		*why = BALLOON_EVIDENCE;
+		if (sample->idle_known) {
+			u64 cold = cold_pages(guest, sample, need, p->hold_permille);
+
+			step = MIN(cold, ram * p->down_permille / 1000);
+			*later += MIN(cold, ram - MIN(ram, sample->min)) -
+				  MIN(step, ram - MIN(ram, sample->min));
+		} else {
+			guest->trial += step;
+		}
+		return ram - step;
+	}
+	if (ram > most) {
+		*why = BALLOON_PROBE;
+		return MAX(most, ram - ram * p->probe_permille / 1000);
+	}
+	*why = BALLOON_PROBE_END;
+	edge.gain = edge.gain * 1000 / (1000 + p->hold_permille) * 1000 / (1000 + p->hold_permille);
+	if (segment_steeper(need, &edge))
+		return ram;
+	/* Its pages come from the pool one by one, as it asks for them; RAM that grew faster would
+	 * push them out of the pool. */
+	return MIN(most, ram + MIN(gets, hits + (hold - MIN(hold, ram + sample->pool))));
+}
+
+/* The most urgent wish of the guests other than @index that could be granted. */
+static const struct balloon_segment *worst_need(
+	const struct balloon *engine, unsigned count, unsigned index)
+{
+	static const struct balloon_segment none;
+	const struct balloon_segment *worst = &none;
+
+	for (unsigned other = 0; other < count; other++)
+		if (other != index && engine->sample[other].responsive &&
+			segment_steeper(&engine->guest[other].need, worst))
+			worst = &engine->guest[other].need;
+	return worst;
+}
+
+/* Every guest's curve, what it holds and what it would like most. */
+static void look(struct balloon *engine, unsigned count)
+{
+	const struct balloon_parameters *p = &engine->parameters;
+	u64 even = count ? balloon_pool_now(engine, count) / count : 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct balloon_guest *guest = &engine->guest[i];
+		u64 hold = held(guest, &engine->sample[i], even);
+
+		curve_update(guest, &engine->sample[i], hold);
+		note_use(guest, &engine->sample[i]);
+		note_spell(guest, &engine->sample[i]);
+		if (misses_goal(engine, i))
+			boost(guest);
+		guest->terms = (struct balloon_terms){hold, p->hold_permille, price_of(guest)};
+		guest->need = curve_steepest(guest, hold, p->memory, &guest->terms);
+	}
+}
+
+/* Gives @room to the guests, the steepest stretch first. A stretch may count on @later, pages that
+ * will be there in some ticks: it is begun with what there is. Returns the room that nobody needs.
+ */
+static u64 divide(struct balloon *engine, unsigned count, u64 room, u64 later)
+{
+	unsigned rounds = MAX(ROUNDS_MIN, ROUNDS_PER_GUEST * count);
+
+	for (unsigned i = 0; i < count; i++) {
+		struct balloon_guest *guest = &engine->guest[i];
+
+		guest->next = curve_steepest(guest, guest->size, room + later, &guest->terms);
+	}
+	while (rounds-- > 0 && room > 0) {
+		struct balloon_guest *best = NULL;
+		u64 pages;
+
+		for (unsigned i = 0; i < count; i++) {
+			struct balloon_guest *guest = &engine->guest[i];
+
+			if (guest->next.pages > room + later)
+				guest->next = curve_steepest(
+					guest, guest->size, room + later, &guest->terms);
+			if (guest->next.gain &&
+				(!best || segment_steeper(&guest->next, &best->next)))
+				best = guest;
+		}
+		if (!best)
+			break;
+		pages = MIN(best->next.pages, room);
+		best->size += pages;
+		room -= pages;
+		later -= best->next.pages - pages;
+		best->next = curve_steepest(best, best->size, room + later, &best->terms);
+	}
+	return room;
+}
+
+static void plan(struct balloon *engine, unsigned count, struct balloon_wish *wishes)
+{
+	u64 room = engine->parameters.memory, later = 0;
+
+	look(engine, count);
+	for (unsigned i = 0; i < count; i++) {
+		const struct balloon_sample *sample = &engine->sample[i];
+		struct balloon_guest *guest = &engine->guest[i];
+		u64 *ram = &wishes[i].target.ram;
+
+		*ram = plan_ram(engine, i, guest->terms.hold, worst_need(engine, count, i), &later,
+			&wishes[i].own_reason);
+		*ram = MIN(MAX(*ram, sample->min), sample->max);
+		if (!sample->responsive)
+			*ram = sample->actual;
+		wishes[i].reason = misses_goal(engine, i) ? BALLOON_GOAL : BALLOON_REFAULTS;
+		/* What is RAM next, or on trial, cannot be anyone else's. */
+		guest->size = MIN(MAX(*ram + guest->trial, sample->min), engine->parameters.memory);
+		room -= MIN(room, guest->size);
+	}
+	room = divide(engine, count, room, later);
+	for (unsigned i = 0; i < count; i++) {
+		struct balloon_guest *guest = &engine->guest[i];
+		/* What nobody needs stays where it is. */
+		u64 back = guest->terms.hold > guest->size
+				   ? MIN(guest->terms.hold - guest->size, room)
+				   : 0;
+		u64 per_mib = guest->need.pages ? guest->need.gain * 256 / guest->need.pages : 0;
+
+		guest->size += back;
+		room -= back;
+		guest->base = guest->size;
+		wishes[i].utility = (u32)MIN(per_mib, 0xffffffffUL);
+		wishes[i].target.share = guest->size - MIN(guest->size, wishes[i].target.ram);
+	}
+}
+
+const struct balloon_policy balloon_refault = {.name = "refault", .plan = plan};
