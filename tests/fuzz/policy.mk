@@ -1,0 +1,1 @@
+fuzz_policy_SRC := $(wildcard balloon/*.c) tests/unit/balloon_check.c

@@ -1,0 +1,223 @@
+/*
+ * Refault distances by sampling against exact ones: a guest with an LRU list of RAM, its evictions
+ * and refaults sent to the estimator, and a plain stack beside it that knows every distance.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "balloon/ghosts.h"
+
+#define PAGES   16384U
+#define RAM     4096U
+#define LARGEST 8192U /* so the curve ends at 2 * LARGEST = PAGES */
+#define ENTRIES 1024U
+#define WARM    60000U
+#define RUN     400000U
+
+static struct ghosts ghosts;
+static struct ghost table[ENTRIES];
+static u64 seed;
+
+static u64 draw(void)
+{
+	u64 z = seed += 0x9e3779b97f4a7c15;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return z ^ z >> 31;
+}
+
+static u64 hash_of(u32 page)
+{
+	u64 z = (page + 1) * 0x9e3779b97f4a7c15;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	return z ^ z >> 29;
+}
+
+enum shape { EVEN, SKEWED, LOOP };
+
+/* The whole stack as an array, newest first: slow and beyond doubt. */
+static u32 stack[PAGES], depth_of_stack;
+
+static u32 touch(u32 page)
+{
+	u32 at = 0;
+
+	while (at < depth_of_stack && stack[at] != page)
+		at++;
+	if (at == depth_of_stack)
+		depth_of_stack++;
+	memmove(&stack[1], &stack[0], at * sizeof(stack[0]));
+	stack[0] = page;
+	return at;
+}
+
+static u32 next_page(enum shape shape, u32 i, u32 set)
+{
+	u64 u = draw() >> 40;
+
+	switch (shape) {
+	case EVEN:
+		return (u32)(u * set >> 24);
+	case SKEWED:
+		return (u32)((u * u >> 24) * set >> 24);
+	default:
+		return i % set;
+	}
+}
+
+/* The largest difference between the estimated and the exact curve (share of refaults that a size
+ * would turn into hits), in permille, and the mean, over the sizes of the grid. */
+static void compare(enum shape shape, u32 set, u32 *worst, u32 *mean)
+{
+	u64 exact[BALLOON_BUCKETS] = {0}, found[BALLOON_BUCKETS] = {0}, all = 0, all_found = 0,
+	    sum = 0;
+	u64 events = 0, up_exact = 0, up_found = 0;
+
+	memset(table, 0, sizeof(table));
+	ghosts_init(&ghosts, LARGEST, table, ENTRIES);
+	depth_of_stack = 0;
+	seed = 3;
+	for (u32 i = 0; i < WARM + RUN / 8; i++) {
+		u32 before[BALLOON_BUCKETS], page = next_page(shape, i, set), size = depth_of_stack;
+		u32 depth = touch(page);
+		bool first = size != depth_of_stack;
+
+		if (!first && depth < RAM)
+			continue;
+		memcpy(before, ghosts.found, sizeof(before));
+		ghosts_note_get(&ghosts, hash_of(page), RAM);
+		if (depth_of_stack > RAM)
+			ghosts_note_put(&ghosts, hash_of(stack[RAM]), RAM);
+		events += 2;
+		if (i < WARM || first || depth / ghosts.step >= BALLOON_BUCKETS)
+			continue;
+		exact[depth / ghosts.step]++;
+		all++;
+		/* The histogram fades, so what one get adds to it is counted here. */
+		for (u32 bucket = 0; bucket < BALLOON_BUCKETS; bucket++)
+			if (ghosts.found[bucket] > before[bucket]) {
+				found[bucket]++;
+				all_found++;
+			}
+	}
+	assert_true(all > 1000 && all_found > all / 200);
+	assert_true(ghosts.sampled * 1000 <= events * 13); /* one in a hundred, and luck */
+	*worst = 0;
+	for (u32 bucket = 0; bucket < BALLOON_BUCKETS; bucket++) {
+		u32 error;
+
+		up_exact += exact[bucket];
+		up_found += found[bucket];
+		error = (u32)labs(
+			(long)(up_exact * 1000 / all) - (long)(up_found * 1000 / all_found));
+		*worst = MAX(*worst, error);
+		sum += error;
+	}
+	*mean = (u32)(sum / BALLOON_BUCKETS);
+}
+
+static void check(const char *name, enum shape shape, u32 set, u32 worst_allowed, u32 mean_allowed)
+{
+	u32 worst, mean;
+
+	compare(shape, set, &worst, &mean);
+	print_message("%s: mean error %u, worst %u permille\n", name, mean, worst);
+	if (worst > worst_allowed || mean > mean_allowed)
+		fail_msg("%s: the curve is off by %u on the mean, %u at worst", name, mean, worst);
+}
+
+static void even_use_is_measured(void **state)
+{
+	(void)state;
+	check("even", EVEN, 12000, 120, 30);
+}
+
+static void skewed_use_is_measured(void **state)
+{
+	(void)state;
+	check("skewed", SKEWED, 14000, 150, 40);
+}
+
+/* All refaults of a loop have one distance; it may be off by the luck of sampling (about 120 pages
+ * of the set are sampled) and half a segment, so only the mean says something. */
+static void a_loop_is_a_cliff(void **state)
+{
+	u64 below = 0, near = 0;
+
+	(void)state;
+	check("loop", LOOP, 10000, 1000, 60);
+	for (u32 bucket = 0; bucket < BALLOON_BUCKETS; bucket++)
+		*(bucket * ghosts.step > 9000 && bucket * ghosts.step < 11000 ? &near : &below) +=
+			ghosts.found[bucket];
+	assert_true(near > below * 10);
+}
+
+static void a_small_table_lowers_the_rate(void **state)
+{
+	(void)state;
+	memset(table, 0, sizeof(table));
+	ghosts_init(&ghosts, 1UL << 22, table, ENTRIES);
+	assert_true(ghosts.threshold < 0xffffffffU / 100 / 80);
+	ghosts_init(&ghosts, LARGEST, table, ENTRIES);
+	assert_int_equal(ghosts.threshold, 0xffffffffU / 100);
+	ghosts_init(&ghosts, 0, table, 64);
+	ghosts_note_put(&ghosts, 1, 0);
+	ghosts_note_get(&ghosts, 1, 0);
+}
+
+static void counters_agree_with_the_table(void **state)
+{
+	(void)state;
+	memset(table, 0, sizeof(table));
+	ghosts_init(&ghosts, LARGEST, table, ENTRIES);
+	ghosts.threshold = ~0U; /* everything, so that sets overflow and segments pass */
+	seed = 9;
+	for (u32 i = 0; i < 20000; i++) {
+		u64 hash = hash_of((u32)(draw() % 3000));
+		u32 alive[GHOSTS_SEGMENTS] = {0}, groups = 0, lives = 0;
+
+		switch (draw() % 4) {
+		case 0:
+			ghosts_note_get(&ghosts, hash, RAM);
+			break;
+		case 1:
+			ghosts_note_flush(&ghosts, hash);
+			break;
+		default:
+			ghosts_note_put(&ghosts, hash, RAM);
+		}
+		if (i % 100)
+			continue;
+		for (u32 e = 0; e < ENTRIES; e++)
+			if (table[e].tag && ghosts.segment - table[e].segment < GHOSTS_SEGMENTS)
+				alive[table[e].segment % GHOSTS_SEGMENTS]++;
+		for (u32 s = 0; s < GHOSTS_SEGMENTS; s++) {
+			assert_int_equal(alive[s], ghosts.live[s]);
+			lives += ghosts.live[s];
+		}
+		for (u32 g = 0; g < GHOSTS_SEGMENTS / GHOSTS_GROUP; g++)
+			groups += ghosts.group[g];
+		assert_int_equal(groups, lives);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(even_use_is_measured),
+		cmocka_unit_test(skewed_use_is_measured),
+		cmocka_unit_test(a_loop_is_a_cliff),
+		cmocka_unit_test(a_small_table_lowers_the_rate),
+		cmocka_unit_test(counters_agree_with_the_table),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

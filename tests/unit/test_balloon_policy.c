@@ -1,0 +1,294 @@
+/*
+ * What each policy is for, in the smallest situation that shows it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "balloon/ghosts.h"
+
+static struct balloon balloon;
+static struct balloon_plan plan;
+static struct balloon_sample samples[3];
+static struct ghosts ghosts[3];
+static struct ghost tables[3][64];
+
+/* Three guests of 8000 pages each, 1000 to 20000, and a pool of 6000. */
+static void start(const char *policy)
+{
+	struct balloon_parameters parameters;
+
+	balloon_defaults(&parameters, 30000, 1000);
+	balloon_init(&balloon, &parameters);
+	assert_int_equal(balloon_policy_set(&balloon, policy), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		memset(tables[i], 0, sizeof(tables[i]));
+		ghosts_init(&ghosts[i], 20000, tables[i], 64);
+		samples[i] = (struct balloon_sample){
+			.actual = 8000,
+			.min = 1000,
+			.max = 20000,
+			.responsive = true,
+			.idle_known = true,
+			.idle[7] = 8000,
+			.ghosts = &ghosts[i],
+			.available = BALLOON_UNKNOWN,
+			.free = BALLOON_UNKNOWN,
+			.caches = BALLOON_UNKNOWN,
+			.major_faults = BALLOON_UNKNOWN,
+			.swap_in = BALLOON_UNKNOWN,
+			.swap_out = BALLOON_UNKNOWN,
+		};
+	}
+}
+
+/* Guest @i misses @reads times a tick what lies 4000 pages beyond its 8000. */
+static void hungry(unsigned i, u64 reads)
+{
+	ghosts[i].found[12000 / ghosts[i].step] = 64 * 256;
+	samples[i].tmem[0].gets = reads;
+	samples[i].tmem[0].puts = reads;
+	samples[i].disk_reads = reads;
+	samples[i].idle[7] = 0;
+	samples[i].touched[0] = samples[i].actual;
+}
+
+static void ticks(unsigned count)
+{
+	while (count-- > 0) {
+		balloon_tick(&balloon, samples, 3, &plan);
+		for (unsigned i = 0; i < 3; i++)
+			if (samples[i].responsive) {
+				samples[i].actual = plan.target[i].ram;
+				if (samples[i].idle[7])
+					samples[i].idle[7] = samples[i].actual;
+			}
+	}
+}
+
+static u64 holds(unsigned i)
+{
+	return plan.target[i].ram + plan.target[i].share;
+}
+
+static void static_never_moves(void **state)
+{
+	(void)state;
+	start("static");
+	hungry(1, 1000);
+	ticks(20);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(plan.target[i].ram, 8000);
+		assert_int_equal(plan.target[i].share, 2000);
+	}
+}
+
+static void selfballoon_follows_what_is_said(void **state)
+{
+	(void)state;
+	start("selfballoon");
+	for (unsigned i = 0; i < 3; i++)
+		samples[i].free = samples[i].caches = 0;
+	samples[0].caches = 4000;
+	ticks(1);
+	assert_int_equal(plan.target[0].ram, 8000 - 4000 / 8);
+	assert_int_equal(plan.target[1].ram, 8000);
+	samples[1].swap_in = 700;
+	ticks(1);
+	assert_int_equal(plan.target[1].ram, 8700);
+}
+
+static void shares_taxes_idle_memory(void **state)
+{
+	(void)state;
+	start("shares");
+	samples[2].idle[7] = 0;
+	ticks(40);
+	assert_true(plan.target[2].ram > 2 * plan.target[0].ram);
+	assert_in_range(plan.target[0].ram, plan.target[1].ram - 1, plan.target[1].ram + 1);
+}
+
+static void refault_feeds_the_hungry(void **state)
+{
+	(void)state;
+	start("refault");
+	hungry(1, 1000);
+	ticks(2);
+	assert_true(holds(1) >= 12000);
+	assert_true(plan.move_count > 0);
+	ticks(10);
+	assert_in_range(holds(1), 12000, 13000);
+}
+
+static void who_gave_who_got_and_why(void **state)
+{
+	bool seen = false;
+
+	(void)state;
+	start("refault");
+	ticks(1);
+	hungry(1, 1000);
+	ticks(1);
+	for (unsigned i = 0; i < plan.move_count; i++) {
+		const struct balloon_move *move = &plan.moves[i];
+
+		if (move->to != 1 || move->from == 1)
+			continue;
+		seen = true;
+		assert_int_equal(move->reason, BALLOON_REFAULTS);
+		assert_true(move->gain > move->loss);
+	}
+	assert_true(seen);
+}
+
+/* Nobody reads, nobody moves. */
+static void refault_is_quiet_without_need(void **state)
+{
+	(void)state;
+	start("refault");
+	ticks(2);
+	for (unsigned tick = 0; tick < 50; tick++) {
+		ticks(1);
+		assert_int_equal(plan.move_count, 0);
+	}
+}
+
+static void used_memory_is_not_taken(void **state)
+{
+	(void)state;
+	start("refault");
+	hungry(1, 1000);
+	/* Guest 0 uses all of its RAM in every tick, so a page there saves more than any at
+	 * guest 1. */
+	samples[0].idle[7] = 0;
+	for (unsigned tick = 0; tick < 20; tick++) {
+		samples[0].touched[0] = samples[0].actual;
+		ticks(1);
+	}
+	assert_int_equal(plan.target[0].ram, 8000);
+	assert_true(plan.target[2].ram < 8000);
+}
+
+/* Asking for pages without reading the disk is no hunger. */
+static void misses_without_reads_are_not_believed(void **state)
+{
+	(void)state;
+	start("refault");
+	hungry(1, 1000);
+	samples[1].disk_reads = 0;
+	ticks(20);
+	assert_in_range(holds(1), 0, 10000);
+	assert_int_equal(plan.target[0].ram, 8000);
+}
+
+static void priority_decides_between_equals(void **state)
+{
+	(void)state;
+	start("refault");
+	hungry(0, 1000);
+	hungry(1, 1000);
+	ghosts[0].found[12000 / ghosts[0].step] = ghosts[1].found[12000 / ghosts[1].step] = 0;
+	ghosts[0].found[19000 / ghosts[0].step] = ghosts[1].found[19000 / ghosts[1].step] = 64 *
+											    256;
+	samples[1].priority = 300;
+	ticks(30);
+	assert_true(holds(1) > holds(0) + 5000);
+}
+
+static void a_missed_goal_comes_first(void **state)
+{
+	bool named = false;
+
+	(void)state;
+	start("refault");
+	hungry(0, 1000);
+	hungry(1, 600);
+	ghosts[0].found[12000 / ghosts[0].step] = ghosts[1].found[12000 / ghosts[1].step] = 0;
+	ghosts[0].found[19000 / ghosts[0].step] = ghosts[1].found[19000 / ghosts[1].step] = 64 *
+											    256;
+	samples[1].max_refaults_per_second = 50;
+	for (unsigned tick = 0; tick < 30; tick++) {
+		ticks(1);
+		for (unsigned i = 0; i < plan.move_count; i++)
+			named |= plan.moves[i].reason == BALLOON_GOAL && plan.moves[i].to == 1;
+	}
+	assert_true(named);
+	assert_true(holds(1) > holds(0) + 5000);
+}
+
+/* Nobody knows whether the RAM is in use, so it is the guest's own share for a while, and comes
+ * back when the guest asks for it. */
+static void without_accessed_bits_ram_is_taken_on_trial(void **state)
+{
+	u64 held_at_first;
+
+	(void)state;
+	start("refault");
+	for (unsigned i = 0; i < 3; i++)
+		samples[i].idle_known = false;
+	hungry(1, 1000);
+	ticks(1);
+	held_at_first = holds(0);
+	assert_in_range(plan.target[0].ram, 7200, 7999);
+	assert_true(plan.target[0].share >= 8000 - plan.target[0].ram);
+	ticks(1);
+	assert_true(held_at_first - holds(0) <= 800);
+	/* It used what was taken: now those are hits in the pool, more often than guest 1 misses.
+	 */
+	ghosts[0].found[(plan.target[0].ram + 200) / ghosts[0].step] = 64 * 256;
+	samples[0].tmem[0].gets = samples[0].tmem[0].hits = 3000;
+	ticks(4);
+	assert_true(plan.target[0].ram > 7200);
+}
+
+static void a_silent_guest_keeps_its_size_and_the_plan_goes_on(void **state)
+{
+	(void)state;
+	start("refault");
+	hungry(1, 1000);
+	samples[0].responsive = false;
+	ticks(20);
+	assert_int_equal(plan.target[0].ram, 8000);
+	assert_int_equal(plan.unresponsive, 1);
+	assert_true(holds(1) >= 12000);
+}
+
+static void switching_at_run_time_starts_from_where_guests_are(void **state)
+{
+	u64 ram;
+
+	(void)state;
+	start("refault");
+	hungry(1, 1000);
+	ticks(10);
+	ram = plan.target[0].ram;
+	assert_true(ram < 8000);
+	assert_int_equal(balloon_policy_set(&balloon, "static"), 0);
+	ticks(5);
+	assert_int_equal(plan.target[0].ram, ram);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(static_never_moves),
+		cmocka_unit_test(selfballoon_follows_what_is_said),
+		cmocka_unit_test(shares_taxes_idle_memory),
+		cmocka_unit_test(refault_feeds_the_hungry),
+		cmocka_unit_test(who_gave_who_got_and_why),
+		cmocka_unit_test(refault_is_quiet_without_need),
+		cmocka_unit_test(used_memory_is_not_taken),
+		cmocka_unit_test(misses_without_reads_are_not_believed),
+		cmocka_unit_test(priority_decides_between_equals),
+		cmocka_unit_test(a_missed_goal_comes_first),
+		cmocka_unit_test(without_accessed_bits_ram_is_taken_on_trial),
+		cmocka_unit_test(a_silent_guest_keeps_its_size_and_the_plan_goes_on),
+		cmocka_unit_test(switching_at_run_time_starts_from_where_guests_are),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
