@@ -12,3 +12,13 @@ $(foreach a,$(SIM_APPS),$(eval $(call sim_rule,$a)))
 .PHONY: sim-experiment
 sim-experiment: $(SIM_APPS:%=$O/sim/%) $O/guests/newlib.tar $(MANIFEST_CHECK)
 	@O=$O $(PYTHON) tests/sim/demand.py
+
+# The balloon simulator: balloon/ as the hypervisor has it, over generated workloads (docs/balloon.md).
+SIM_BALLOON_SRC := $(wildcard balloon/*.c tests/sim/balloon/*.c)
+
+$O/sim/simulate: $(SIM_BALLOON_SRC) $(wildcard balloon/*.h tests/sim/balloon/*.h)
+	$(call quiet,HOSTCC,$@)mkdir -p $(@D) && $(CC) -std=gnu11 -O2 -g $(WARNINGS) -I. -Iinclude $(filter %.c,$^) -o $@
+
+.PHONY: sim
+sim: $O/sim/simulate
+	@O=$O $(PYTHON) tests/sim/balloon.py --jobs $(JOBS)

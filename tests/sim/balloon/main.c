@@ -1,0 +1,171 @@
+/*
+ * The balloon simulator: one workload under every policy and the oracle.
+ *
+ *   simulate --list                    names of the workloads
+ *   simulate [--no-accessed-bits] [--series FILE] WORKLOAD
+ *
+ * Prints tab-separated lines: workload, guests, policy, disk_reads, x_oracle, x_static,
+ * oscillation, and for the goals: phase, holdout (0, 1), shifting (0, 1), reads of the honest
+ * guests, the same when the liar is honest (0 without a liar). --series writes holdings: policy,
+ * tick, guest, RAM and share in MiB.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/balloon/machine.h"
+#include "tests/sim/balloon/oracle.h"
+
+#define TICK_MS 1000U
+#define WINDOW  20U /* ticks over which a move to and fro is oscillation */
+
+struct result {
+	u64 reads, honest_reads;
+	double oscillation;
+};
+
+/*
+ * Oscillation: of all memory, the part that moved to and fro within 20 ticks. In each window, what
+ * a guest's holding went up and down altogether, less what it differs at the end; summed over
+ * guests, halved (a page to and fro goes two ways), averaged over windows, in per cent of memory.
+ */
+static double oscillation(const struct sim_workload *workload, const u64 *hold)
+{
+	double sum = 0;
+	unsigned windows = 0;
+
+	for (unsigned from = 0; from + WINDOW < workload->ticks; from += WINDOW, windows++)
+		for (unsigned i = 0; i < workload->guests; i++) {
+			const u64 *at = &hold[(size_t)i * workload->ticks + from];
+			double way = 0;
+
+			for (unsigned t = 0; t < WINDOW; t++)
+				way += at[t + 1] > at[t] ? at[t + 1] - at[t] : at[t] - at[t + 1];
+			sum += way - (at[WINDOW] > at[0] ? at[WINDOW] - at[0] : at[0] - at[WINDOW]);
+		}
+	return windows ? sum / 2 / windows / workload->memory * 100 : 0;
+}
+
+static struct result play(
+	const struct sim_workload *workload, const char *policy, bool accessed_bits, FILE *series)
+{
+	struct balloon *balloon = sim_alloc(1, sizeof(*balloon));
+	struct balloon_plan *plan = sim_alloc(1, sizeof(*plan));
+	u64 *hold = sim_alloc((size_t)workload->guests * workload->ticks, sizeof(u64));
+	struct balloon_sample samples[BALLOON_GUESTS_MAX];
+	struct balloon_parameters parameters;
+	struct sim_machine machine;
+	struct result result = {0};
+
+	balloon_defaults(&parameters, workload->memory, TICK_MS);
+	balloon_init(balloon, &parameters);
+	if (balloon_policy_set(balloon, policy) != 0) {
+		fprintf(stderr, "simulate: no policy %s\n", policy);
+		exit(EXIT_FAILURE);
+	}
+	machine_make(&machine, workload);
+	for (unsigned tick = 0; tick < workload->ticks; tick++) {
+		machine_tick(&machine);
+		machine_sample(&machine, samples, accessed_bits);
+		balloon_tick(balloon, samples, workload->guests, plan);
+		machine_apply(&machine, plan);
+		for (unsigned i = 0; i < workload->guests; i++) {
+			const struct balloon_target *target = &plan->target[i];
+
+			hold[(size_t)i * workload->ticks + tick] = target->ram + target->share;
+			if (series)
+				fprintf(series, "%s\t%u\t%u\t%.2f\t%.2f\t%lu\n", policy, tick, i,
+					(double)target->ram / SIM_MIB,
+					(double)target->share / SIM_MIB, machine.vm[i].tick_reads);
+		}
+	}
+	result.reads = machine_reads(&machine);
+	result.honest_reads = result.reads;
+	if (workload->liar >= 0)
+		result.honest_reads -= machine.vm[workload->liar].reads;
+	result.oscillation = oscillation(workload, hold);
+	machine_free(&machine);
+	free(balloon);
+	free(plan);
+	free(hold);
+	return result;
+}
+
+static double ratio(u64 a, u64 b)
+{
+	return b ? (double)a / (double)b : a ? 999 : 1;
+}
+
+static void simulate(struct sim_workload *workload, bool accessed_bits, FILE *series)
+{
+	static const char *const order[] = {"static", "selfballoon", "shares", "refault"};
+	u16 *path;
+	u64 oracle = oracle_reads(workload, &path), fixed = 0;
+
+	for (unsigned tick = 0; series && tick < workload->ticks; tick++)
+		for (unsigned i = 0; i < workload->guests; i++)
+			fprintf(series, "oracle\t%u\t%u\t%u\t0\t0\n", tick, i,
+				path[i * workload->ticks + tick]);
+	free(path);
+	for (unsigned p = 0; p < ARRAY_SIZE(order); p++) {
+		struct result result, honest = {0};
+
+		workload->honest = false;
+		result = play(workload, order[p], accessed_bits, series);
+		if (workload->liar >= 0) {
+			workload->honest = true;
+			honest = play(workload, order[p], accessed_bits, NULL);
+		}
+		if (p == 0)
+			fixed = result.reads;
+		printf("%s\t%u\t%s\t%lu\t%.3f\t%.3f\t%.3f\t%u\t%d\t%d\t%lu\t%lu\n", workload->name,
+			workload->guests, order[p], result.reads, ratio(result.reads, oracle),
+			ratio(result.reads, fixed), result.oscillation, workload->phase,
+			workload->holdout, workload->shifting, result.honest_reads,
+			honest.honest_reads);
+	}
+	printf("%s\t%u\toracle\t%lu\t1.000\t%.3f\t0.000\t%u\t%d\t%d\t0\t0\n", workload->name,
+		workload->guests, oracle, ratio(oracle, fixed), workload->phase, workload->holdout,
+		workload->shifting);
+}
+
+int main(int argc, char **argv)
+{
+	bool accessed_bits = true;
+	FILE *series = NULL;
+
+	for (int i = 1; i < argc; i++) {
+		unsigned found = workload_count();
+
+		if (strcmp(argv[i], "--list") == 0) {
+			for (unsigned w = 0; w < workload_count(); w++)
+				printf("%s\n", workload_name(w));
+			return 0;
+		}
+		if (strcmp(argv[i], "--no-accessed-bits") == 0) {
+			accessed_bits = false;
+			continue;
+		}
+		if (strcmp(argv[i], "--series") == 0 && i + 1 < argc) {
+			series = fopen(argv[++i], "w");
+			if (!series) {
+				perror(argv[i]);
+				return 1;
+			}
+			continue;
+		}
+		for (unsigned w = 0; w < workload_count(); w++)
+			if (strcmp(workload_name(w), argv[i]) == 0)
+				found = w;
+		if (found == workload_count()) {
+			fprintf(stderr, "simulate: no workload %s (--list shows them)\n", argv[i]);
+			return 2;
+		}
+		struct sim_workload workload;
+
+		workload_make(&workload, found);
+		simulate(&workload, accessed_bits, series);
+		workload_free(&workload);
+	}
+	return series && fclose(series) != 0;
+}
