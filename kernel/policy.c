@@ -112,7 +112,7 @@ u64 policy_tick(void)
 	struct vm *vm;
 
 	for_each_vm (vm) {
-		balloon_tick(vm);
+		balloon_device_tick(vm);
 		memory_collapse_tick(vm);
 	}
 	if (config->policy == BALLOON_POLICY_ALTERNATE)

@@ -299,7 +299,7 @@ static bool is_at_work(const struct virtio_balloon *balloon, u64 size)
 	return size < balloon->target ? size > balloon->last_size : size < balloon->last_size;
 }
 
-void balloon_tick(struct vm *vm)
+void balloon_device_tick(struct vm *vm)
 {
 	struct virtio_balloon *balloon = balloon_in(vm);
 	u64 size = size_of(vm), age;

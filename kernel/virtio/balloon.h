@@ -48,6 +48,6 @@ void balloon_set_target(struct vm *vm, u64 pages);
 bool balloon_sample(const struct vm *vm, struct balloon_sample *sample);
 
 /* Once a tick: asks for new statistics, and judges whether the driver is at work. */
-void balloon_tick(struct vm *vm);
+void balloon_device_tick(struct vm *vm);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * A virtio-balloon device, for balloon.c and balloon_pages.c. @num_pages and @target are written by
- * balloon_set_target() and @quiet_ticks by balloon_tick(), both on the boot CPU; the rest is the
- * runner's (device.h), but that others read statistics while they may be changing: a guest's word.
+ * balloon_set_target() and @quiet_ticks by balloon_device_tick(), both on the boot CPU; the rest is
+ * the runner's (device.h), but that others read statistics while they may be changing: a guest's
+ * word.
  */
 #ifndef VIRTIO_BALLOON_STATE_H
 #define VIRTIO_BALLOON_STATE_H

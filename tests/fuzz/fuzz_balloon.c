@@ -185,7 +185,7 @@ static void step(struct input *in)
 		epoch_quiescent(epoch_now());
 		limbo_drain();
 		balloon_set_target(vm, take(in, 2));
-		balloon_tick(vm);
+		balloon_device_tick(vm);
 		REQUIRE(balloon_sample(vm, &sample));
 		REQUIRE(sample.size_pages <= sample.max_pages &&
 			sample.target_pages <= sample.max_pages &&

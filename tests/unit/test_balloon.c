@@ -444,10 +444,10 @@ static void statistics_come_when_asked_for(void **state)
 	assert_int_equal(sample.stats[BALLOON_STAT_TOTAL], GUEST_RAM);
 	assert_int_equal(sample.stats[BALLOON_STAT_AVAILABLE], BALLOON_STAT_UNKNOWN);
 	assert_int_equal(used_index(BALLOON_STATISTICS), 0); /* held */
-	balloon_tick(vm);
+	balloon_device_tick(vm);
 	assert_int_equal(used_index(BALLOON_STATISTICS), 1);
 	assert_int_equal(raised, 1);
-	balloon_tick(vm); /* the driver is slow */
+	balloon_device_tick(vm); /* the driver is slow */
 	assert_int_equal(used_index(BALLOON_STATISTICS), 1);
 	assert_true(balloon_sample(vm, &sample));
 	assert_int_equal(sample.stats_age, 2);
@@ -476,7 +476,7 @@ static void nonsense_is_dropped_and_named(void **state)
 static void ticks(unsigned count)
 {
 	while (count-- > 0)
-		balloon_tick(vm);
+		balloon_device_tick(vm);
 }
 
 static bool is_responsive(void)
