@@ -156,6 +156,7 @@ static void idle(void)
 {
 	u64 start = arch_tsc();
 
+	timer_hear_missed();
 	epoch_enter_idle();
 	arch_idle();
 	epoch_leave_idle();

@@ -69,6 +69,8 @@ u64 arch_tsc_hz(void);
 
 /* Arms this CPU's timer for the TSC value @deadline (a past one fires at once); ~0 disarms it. */
 void arch_timer_arm(u64 deadline);
+/* Whether this CPU's timer has yet to fire. */
+bool arch_timer_is_armed(void);
 
 /* A random word, for keys: RDRAND, else mixed from the TSC (which is logged). */
 u64 arch_random(void);

@@ -198,6 +198,12 @@ void arch_timer_arm(u64 deadline)
 	apic_write(APIC_TIMER_INITIAL, (u32)MIN(ticks, 0xffffffffUL));
 }
 
+bool arch_timer_is_armed(void)
+{
+	/* Both are 0 once it has fired (Intel SDM vol. 3, 11.5.4). */
+	return deadline_mode ? rdmsr(MSR_TSC_DEADLINE) != 0 : apic_read(APIC_TIMER_CURRENT) != 0;
+}
+
 void clock_wait_us(u64 us)
 {
 	u64 start = arch_tsc(), ticks = tsc_hz / 1000000 * us;

@@ -29,12 +29,12 @@ static void unlink_timer(struct timer_queue *queue, struct timer *timer)
 }
 
 /* Under this CPU's lock: the hardware follows the head, and is left alone if it fires early enough.
- */
+ * One whose time is over and that nobody heard of is not relied on: see timer_hear_missed(). */
 static void follow_head(struct timer_queue *queue)
 {
 	u64 deadline = queue->first ? queue->first->deadline : NEVER;
 
-	if (deadline >= queue->hardware)
+	if (deadline >= queue->hardware && queue->hardware > arch_tsc())
 		return;
 	queue->hardware = deadline;
 	arch_timer_arm(deadline);
@@ -96,6 +96,25 @@ void timer_fired(void)
 	spin_lock(&queue->lock);
 	queue->hardware = NEVER;
 	follow_head(queue);
+	spin_unlock(&queue->lock);
+}
+
+/*
+ * QEMU (7.2) may lose the sign of a pending interrupt at a #VMEXIT, where it changes its word of
+ * pending requests without a lock: the LAPIC has the timer's vector in its IRR, and the processor
+ * sleeps on. Firing again makes it look.
+ */
+void timer_hear_missed(void)
+{
+	struct timer_queue *queue = &this_percpu()->timers;
+
+	if (arch_timer_is_armed())
+		return;
+	spin_lock(&queue->lock);
+	if (queue->hardware != NEVER) {
+		queue->hardware = NEVER;
+		follow_head(queue);
+	}
 	spin_unlock(&queue->lock);
 }
 

@@ -35,6 +35,9 @@ struct timer *timer_pop(u64 now);
 /* Arms the hardware for the next deadline again: after CPU_EVENT_TIMER, once nothing more pops. */
 void timer_fired(void);
 
+/* Before sleeping: arms the hardware again if it has fired and no event came of it. */
+void timer_hear_missed(void);
+
 u64 ticks_from_us(u64 us);
 u64 us_from_ticks(u64 ticks);
 

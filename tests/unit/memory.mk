@@ -20,6 +20,7 @@ test_memory_collapse_SRC := $(MEMORY_SRC)
 test_quiescence_SRC := $(MEMORY_SRC)
 test_commit_SRC     := $(MEMORY_SRC)
 test_audit_SRC      := $(MEMORY_SRC)
+test_timer_SRC      := $(MEMORY_SRC)
 
 # With the real engine.
 test_tmem_port_SRC := $(MEMORY_PARTS) kernel/vm/tmem_port.c arch/x86/compress.c tests/unit/fake/vectors.c \

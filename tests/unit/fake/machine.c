@@ -131,9 +131,18 @@ u64 arch_random(void)
 	return state ^ state >> 29;
 }
 
+u64 fake_timer_deadline;
+bool fake_timer_armed;
+
 void arch_timer_arm(u64 deadline)
 {
-	(void)deadline;
+	fake_timer_deadline = deadline;
+	fake_timer_armed = true;
+}
+
+bool arch_timer_is_armed(void)
+{
+	return fake_timer_armed;
 }
 
 void arch_copy_page(void *to, const void *from)

@@ -51,4 +51,8 @@ extern char fake_bug_message[512];
 		bugged_;                                                                           \
 	})
 
+/* What arch_timer_arm() was told last, on whatever CPU; the test says when it has fired. */
+extern u64 fake_timer_deadline;
+extern bool fake_timer_armed;
+
 #endif

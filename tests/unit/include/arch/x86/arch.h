@@ -42,6 +42,7 @@ void arch_interrupt(u8 vector);
 u64 arch_tsc(void);
 u64 arch_tsc_hz(void);
 void arch_timer_arm(u64 deadline);
+bool arch_timer_is_armed(void);
 
 u64 arch_random(void);
 
