@@ -29,7 +29,7 @@ int directory_reach(struct tmem *tmem, struct directory *directory, u32 number,
 		if (!middle)
 			return -SLUICE_ENOMEM;
 		middle[0] = directory->leaf;
-		directory->middle = middle;
+		__atomic_store_n(&directory->middle, middle, __ATOMIC_RELEASE);
 		directory->reach = DIRECTORY_FANOUT;
 	}
 	if (number >= DIRECTORY_FANOUT && directory->root == &directory->middle) {
@@ -38,14 +38,15 @@ int directory_reach(struct tmem *tmem, struct directory *directory, u32 number,
 		if (!root)
 			return -SLUICE_ENOMEM;
 		root[0] = directory->middle;
-		directory->root = root;
+		__atomic_store_n(&directory->root, root, __ATOMIC_RELEASE);
 	}
 	while (number >= directory->reach) {
 		void **middle = alloc(tmem);
 
 		if (!middle)
 			return -SLUICE_ENOMEM;
-		directory->root[directory->reach / DIRECTORY_FANOUT] = middle;
+		__atomic_store_n(&directory->root[directory->reach / DIRECTORY_FANOUT], middle,
+			__ATOMIC_RELEASE);
 		directory->reach += DIRECTORY_FANOUT;
 	}
 	return 0;

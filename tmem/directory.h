@@ -1,8 +1,9 @@
 /*
  * A directory: a growing array of metadata pages ("leaves"), found by number with two loads. The
  * first leaf and the first 512 need no page of pointers above them, so that a small array costs one
- * page. A directory must not be moved in memory: @root may point into it. Guarded by its owner's
- * lock.
+ * page. A directory must not be moved in memory: @root may point into it. Growth is guarded by its
+ * owner's lock; whoever holds a number that has a leaf may find it meanwhile without that lock, so
+ * that pages of pointers are published once they are filled.
  */
 #ifndef TMEM_DIRECTORY_H
 #define TMEM_DIRECTORY_H
@@ -38,12 +39,15 @@ void directory_visit(const struct directory *directory, void (*visit)(void *page
 
 static inline void **directory_place(const struct directory *directory, u32 number)
 {
-	return &directory->root[number / DIRECTORY_FANOUT][number % DIRECTORY_FANOUT];
+	void ***root = __atomic_load_n(&directory->root, __ATOMIC_ACQUIRE);
+	void **middle = __atomic_load_n(&root[number / DIRECTORY_FANOUT], __ATOMIC_ACQUIRE);
+
+	return &middle[number % DIRECTORY_FANOUT];
 }
 
 static inline void *directory_leaf(const struct directory *directory, u32 number)
 {
-	return directory->root[number / DIRECTORY_FANOUT][number % DIRECTORY_FANOUT];
+	return *directory_place(directory, number);
 }
 
 #endif
