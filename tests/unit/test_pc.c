@@ -265,6 +265,26 @@ static void priorities(void **state)
 	assert_int_equal(lapic_pending(&vcpus[0]), -1);
 }
 
+/* An accepted vector may come again, and one that did not reach the guest comes back, once. */
+static void withdrawn(void **state)
+{
+	(void)state;
+	enable_all();
+	lapic_raise(&vcpus[0], 0x55, false);
+	take(0, 0x55);
+	lapic_withdraw(&vcpus[0], 0x55);
+	take(0, 0x55);
+	lapic_raise(&vcpus[0], 0x55, false);
+	assert_int_equal(lapic_pending(&vcpus[0]), -1); /* served still */
+	set(0, X2(EOI), 0);
+	take(0, 0x55);
+	lapic_raise(&vcpus[0], 0x55, false);
+	lapic_withdraw(&vcpus[0], 0x55);
+	take(0, 0x55);
+	set(0, X2(EOI), 0);
+	assert_int_equal(lapic_pending(&vcpus[0]), -1);
+}
+
 static void task_priority(void **state)
 {
 	(void)state;
@@ -828,6 +848,7 @@ int main(void)
 		PC_TEST(after_reset),
 		PC_TEST(reserved_bits),
 		PC_TEST(priorities),
+		PC_TEST(withdrawn),
 		PC_TEST(task_priority),
 		PC_TEST(disabled_takes_nothing),
 		PC_TEST(errors),

@@ -132,6 +132,14 @@ void lapic_accept(struct vcpu *vcpu, u8 vector)
 	lapic->isr[vector / 64] |= BIT(vector % 64);
 }
 
+void lapic_withdraw(struct vcpu *vcpu, u8 vector)
+{
+	struct lapic *lapic = vcpu->lapic;
+
+	lapic->isr[vector / 64] &= ~BIT(vector % 64);
+	__atomic_fetch_or(&lapic->irr[vector / 64], BIT(vector % 64), __ATOMIC_ACQ_REL);
+}
+
 bool lapic_nmi_pending(const struct vcpu *vcpu)
 {
 	return READ_ONCE(vcpu->lapic->nmi);

@@ -20,6 +20,8 @@ void lapic_destroy(struct vcpu *vcpu);
 int lapic_pending(const struct vcpu *vcpu);
 /* @vector, just answered by lapic_pending(), is being delivered: IRR to ISR. */
 void lapic_accept(struct vcpu *vcpu, u8 vector);
+/* @vector, accepted last, did not reach the guest after all: ISR back to IRR. */
+void lapic_withdraw(struct vcpu *vcpu, u8 vector);
 /* An NMI waits for delivery; the run loop delivers it when the guest can take one, before
  * interrupts. */
 bool lapic_nmi_pending(const struct vcpu *vcpu);

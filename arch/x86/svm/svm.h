@@ -27,7 +27,7 @@ struct svm_vcpu {
 	bool owns_debug;      /* it touched DR0-3 once, so they are switched for it */
 	bool nmi_blocked;     /* an NMI was delivered and its IRET has not come */
 	bool iret_seen;       /* its IRET is the next instruction */
-	bool interrupt_armed; /* the VMCB has a vector that the LAPIC does not know as accepted */
+	bool interrupt_armed; /* the VMCB has a vector that the LAPIC holds as accepted */
 };
 
 /* cpu->vendor. */
@@ -94,7 +94,7 @@ void vmcb_dump(struct vcpu *vcpu);
 void svm_requeue_event(struct vcpu *vcpu);
 /* Before an entry: injects what is due, and arms the interrupt that the guest is to take next. */
 void svm_deliver_event(struct vcpu *vcpu);
-/* After an exit with an interrupt armed: the LAPIC accepts it if the guest has taken it. */
+/* After an exit with an interrupt armed: the LAPIC has it back unless the guest has taken it. */
 void svm_settle_interrupt(struct vcpu *vcpu);
 void svm_nmi_returns(struct vcpu *vcpu);
 

@@ -1,44 +1,64 @@
 /*
  * Events into the guest (AMD APM vol. 2, 15.20 and 15.21). Exceptions and NMIs go in by EVENTINJ at
  * an entry. Interrupts go in as virtual interrupts: armed with their vector, they are delivered by
- * the processor as soon as the guest can take them, without an exit; the LAPIC hears of it at the
- * next one.
+ * the processor as soon as the guest can take them, without an exit. The LAPIC has accepted them
+ * from then on, so that another CPU can raise the same vector again while the guest serves it; what
+ * still waits at the next exit is withdrawn.
  */
 #include "arch/x86/guest/lapic.h"
 #include "arch/x86/guest/platform.h"
 #include "arch/x86/processor.h"
 #include "arch/x86/svm/svm.h"
 
-/* @vector of the LAPIC's IRR waits in the VMCB; -1: none does. */
-static void arm_interrupt(struct svm_vcpu *svm, int vector)
+static void write_interrupt_control(struct svm_vcpu *svm, u64 control)
 {
-	u64 control = V_INTERRUPT_MASKING;
-
-	svm->interrupt_armed = vector >= 0;
-	if (vector >= 0)
-		control |= V_IRQ | V_IGNORE_TPR | V_PRIORITY_HIGHEST |
-			   (u64)vector << V_VECTOR_SHIFT;
 	if (svm->vmcb.interrupt_control == control)
 		return;
 	svm->vmcb.interrupt_control = control;
 	svm->vmcb.clean &= ~(u32)CLEAN_INTERRUPTS;
 }
 
+/* What is highest in the LAPIC, if anything, waits in the VMCB from here on. */
+static void arm_interrupt(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = svm_of(vcpu);
+	int vector = lapic_pending(vcpu);
+
+	if (vector < 0) {
+		write_interrupt_control(svm, V_INTERRUPT_MASKING);
+		return;
+	}
+	lapic_accept(vcpu, (u8)vector);
+	svm->interrupt_armed = true;
+	write_interrupt_control(svm, V_INTERRUPT_MASKING | V_IRQ | V_IGNORE_TPR |
+					     V_PRIORITY_HIGHEST | (u64)vector << V_VECTOR_SHIFT);
+}
+
+/* The guest has not got what is armed: the LAPIC has it again. */
+static void withdraw_interrupt(struct vcpu *vcpu)
+{
+	struct svm_vcpu *svm = svm_of(vcpu);
+
+	svm->interrupt_armed = false;
+	lapic_withdraw(vcpu, (u8)(svm->vmcb.interrupt_control >> V_VECTOR_SHIFT));
+}
+
 void svm_settle_interrupt(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = svm_of(vcpu);
 
-	if (svm->vmcb.interrupt_control & V_IRQ)
-		return;
+	if (svm->vmcb.interrupt_control & V_IRQ) {
+		withdraw_interrupt(vcpu);
+		vcpu_request(vcpu, VCPU_REQ_EVENT);
+	}
 	svm->interrupt_armed = false;
-	lapic_accept(vcpu, (u8)(svm->vmcb.interrupt_control >> V_VECTOR_SHIFT));
 }
 
 /*
  * Software interrupts, INT3 and INTO are left out: RIP still points at the instruction, which
  * simply runs again. So this needs neither its length nor NRIPS, and gives the guest the right
- * return address. An interrupt was not accepted yet, so that it is still in the IRR and is armed
- * anew; QEMU (7.2) calls it an exception, although no exception has a vector of 32 or more.
+ * return address. An interrupt is withdrawn; QEMU (7.2) calls it an exception, although no
+ * exception has a vector of 32 or more.
  */
 void svm_requeue_event(struct vcpu *vcpu)
 {
@@ -51,7 +71,8 @@ void svm_requeue_event(struct vcpu *vcpu)
 	if (type == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF))
 		return;
 	if (type == EVENT_INTERRUPT || vector >= EXCEPTION_VECTORS) {
-		arm_interrupt(svm_of(vcpu), -1);
+		if (svm_of(vcpu)->interrupt_armed)
+			withdraw_interrupt(vcpu);
 		vcpu_request(vcpu, VCPU_REQ_EVENT);
 		return;
 	}
@@ -105,6 +126,8 @@ void svm_deliver_event(struct vcpu *vcpu)
 	struct svm_vcpu *svm = svm_of(vcpu);
 	struct vmcb *vmcb = &svm->vmcb;
 
+	if (svm->interrupt_armed) /* and not entered since */
+		withdraw_interrupt(vcpu);
 	vmcb->inject_event = 0;
 	if (vcpu->event.valid) {
 		vcpu->event.valid = false;
@@ -118,5 +141,5 @@ void svm_deliver_event(struct vcpu *vcpu)
 	}
 	if (unlikely(lapic_nmi_pending(vcpu))) /* nothing tells when it can go in: try again */
 		vcpu_request(vcpu, VCPU_REQ_EVENT);
-	arm_interrupt(svm, lapic_pending(vcpu));
+	arm_interrupt(vcpu);
 }
