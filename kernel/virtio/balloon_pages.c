@@ -80,7 +80,9 @@ static enum balloon_outcome move_run(struct virtio_balloon *balloon, enum balloo
 			return error ? BALLOON_LATER : BALLOON_IDLE;
 		/* Page by page, so that the message names the one that is wrong. */
 	}
-	for (u64 i = 0; i<run->pages && * budget> 0; i++, --*budget) {
+	for (u64 i = 0; i < run->pages; i++, --*budget) {
+		if (!*budget)
+			break;
 		error = apply(vm, queue, run->first + i, 0);
 		if (error)
 			return refuse(vm, queue, run->first + i, error);
