@@ -9,7 +9,7 @@ import pytest
 from disassembly import Image
 from image import HYPERVISOR
 
-TEXT_MAX = 192 * 1024
+TEXT_MAX = 256 * 1024
 STACK_MAX = 8 * 1024  # of the 16 KiB that each CPU has; the rest is for what this cannot see
 # They save and restore what they touch, or are what saves and restores (arch/x86/pages.S).
 VECTOR_FUNCTIONS = {"arch_copy_page", "arch_clear_page"}
