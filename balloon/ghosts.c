@@ -35,6 +35,34 @@ void ghosts_init(struct ghosts *ghosts, u64 max_pages, struct ghost *table, u32 
 	ghosts->per_segment = MIN(MAX(capacity / 64, 1U), 0xffffU);
 }
 
+/* Whichever bits the caller's decision looked at: here all of them matter. */
+static u64 mix(u64 hash)
+{
+	hash *= 0x9e3779b97f4a7c15;
+	return hash ^ hash >> 29;
+}
+
+/*
+ * What went on since the last event. RAM that the guest was given and did not fill yet does not
+ * count: the pages that will fill it still have their ghosts. A guest that evicts has none left,
+ * unless it did so before it was given more; what gets bring in and puts take out tells then.
+ */
+static void note_totals(struct ghosts *ghosts, const struct ghosts_event *event)
+{
+	u64 puts = event->puts - MIN(event->puts, ghosts->all_puts);
+	u64 gets = event->gets - MIN(event->gets, ghosts->all_gets);
+
+	ghosts->puts += puts;
+	if (puts == 0 || (ghosts->ram_pages && event->ram_pages > ghosts->ram_pages))
+		ghosts->ram_used += gets - MIN(gets, puts);
+	else
+		ghosts->ram_used = event->ram_pages;
+	ghosts->ram_used = MIN(ghosts->ram_used, event->ram_pages);
+	ghosts->ram_pages = event->ram_pages;
+	ghosts->all_puts = event->puts;
+	ghosts->all_gets = event->gets;
+}
+
 static u32 set_of(const struct ghosts *ghosts, u64 hash)
 {
 	return ((u32)(hash >> 16) & ghosts->sets_mask) * GHOSTS_WAYS;
@@ -88,16 +116,17 @@ static void next_segment(struct ghosts *ghosts)
 	ghosts->live[slot] = 0;
 }
 
-void ghosts_put_sampled(struct ghosts *ghosts, u64 hash)
+void ghosts_put(struct ghosts *ghosts, const struct ghosts_event *event)
 {
+	u64 hash = mix(event->hash);
 	struct ghost *set = &ghosts->table[set_of(ghosts, hash)], *to = find(ghosts, hash);
 	u32 slot;
 
+	note_totals(ghosts, event);
 	ghosts->sampled++;
 	if (++ghosts->puts_sampled == HALVE_PUTS) {
 		ghosts->puts_sampled /= 2;
-		ghosts->events += ghosts->puts / 2;
-		ghosts->puts -= ghosts->puts / 2;
+		ghosts->puts /= 2;
 	}
 	if (ghosts->filled == ghosts->per_segment)
 		next_segment(ghosts);
@@ -159,11 +188,12 @@ static void halve_histogram(struct ghosts *ghosts)
 	ghosts->since_halving = 0;
 }
 
-void ghosts_get_sampled(struct ghosts *ghosts, u64 hash)
+void ghosts_get(struct ghosts *ghosts, const struct ghosts_event *event)
 {
-	struct ghost *ghost = find(ghosts, hash);
+	struct ghost *ghost = find(ghosts, mix(event->hash));
 	u64 bucket;
 
+	note_totals(ghosts, event);
 	ghosts->sampled++;
 	if (++ghosts->since_halving > HALVE_GETS)
 		halve_histogram(ghosts);
@@ -185,9 +215,9 @@ void ghosts_get_sampled(struct ghosts *ghosts, u64 hash)
 		ghosts->not_found += GHOSTS_ONE;
 }
 
-void ghosts_flush_sampled(struct ghosts *ghosts, u64 hash)
+void ghosts_flush(struct ghosts *ghosts, u64 hash)
 {
-	struct ghost *ghost = find(ghosts, hash);
+	struct ghost *ghost = find(ghosts, mix(hash));
 
 	ghosts->sampled++;
 	if (ghost)

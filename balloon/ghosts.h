@@ -3,7 +3,8 @@
  * whose key's hash falls below a threshold leave a ghost, and when such a page is asked for again,
  * the ghosts that are younger say how much more RAM would have kept it. The same hash decides for
  * put and get, so a sampled page is always seen and others never (SHARDS: Waldspurger et al., FAST
- * 2015).
+ * 2015). The caller decides by a hash of its own, and tells of the sampled operations only; what is
+ * to be known of all the others are two running totals.
  *
  * The caller's lock guards it: that of the guest's tmem client. Readers of the histogram
  * (balloon_tick()) need no lock: they see numbers that are at worst one sample old.
@@ -25,13 +26,15 @@ struct ghost {
 };
 
 struct ghosts {
-	u32 threshold; /* a key is sampled if the upper half of its hash is below */
+	u32 threshold; /* a key is sampled if 32 bits of its hash are below */
 	u32 sets_mask; /* sets of the table, less one */
 	u32 segment;   /* the one that is being filled */
 	u32 filled;    /* puts in it so far */
 	u32 per_segment;
-	u64 max_distance;          /* pages: beyond, a ghost is too old to matter */
-	u64 step;                  /* pages a bucket */
+	u64 max_distance;       /* pages: beyond, a ghost is too old to matter */
+	u64 step;               /* pages a bucket */
+	u64 all_puts, all_gets; /* totals, and RAM, at the last event */
+	u64 ram_pages;
 	u64 ram_used;              /* pages, as far as puts and gets tell */
 	u16 live[GHOSTS_SEGMENTS]; /* ghosts of each segment still waiting */
 	u32 group[GHOSTS_SEGMENTS / GHOSTS_GROUP];
@@ -45,7 +48,7 @@ struct ghosts {
 	u32 not_found;
 	u32 again, first; /* of all sampled gets, over a longer time: with a ghost, and without */
 	u32 since_halving;
-	u64 events, sampled; /* since the start: how much it costs */
+	u64 sampled;         /* operations since the start: how much it costs */
 	struct ghost *table; /* the caller's */
 };
 
@@ -57,39 +60,26 @@ struct ghosts {
  */
 void ghosts_init(struct ghosts *ghosts, u64 max_pages, struct ghost *table, u32 entries);
 
-/* Whether @hash (64 bits, uniform over keys, secret to the guest) is sampled: the whole cost of the
- * other 99% of operations. */
+/* A sampled operation: of which page, and what the guest was at right after it. */
+struct ghosts_event {
+	u64 hash;       /* of the key, uniform over keys and secret to the guest */
+	u64 puts, gets; /* all that the guest ever did, sampled or not, this one included; gets that
+			   never reached the hypervisor (a miss filter) are not in it */
+	u64 ram_pages;  /* that it has */
+};
+
+/* The caller's decision, if it has no hash at hand that it compares itself: whether @hash is
+ * sampled, by its upper half. */
 static inline bool ghosts_sampled(const struct ghosts *ghosts, u64 hash)
 {
 	return (u32)(hash >> 32) < ghosts->threshold;
 }
 
-void ghosts_put_sampled(struct ghosts *ghosts, u64 hash);
-void ghosts_get_sampled(struct ghosts *ghosts, u64 hash);
-void ghosts_flush_sampled(struct ghosts *ghosts, u64 hash);
-
-/* The guest, which has @ram_pages of RAM, evicted the page (a put, stored or refused): so its RAM
- * is full. */
-static inline void ghosts_note_put(struct ghosts *ghosts, u64 hash, u64 ram_pages)
-{
-	ghosts->puts++;
-	ghosts->ram_used = ram_pages;
-	if (unlikely(ghosts_sampled(ghosts, hash)))
-		ghosts_put_sampled(ghosts, hash);
-}
-/* The guest asked for the page, hit or miss, while it had @ram_pages of RAM. RAM that it was given
- * and did not fill yet does not count: the pages that will fill it still have their ghosts. */
-static inline void ghosts_note_get(struct ghosts *ghosts, u64 hash, u64 ram_pages)
-{
-	ghosts->ram_used = MIN(ghosts->ram_used + 1, ram_pages);
-	if (unlikely(ghosts_sampled(ghosts, hash)))
-		ghosts_get_sampled(ghosts, hash);
-}
-/* The page is gone for good. */
-static inline void ghosts_note_flush(struct ghosts *ghosts, u64 hash)
-{
-	if (unlikely(ghosts_sampled(ghosts, hash)))
-		ghosts_flush_sampled(ghosts, hash);
-}
+/* The guest evicted a sampled page (a put, stored or refused). */
+void ghosts_put(struct ghosts *ghosts, const struct ghosts_event *event);
+/* The guest asked for a sampled page, hit or miss. */
+void ghosts_get(struct ghosts *ghosts, const struct ghosts_event *event);
+/* A sampled page is gone for good. */
+void ghosts_flush(struct ghosts *ghosts, u64 hash);
 
 #endif

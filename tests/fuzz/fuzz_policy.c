@@ -21,6 +21,7 @@ int LLVMFuzzerTestOneInput(const u8 *bytes, size_t size)
 	static struct balloon_sample samples[BALLOON_GUESTS_MAX];
 	static struct ghost table[ENTRIES];
 	static struct ghosts ghosts;
+	struct ghosts_event event;
 	struct balloon_target before[BALLOON_GUESTS_MAX];
 	bool known[BALLOON_GUESTS_MAX] = {false};
 	struct balloon_parameters parameters;
@@ -52,8 +53,11 @@ int LLVMFuzzerTestOneInput(const u8 *bytes, size_t size)
 			samples[i].ghosts = i % 2 ? &ghosts : NULL;
 			at += length;
 		}
-		ghosts_note_put(&ghosts, samples[0].free, samples[0].actual);
-		ghosts_note_get(&ghosts, samples[0].available, samples[0].actual);
+		event = (struct ghosts_event){samples[0].free, samples[0].swap_in,
+			samples[0].swap_out, samples[0].actual};
+		ghosts_put(&ghosts, &event);
+		event.hash = samples[0].available;
+		ghosts_get(&ghosts, &event);
 		balloon_tick(&balloon, samples, count, &plan);
 		wrong = balloon_check(&balloon, samples, count, &plan, before, known);
 		if (wrong) {

@@ -41,6 +41,30 @@ static u64 hash_of(u32 page)
 	return z ^ z >> 29;
 }
 
+static u64 all_puts, all_gets;
+
+static void put(u64 hash, u64 ram_pages)
+{
+	all_puts++;
+	if (ghosts_sampled(&ghosts, hash))
+		ghosts_put(&ghosts, &(struct ghosts_event){hash, all_puts, all_gets, ram_pages});
+}
+
+static void get(u64 hash, u64 ram_pages)
+{
+	all_gets++;
+	if (ghosts_sampled(&ghosts, hash))
+		ghosts_get(&ghosts, &(struct ghosts_event){hash, all_puts, all_gets, ram_pages});
+}
+
+/* As new, for a guest of at most @max_pages. */
+static void start(u64 max_pages, u32 entries)
+{
+	memset(table, 0, sizeof(table));
+	ghosts_init(&ghosts, max_pages, table, entries);
+	all_puts = all_gets = 0;
+}
+
 enum shape { EVEN, SKEWED, LOOP };
 
 /* The whole stack as an array, newest first: slow and beyond doubt. */
@@ -81,8 +105,7 @@ static void compare(enum shape shape, u32 set, u32 *worst, u32 *mean)
 	    sum = 0;
 	u64 events = 0, up_exact = 0, up_found = 0;
 
-	memset(table, 0, sizeof(table));
-	ghosts_init(&ghosts, LARGEST, table, ENTRIES);
+	start(LARGEST, ENTRIES);
 	depth_of_stack = 0;
 	seed = 3;
 	for (u32 i = 0; i < WARM + RUN / 8; i++) {
@@ -93,9 +116,9 @@ static void compare(enum shape shape, u32 set, u32 *worst, u32 *mean)
 		if (!first && depth < RAM)
 			continue;
 		memcpy(before, ghosts.found, sizeof(before));
-		ghosts_note_get(&ghosts, hash_of(page), RAM);
+		get(hash_of(page), RAM);
 		if (depth_of_stack > RAM)
-			ghosts_note_put(&ghosts, hash_of(stack[RAM]), RAM);
+			put(hash_of(stack[RAM]), RAM);
 		events += 2;
 		if (i < WARM || first || depth / ghosts.step >= BALLOON_BUCKETS)
 			continue;
@@ -163,21 +186,19 @@ static void a_loop_is_a_cliff(void **state)
 static void a_small_table_lowers_the_rate(void **state)
 {
 	(void)state;
-	memset(table, 0, sizeof(table));
-	ghosts_init(&ghosts, 1UL << 22, table, ENTRIES);
+	start(1UL << 22, ENTRIES);
 	assert_true(ghosts.threshold < 0xffffffffU / 100 / 80);
-	ghosts_init(&ghosts, LARGEST, table, ENTRIES);
+	start(LARGEST, ENTRIES);
 	assert_int_equal(ghosts.threshold, 0xffffffffU / 100);
-	ghosts_init(&ghosts, 0, table, 64);
-	ghosts_note_put(&ghosts, 1, 0);
-	ghosts_note_get(&ghosts, 1, 0);
+	start(0, 64);
+	put(1, 0);
+	get(1, 0);
 }
 
 static void counters_agree_with_the_table(void **state)
 {
 	(void)state;
-	memset(table, 0, sizeof(table));
-	ghosts_init(&ghosts, LARGEST, table, ENTRIES);
+	start(LARGEST, ENTRIES);
 	ghosts.threshold = ~0U; /* everything, so that sets overflow and segments pass */
 	seed = 9;
 	for (u32 i = 0; i < 20000; i++) {
@@ -186,13 +207,13 @@ static void counters_agree_with_the_table(void **state)
 
 		switch (draw() % 4) {
 		case 0:
-			ghosts_note_get(&ghosts, hash, RAM);
+			get(hash, RAM);
 			break;
 		case 1:
-			ghosts_note_flush(&ghosts, hash);
+			ghosts_flush(&ghosts, hash);
 			break;
 		default:
-			ghosts_note_put(&ghosts, hash, RAM);
+			put(hash, RAM);
 		}
 		if (i % 100)
 			continue;
@@ -209,6 +230,40 @@ static void counters_agree_with_the_table(void **state)
 	}
 }
 
+/* Between two events only totals are known: who evicts is full, and who was given RAM fills it. */
+static void what_fills_is_seen_in_totals(void **state)
+{
+	struct ghosts_event event = {.hash = 1, .puts = 50, .gets = 900, .ram_pages = 800};
+
+	(void)state;
+	start(LARGEST, ENTRIES);
+	ghosts_put(&ghosts, &event);
+	assert_int_equal(ghosts.ram_used, 800);
+	assert_int_equal(ghosts.puts, 50);
+	event.gets += 100; /* nothing evicted, nothing given: full as it was */
+	ghosts_get(&ghosts, &event);
+	assert_int_equal(ghosts.ram_used, 800);
+	event.ram_pages = 2000; /* evicted 30 before it was given more, and got 130 */
+	event.gets += 130;
+	event.puts += 30;
+	ghosts_get(&ghosts, &event);
+	assert_int_equal(ghosts.ram_used, 900);
+	event.gets += 500;
+	ghosts_get(&ghosts, &event);
+	assert_int_equal(ghosts.ram_used, 1400);
+	event.puts++; /* so it is full after all */
+	ghosts_put(&ghosts, &event);
+	assert_int_equal(ghosts.ram_used, 2000);
+	event.ram_pages = 300;
+	ghosts_get(&ghosts, &event);
+	assert_int_equal(ghosts.ram_used, 300);
+	/* Totals that go back are nobody's, and do no harm. */
+	event.puts = event.gets = 0;
+	ghosts_put(&ghosts, &event);
+	assert_int_equal(ghosts.puts, 81);
+	assert_int_equal(ghosts.ram_used, 300);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -217,6 +272,7 @@ int main(void)
 		cmocka_unit_test(a_loop_is_a_cliff),
 		cmocka_unit_test(a_small_table_lowers_the_rate),
 		cmocka_unit_test(counters_agree_with_the_table),
+		cmocka_unit_test(what_fills_is_seen_in_totals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

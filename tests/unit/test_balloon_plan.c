@@ -118,12 +118,17 @@ static void play(const char *policy, unsigned count, unsigned ticks, bool sane)
 			if (below(8))
 				samples[i].ghosts = &ghosts[i];
 			for (unsigned event = 0; event < 200; event++) {
-				u64 hash = below(30000) * 0x9e3779b97f4a7c15 >> below(8);
+				struct ghosts_event at = {
+					.hash = below(30000) * 0x9e3779b97f4a7c15 >> below(8),
+					.puts = sane ? tick * 100 + event / 2 : absurd(),
+					.gets = sane ? tick * 100 + event / 2 : absurd(),
+					.ram_pages = before[i].ram,
+				};
 
 				if (below(2))
-					ghosts_note_put(&ghosts[i], hash, before[i].ram);
+					ghosts_put(&ghosts[i], &at);
 				else
-					ghosts_note_get(&ghosts[i], hash, before[i].ram);
+					ghosts_get(&ghosts[i], &at);
 			}
 		}
 		balloon_tick(&balloon, samples, count, &plan);

@@ -47,6 +47,23 @@ static u64 hash_of(const struct sim_vm *vm, u32 n)
 	return sim_random(&random);
 }
 
+/* As a tmem engine does: counts, and tells of the sampled ones. */
+static void note_put(struct sim_vm *vm, u32 n)
+{
+	struct ghosts_event event = {hash_of(vm, n), ++vm->all_puts, vm->all_gets, vm->limit};
+
+	if (ghosts_sampled(vm->ghosts, event.hash))
+		ghosts_put(vm->ghosts, &event);
+}
+
+static void note_get(struct sim_vm *vm, u32 n)
+{
+	struct ghosts_event event = {hash_of(vm, n), vm->all_puts, ++vm->all_gets, vm->limit};
+
+	if (ghosts_sampled(vm->ghosts, event.hash))
+		ghosts_get(vm->ghosts, &event);
+}
+
 static void pool_drop_oldest(struct sim_machine *machine, struct sim_vm *vm)
 {
 	u32 n = vm->pool.oldest;
@@ -88,7 +105,7 @@ static void evict(struct sim_machine *machine, struct sim_vm *vm)
 	vm->anonymous -= n < vm->guest->anonymous;
 	vm->puts++;
 	vm->used_tick = machine->tick;
-	ghosts_note_put(vm->ghosts, hash_of(vm, n), vm->limit);
+	note_put(vm, n);
 	vm->page[n].place = IN_POOL;
 	list_push(vm->page, &vm->pool, n);
 	machine->pool_used++;
@@ -101,7 +118,7 @@ static void bring_in(struct sim_machine *machine, struct sim_vm *vm, u32 n)
 
 	vm->gets++;
 	vm->used_tick = machine->tick;
-	ghosts_note_get(vm->ghosts, hash_of(vm, n), vm->limit);
+	note_get(vm, n);
 	if (page->place == IN_POOL) {
 		list_remove(vm->page, &vm->pool, n);
 		machine->pool_used--;
@@ -240,8 +257,8 @@ static void lie(struct sim_vm *vm, struct balloon_sample *sample)
 	sample->major_faults = sample->swap_in = sample->swap_out = ~1UL;
 	for (u32 n = 0; n < vm->guest->pages; n++)
 		if (vm->page[n].place != IN_RAM) {
-			ghosts_note_get(vm->ghosts, hash_of(vm, n), vm->limit);
-			ghosts_note_put(vm->ghosts, hash_of(vm, n), vm->limit);
+			note_get(vm, n);
+			note_put(vm, n);
 			sample->tmem[BALLOON_EPHEMERAL].gets++;
 			sample->tmem[BALLOON_EPHEMERAL].puts++;
 		}

@@ -32,6 +32,7 @@ struct sim_vm {
 	u32 used_tick;    /* last put or get */
 	u64 key;          /* for hashes */
 	u64 reads, first; /* pages read from disk: again, and for the first time */
+	u64 all_puts, all_gets;
 	/* Of this tick: */
 	u64 puts, gets, hits, tick_reads, swap_in, swap_out, major;
 	u64 touched[BALLOON_AGES];
