@@ -173,6 +173,11 @@ int __must_check balloon_policy_set(struct balloon *balloon, const char *name);
 
 /* Guest @index is gone, or another one takes its place: nothing is remembered of it. */
 void balloon_forget(struct balloon *balloon, unsigned index);
+/* Guest @index of @count is gone, and the last one takes its place. */
+void balloon_remove(struct balloon *balloon, unsigned index, unsigned count);
+/* From now on there are @memory pages of all guests' RAM and the pool together, @pool_min of which
+ * are never planned away from the pool. */
+void balloon_set_memory(struct balloon *balloon, u64 memory, u64 pool_min);
 
 /*
  * Plans one tick. @samples of @count guests (at most BALLOON_GUESTS_MAX; more are left out),

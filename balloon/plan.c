@@ -52,8 +52,7 @@ void balloon_init(struct balloon *balloon, const struct balloon_parameters *para
 
 	memset(balloon, 0, sizeof(*balloon));
 	*p = *parameters;
-	p->memory = MIN(p->memory, PAGES_MAX);
-	p->pool_min = MIN(p->pool_min, p->memory);
+	balloon_set_memory(balloon, p->memory, p->pool_min);
 	p->tick_ms = MIN(MAX(p->tick_ms, 1U), 3600000U);
 	p->down_permille = MIN(p->down_permille, 1000U);
 	p->probe_permille = MIN(p->probe_permille, p->down_permille);
@@ -69,6 +68,20 @@ void balloon_forget(struct balloon *balloon, unsigned index)
 {
 	if (index < BALLOON_GUESTS_MAX)
 		memset(&balloon->guest[index], 0, sizeof(balloon->guest[index]));
+}
+
+void balloon_remove(struct balloon *balloon, unsigned index, unsigned count)
+{
+	if (index >= count || count > BALLOON_GUESTS_MAX)
+		return;
+	balloon->guest[index] = balloon->guest[count - 1];
+	balloon_forget(balloon, count - 1);
+}
+
+void balloon_set_memory(struct balloon *balloon, u64 memory, u64 pool_min)
+{
+	balloon->parameters.memory = MIN(memory, PAGES_MAX);
+	balloon->parameters.pool_min = MIN(pool_min, balloon->parameters.memory);
 }
 
 u64 balloon_part(u64 amount, u64 part, u64 whole)

@@ -105,7 +105,7 @@ void kernel_main(void)
 	bug_set_last_exits(dispatch_report);
 	require(start_cpus());
 	require(start_tmem(&manifest->tmem));
-	policy_start(&manifest->balloon);
+	require(policy_start(&manifest->balloon));
 	require(guests_start(manifest) > 0);
 	summary_note_start();
 	dispatch();

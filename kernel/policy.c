@@ -1,12 +1,14 @@
 /*
- * See policy.h. Of the policies there are two that need no plan: "static" leaves targets where they
- * are; "alternate" moves all memory to and fro between guests with even and odd slots, for tests of
- * the mechanism. One rule holds under each: a guest that lacks what it is entitled to gets it from
- * those who have more than that.
+ * See policy.h. The policies are the balloon engine's (policy_plan.c), but for "alternate", which
+ * moves all memory to and fro between guests with even and odd slots, for tests of the mechanism.
+ * One rule holds under each and comes before it: a guest that lacks what it is entitled to gets it
+ * from those who have more than that.
  */
 #include "kernel/policy.h"
 
+#include "kernel/policy_plan.h"
 #include "kernel/virtio/balloon.h"
+#include "kernel/vm/balloon_control.h"
 
 /* Ticks of "alternate" in each direction. */
 #define ALTERNATE_TICKS 20u
@@ -20,22 +22,35 @@
 static const struct balloon_config *config;
 static u64 ticks, asked_at;
 
-void policy_start(const struct balloon_config *balloon)
+/* The numbers of the manifest, of the ABI and of the engine are the same. */
+_Static_assert(BALLOON_POLICY_REFAULT == BALLOON_CONTROL_REFAULT &&
+		       BALLOON_POLICY_STATIC == BALLOON_CONTROL_STATIC &&
+		       BALLOON_POLICY_SELFBALLOON == BALLOON_CONTROL_SELFBALLOON &&
+		       BALLOON_POLICY_SHARES == BALLOON_CONTROL_SHARES &&
+		       BALLOON_POLICY_ALTERNATE == BALLOON_CONTROL_ALTERNATE,
+	"a policy has one number");
+
+bool policy_start(const struct balloon_config *balloon)
 {
 	config = balloon;
 	memory_set_wait(config->wait_memory_s * 1000000UL);
+	balloon_control_set(config->policy);
+	if (!policy_plan_start(config))
+		return false;
+	policy_plan_choose(config->policy);
+	return true;
 }
 
 /* What running guests may have above their minima already. */
 static u64 lent_pages(void)
 {
-	struct balloon_sample sample;
+	struct balloon_status status;
 	u64 lent = 0;
 	struct vm *vm;
 
 	for_each_vm (vm)
-		if (vm->started && !vm_is_stopped(vm) && balloon_sample(vm, &sample))
-			lent += sample.target_pages - MIN(sample.target_pages, vm->entitled_pages);
+		if (vm->started && !vm_is_stopped(vm) && balloon_status(vm, &status))
+			lent += status.target_pages - MIN(status.target_pages, vm->entitled_pages);
 	return lent;
 }
 
@@ -49,7 +64,7 @@ void policy_guest_starts(struct vm *vm)
 		start = MIN(vm->entitled_pages + above, vm->memory.ram_pages);
 	if (start < vm->memory.ram_pages)
 		start &= ~(u64)(BLOCK_PAGES - 1);
-	balloon_set_target(vm, start);
+	balloon_set_target(vm, start, "its size at first");
 }
 
 static void alternate(void)
@@ -61,8 +76,8 @@ static void alternate(void)
 		return;
 	for_each_vm (vm)
 		if (!vm_is_stopped(vm))
-			balloon_set_target(
-				vm, (vm->id % 2 == 0) == even ? vm->memory.ram_pages : 0);
+			balloon_set_target(vm, (vm->id % 2 == 0) == even ? vm->memory.ram_pages : 0,
+				"to and fro");
 }
 
 static bool somebody_lacks_what_is_his(void)
@@ -81,20 +96,20 @@ static bool somebody_lacks_what_is_his(void)
 static void relieve(void)
 {
 	struct vm *vm, *richest = NULL;
-	struct balloon_sample sample;
+	struct balloon_status status;
 	u64 most = 0, size = 0;
 	bool pending = false;
 
 	for_each_vm (vm) {
 		u64 has;
 
-		if (vm_is_stopped(vm) || !balloon_sample(vm, &sample) || !sample.responsive)
+		if (vm_is_stopped(vm) || !balloon_status(vm, &status) || !status.responsive)
 			continue;
-		if (sample.size_pages > sample.target_pages) {
+		if (status.size_pages > status.target_pages) {
 			pending = true;
 			continue;
 		}
-		has = sample.size_pages;
+		has = status.size_pages;
 		if (has > vm->entitled_pages && has - vm->entitled_pages > most) {
 			most = has - vm->entitled_pages;
 			size = has;
@@ -104,7 +119,8 @@ static void relieve(void)
 	if (!richest || (pending && ticks - asked_at < RELIEF_TICKS))
 		return;
 	asked_at = ticks;
-	balloon_set_target(richest, size - MIN(most, MAX(most / RELIEF_PART, RELIEF_PAGES)));
+	balloon_set_target(richest, size - MIN(most, MAX(most / RELIEF_PART, RELIEF_PAGES)),
+		"another lacks what it is entitled to");
 }
 
 u64 policy_tick(void)
@@ -115,10 +131,14 @@ u64 policy_tick(void)
 		balloon_device_tick(vm);
 		memory_collapse_tick(vm);
 	}
-	if (config->policy == BALLOON_POLICY_ALTERNATE)
-		alternate();
+	policy_plan_choose(balloon_control_policy());
 	if (somebody_lacks_what_is_his())
 		relieve();
+	else if (balloon_control_policy() == BALLOON_POLICY_ALTERNATE)
+		alternate();
+	else
+		policy_plan_tick();
+	policy_plan_limit_pool();
 	ticks++;
 	return config->tick_ms * 1000UL;
 }

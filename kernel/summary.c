@@ -15,6 +15,7 @@
 #include "kernel/core/frame.h"
 #include "kernel/core/log.h"
 #include "kernel/core/timer.h"
+#include "kernel/policy_plan.h"
 #include "kernel/virtio/blk.h"
 #include "kernel/vm/virt.h"
 #include "kernel/vm/vm.h"
@@ -181,6 +182,22 @@ static void print_memory_for_tools(const struct vm *vm)
 		LL(memory->waits));
 }
 
+static void print_moves(const struct vm *vm)
+{
+	struct policy_moves moves = policy_plan_moves(vm);
+
+	log_info("%-10s %10llu %10llu %10llu", vm->config->name, LL(moves.changes),
+		LL(moves.given_pages) * 4, LL(moves.taken_pages) * 4);
+}
+
+static void print_moves_for_tools(const struct vm *vm)
+{
+	struct policy_moves moves = policy_plan_moves(vm);
+
+	log_info("stat: moves=%s changes=%llu given_pages=%llu taken_pages=%llu", vm->config->name,
+		LL(moves.changes), LL(moves.given_pages), LL(moves.taken_pages));
+}
+
 /* The audit has just counted all frames, so these are exact. */
 static void print_machine(u64 boot_ticks, u64 audit_errors)
 {
@@ -236,10 +253,17 @@ void summary_print(u64 boot_ticks, u64 audit_errors)
 	}
 	print_exits("total", &total);
 
+	log_info("%-10s %10s %10s %10s", "balloon", "targets", "KiB given",
+		"KiB taken by the policy");
+	for_each_vm (vm)
+		print_moves(vm);
+	log_flush();
+
 	for_each_vm (vm) {
 		struct row row = row_of(vm);
 
 		print_memory_for_tools(vm);
+		print_moves_for_tools(vm);
 		print_for_tools(
 			vm->config->name, stop_reason_name(vm->stop_reason), vm->stop_code, &row);
 		log_flush();

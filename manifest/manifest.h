@@ -35,19 +35,19 @@ struct tmem_machine_config {
 #define TMEM_OF_PRESWAP  2U
 #define TMEM_OF_ALL      (TMEM_OF_PRECACHE | TMEM_OF_PRESWAP)
 
-/* In the order of the schema's names. Those behind BALLOON_POLICY_LAST are reserved for policies
- * that are not built yet. */
-enum balloon_policy {
+/* In the order of the schema's names: those of the engine as balloon_policy_name() counts them,
+ * then the one for tests of the mechanism. */
+enum policy_choice {
+	BALLOON_POLICY_REFAULT,
 	BALLOON_POLICY_STATIC,
-	BALLOON_POLICY_ALTERNATE,
-	BALLOON_POLICY_LAST = BALLOON_POLICY_ALTERNATE,
 	BALLOON_POLICY_SELFBALLOON,
 	BALLOON_POLICY_SHARES,
-	BALLOON_POLICY_REFAULT,
+	BALLOON_POLICY_ALTERNATE,
 };
 
 struct balloon_config {
-	u8 policy;         /* enum balloon_policy */
+	u8 policy;         /* enum policy_choice */
+	u64 memory;        /* bytes of guests' RAM and pool together; 0 = all there is */
 	u32 tick_ms;       /* between two looks at the guests */
 	u32 wait_memory_s; /* how long a guest waits for a frame before it is stopped */
 };
@@ -75,14 +75,16 @@ struct guest_config {
 	u64 memory_min, memory_max; /* bytes, multiples of 4 KiB; min defaults to max */
 	u64 memory_start;           /* its size at first; 0 = memory_max, or what fits */
 	u32 vcpus;
-	u64 cpus;         /* bit n: may run on CPU n; 0 = any */
-	u32 weight;       /* CPU share, 1..1000 */
-	u32 tmem_share;   /* weight in the pool, 1..1000 */
-	bool tmem;        /* false: tmem hypercalls answer -ENOSYS */
-	u64 preswap_max;  /* bytes; ~0 = the whole pool */
-	u64 precache_max; /* bytes; 0 = the whole pool */
-	bool privileged;  /* may control other guests' tmem */
-	u32 time_limit;   /* seconds of CPU time until it is stopped; 0 = none */
+	u64 cpus;                    /* bit n: may run on CPU n; 0 = any */
+	u32 weight;                  /* CPU share, 1..1000 */
+	u32 tmem_share;              /* weight in the pool, 1..1000 */
+	u32 priority;                /* of its disk reads for the policies, 1..10000 */
+	u32 max_refaults_per_second; /* service goal; 0 = none */
+	bool tmem;                   /* false: tmem hypercalls answer -ENOSYS */
+	u64 preswap_max;             /* bytes; ~0 = the whole pool */
+	u64 precache_max;            /* bytes; 0 = the whole pool */
+	bool privileged;             /* may control other guests' tmem */
+	u32 time_limit;              /* seconds of CPU time until it is stopped; 0 = none */
 	struct disk_config disks[MANIFEST_DISKS_MAX];
 	unsigned disk_count;
 	struct shared_pool_config shared_pools[MANIFEST_SHARED_MAX];

@@ -36,7 +36,7 @@ struct table {
 	const struct key *keys;
 };
 
-#define TABLE_KEYS_MAX 16
+#define TABLE_KEYS_MAX 24
 
 enum table_id {
 	TABLE_MACHINE,

@@ -583,6 +583,13 @@ void arena_unclaim(struct tmem *tmem, struct block *block)
 
 /* ---- Life --------------------------------------------------------------------------- */
 
+void arena_set_max(struct tmem *tmem, u64 max_frames)
+{
+	lock(tmem);
+	WRITE_ONCE(tmem->arena.max_frames, max_frames);
+	unlock(tmem);
+}
+
 void arena_init(struct tmem *tmem, u64 max_frames)
 {
 	struct arena *arena = &tmem->arena;

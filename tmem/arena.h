@@ -143,6 +143,8 @@ void metadata_retire(struct tmem *tmem, void *page);
 void metadata_detach(struct tmem *tmem);
 
 void arena_init(struct tmem *tmem, u64 max_frames);
+/* Another limit; more than it may stay for a while. */
+void arena_set_max(struct tmem *tmem, u64 max_frames);
 /* All slots must be free or absent. */
 void arena_destroy(struct tmem *tmem);
 
@@ -161,7 +163,8 @@ void arena_give(struct tmem *tmem, const u32 *slots, unsigned count);
 static inline bool arena_is_dry(const struct tmem *tmem, u8 *patience)
 {
 	return READ_ONCE(tmem->arena.dry) &&
-	       (READ_ONCE(tmem->arena.frames) >= tmem->arena.max_frames || ++*patience % 32);
+	       (READ_ONCE(tmem->arena.frames) >= READ_ONCE(tmem->arena.max_frames) ||
+		       ++*patience % 32);
 }
 
 /*

@@ -45,6 +45,10 @@
 	(HYPERCALL_BASE + 0x87) /* guest, gpa of status, gpa, bytes -> bytes */
 #define HYPERCALL_TMEM_ABANDON (HYPERCALL_BASE + 0x88) /* guest -> 0 */
 
+/* For privileged guests, too: another policy from the next tick on (abi/balloon_control.h), or
+ * BALLOON_CONTROL_ASK -> the one before */
+#define HYPERCALL_BALLOON_POLICY (HYPERCALL_BASE + 0x90)
+
 /* The first argument of PUT, GET and FLUSH: page index high, pool id (signed) in the low half. */
 #define TMEM_HANDLE(pool, index) ((uint64_t)(index) << 32 | (uint32_t)(pool))
 

@@ -248,7 +248,7 @@ static void tell_memory(struct vm *vm, const struct virtio_balloon *balloon)
 	WRITE_ONCE(vm->memory.asked_pages, listens ? balloon->target : ~0UL);
 }
 
-void balloon_set_target(struct vm *vm, u64 pages)
+void balloon_set_target(struct vm *vm, u64 pages, const char *why)
 {
 	struct virtio_balloon *balloon = balloon_in(vm);
 	u64 max = vm->memory.ram_pages;
@@ -258,9 +258,9 @@ void balloon_set_target(struct vm *vm, u64 pages)
 	pages = MIN(MAX(pages, vm->config->memory_min >> PAGE_SHIFT), max);
 	if (pages == balloon->target)
 		return;
-	log_info("guest \"%s\": balloon: target %lu KiB, was %lu; it has %lu", vm->config->name,
+	log_info("guest \"%s\": balloon: target %lu KiB, was %lu; it has %lu: %s", vm->config->name,
 		(unsigned long)pages * 4, (unsigned long)balloon->target * 4,
-		(unsigned long)size_of(vm) * 4);
+		(unsigned long)size_of(vm) * 4, why);
 	balloon->target = pages;
 	balloon->quiet_ticks = 0;
 	tell_memory(vm, balloon);
@@ -268,13 +268,13 @@ void balloon_set_target(struct vm *vm, u64 pages)
 	virtio_config_changed(&balloon->device);
 }
 
-bool balloon_sample(const struct vm *vm, struct balloon_sample *sample)
+bool balloon_status(const struct vm *vm, struct balloon_status *sample)
 {
 	const struct virtio_balloon *balloon = balloon_in(vm);
 
 	if (!balloon)
 		return false;
-	*sample = (struct balloon_sample){
+	*sample = (struct balloon_status){
 		.max_pages = vm->memory.ram_pages,
 		.target_pages = balloon->target,
 		.size_pages = size_of(vm),

@@ -23,7 +23,7 @@ enum balloon_stat {
 #define BALLOON_STAT_UNKNOWN (~0UL)
 #define BALLOON_NEVER        (~0UL)
 
-struct balloon_sample {
+struct balloon_status {
 	u64 max_pages;       /* the guest's RAM */
 	u64 target_pages;    /* what it should have of that */
 	u64 size_pages;      /* what it has: RAM less what is in the balloon */
@@ -40,12 +40,12 @@ struct balloon_sample {
 int __must_check balloon_create(struct vm *vm);
 void balloon_destroy(struct vm *vm);
 
-/* The guest should have @pages of RAM, moved into memory_min..memory_max. A change is logged and
- * told to the driver, who takes his time. */
-void balloon_set_target(struct vm *vm, u64 pages);
+/* The guest should have @pages of RAM, moved into memory_min..memory_max. A change is logged, with
+ * @why, and told to the driver, who takes his time. */
+void balloon_set_target(struct vm *vm, u64 pages, const char *why);
 
 /* False if the guest has no balloon (any more). */
-bool balloon_sample(const struct vm *vm, struct balloon_sample *sample);
+bool balloon_status(const struct vm *vm, struct balloon_status *sample);
 
 /* Once a tick: asks for new statistics, and judges whether the driver is at work. */
 void balloon_device_tick(struct vm *vm);

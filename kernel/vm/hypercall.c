@@ -8,6 +8,7 @@
 #include <abi/hypercall.h>
 
 #include "kernel/core/log.h"
+#include "kernel/vm/balloon_control.h"
 #include "kernel/vm/memory.h"
 #include "kernel/vm/tmem_control.h"
 #include "kernel/vm/vm.h"
@@ -189,6 +190,9 @@ static __attribute__((noinline)) enum outcome serve(struct vcpu *vcpu, u64 numbe
 		return DONE;
 	case HYPERCALL_TMEM_GUEST ... HYPERCALL_TMEM_ABANDON:
 		result = tmem_control(vcpu, number);
+		break;
+	case HYPERCALL_BALLOON_POLICY:
+		result = balloon_control(vcpu);
 		break;
 	default:
 		result = tmem_call(vcpu, number);

@@ -238,6 +238,9 @@ u64 limbo_frames(void);
  * a large page asks for order 0. (kernel/vm/reclaim.c)
  */
 mfn_t guest_frame_alloc(struct vm *vm, unsigned order);
+/* From now on the pool may hold @pages; what it holds beyond that is taken from it, a bounded part
+ * a call. No lock is held. (kernel/vm/reclaim.c) */
+void pool_limit(u64 pages);
 /* How many frames stay free when @vm can have no more from the reserve. */
 u64 guest_frame_floor(const struct vm *vm);
 

@@ -33,6 +33,29 @@ static mfn_t reclaim_frame(const struct vm *vm)
 	return frame;
 }
 
+/* Calls of tmem_reclaim() when the pool shrinks: 8 MiB at a time. */
+#define SHRINK_CALLS 64
+
+void pool_limit(u64 pages)
+{
+	void *taken[RECLAIM_PAGES];
+	struct tmem_stats stats;
+
+	if (!tmem_store)
+		return;
+	tmem_set_max(tmem_store, pages);
+	tmem_stats(tmem_store, &stats);
+	for (unsigned call = 0; call < SHRINK_CALLS && stats.frames > pages; call++) {
+		unsigned count = tmem_reclaim(tmem_store, taken, RECLAIM_PAGES);
+
+		if (count == 0)
+			break;
+		for (unsigned i = 0; i < count; i++)
+			frame_free(ptr_to_mfn(taken[i]), 0);
+		tmem_stats(tmem_store, &stats);
+	}
+}
+
 u64 guest_frame_floor(const struct vm *vm)
 {
 	u64 reserve = frames_reserve();

@@ -22,6 +22,12 @@ def assert_large(booted, name):
     assert had["large_pages"] * 512 >= 0.9 * had["populated_pages"], had
 
 
+def whys(booted, name):
+    """Why the targets of the guest @name were what they were, in order."""
+    pattern = re.compile(rf'guest "{name}": balloon: target \d+ KiB, was \d+; it has \d+: (.*)')
+    return [m[1] for m in map(pattern.search, booted.log) if m]
+
+
 def elastic(name, low, start, high, arguments="expect=any", **keys):
     """A shim guest of @low to @high MiB that starts with @start."""
     one = shim(name, arguments, memory_min=f"{low}M", memory_start=f"{start}M", **keys)
@@ -32,7 +38,7 @@ def elastic(name, low, start, high, arguments="expect=any", **keys):
 @pytest.mark.backends(*MACHINES)
 @pytest.mark.cpus(1)
 def test_a_guest_starts_smaller_than_its_ram(sluice):
-    booted = sluice.boot([elastic("one", 4, 8, 16)])
+    booted = sluice.boot({"balloon": {"policy": "static"}, "guest": [elastic("one", 4, 8, 16)]})
     assert_verified(booted, "one")
     assert targets(booted, "one") == [8192]
     seen = counters(booted, "one")
@@ -45,7 +51,9 @@ def test_a_guest_starts_smaller_than_its_ram(sluice):
 @pytest.mark.backends(*MACHINES)
 @pytest.mark.cpus(1)
 def test_without_tmem_pages_are_swapped_out_for_the_balloon(sluice):
-    booted = sluice.boot({"tmem": {"enabled": False}, "guest": [elastic("one", 4, 8, 12)]})
+    booted = sluice.boot(
+        {"tmem": {"enabled": False}, "balloon": {"policy": "static"}, "guest": [elastic("one", 4, 8, 12)]}
+    )
     assert_verified(booted, "one")
     seen = counters(booted, "one")
     assert seen["balloon_in"] == 1024 and seen["swap_writes"] > 500
@@ -89,6 +97,19 @@ def test_memory_goes_to_and_fro_for_ten_minutes(sluice, request):
     for name in ("one", "two"):
         assert len(targets(booted, name)) > 500
         assert_large(booted, name)
+
+
+@pytest.mark.backends(*MACHINES)
+@pytest.mark.cpus(1)
+def test_a_privileged_guest_switches_the_policy(sluice):
+    guests = [elastic(name, 6, 8, 14, "expect=any seconds=2") for name in ("one", "two")]
+    guests.append(guest("governor", "control", "8M", cmdline="governor", privileged=True))
+    booted = sluice.boot({"balloon": {"policy": "static", "tick_ms": 10}, "guest": guests}, timeout=240)
+    assert_verified(booted, "one", "two")
+    assert booted.lines("governor") == ["switched"] and booted.guests["governor"]["verified"] == 1
+    for name in ("one", "two"):
+        assert whys(booted, name)[0] == "its size at first"
+        assert set(whys(booted, name)[1:]) == {"to and fro"}
 
 
 @pytest.mark.backends(*MACHINES)
@@ -136,7 +157,9 @@ def test_of_guests_that_all_want_everything_one_is_stopped_and_named(sluice):
 def test_who_lacks_what_it_was_promised_gets_it_from_those_who_have_more(sluice):
     hoarder = elastic("hoarder", 8, 200, 200, "expect=nothing hoard=42000 seconds=12")
     claimant = guest("claimant", "touch", "150M", cmdline="60")
-    booted = sluice.boot({"balloon": {"wait_memory_s": 10}, "guest": [hoarder, claimant]}, timeout=300)
+    booted = sluice.boot(
+        {"balloon": {"policy": "static", "wait_memory_s": 10}, "guest": [hoarder, claimant]}, timeout=300
+    )
     assert "selftest: hoards" in booted.lines("hoarder")
     assert_verified(booted, "hoarder")
     assert booted.guests["claimant"]["verified"] == 1
@@ -161,6 +184,6 @@ def test_minima_that_do_not_fit_are_refused_with_the_figures(sluice):
 @pytest.mark.cpus(1)
 def test_a_guest_without_driver_stays_as_it_is_and_is_named(sluice):
     one = guest("one", "touch", "32M", cmdline="09", memory_min="8M", memory_start="16M")
-    booted = sluice.boot({"balloon": {"tick_ms": 20}, "guest": [one]})
+    booted = sluice.boot({"balloon": {"policy": "static", "tick_ms": 20}, "guest": [one]})
     assert booted.guests["one"]["verified"] == 1 and booted.memory["one"]["populated_pages"] == 8192
     assert booted.says('guest "one": balloon: unresponsive (no driver): target 16384 KiB, it has 32768')

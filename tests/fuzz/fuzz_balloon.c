@@ -152,7 +152,7 @@ static void step(struct input *in)
 {
 	unsigned what = (unsigned)take(in, 1);
 	u32 queue = what >> 3 & 3;
-	struct balloon_sample sample;
+	struct balloon_status sample;
 	u8 *page;
 
 	switch (what & 7) {
@@ -184,9 +184,9 @@ static void step(struct input *in)
 		serve_timers();
 		epoch_quiescent(epoch_now());
 		limbo_drain();
-		balloon_set_target(vm, take(in, 2));
+		balloon_set_target(vm, take(in, 2), "a test");
 		balloon_device_tick(vm);
-		REQUIRE(balloon_sample(vm, &sample));
+		REQUIRE(balloon_status(vm, &sample));
 		REQUIRE(sample.size_pages <= sample.max_pages &&
 			sample.target_pages <= sample.max_pages &&
 			sample.target_pages >= MIB(1) / PAGE_SIZE);

@@ -379,12 +379,12 @@ static void free_pages_are_reported(void **state)
 
 static void a_target_is_told_and_logged(void **state)
 {
-	struct balloon_sample sample;
+	struct balloon_status sample;
 	u32 generation = reg(0x0fc);
 	(void)state;
 
 	assert_int_equal(reg(0x100), 0);
-	balloon_set_target(vm, PAGES - 100);
+	balloon_set_target(vm, PAGES - 100, "a test");
 	assert_int_equal(reg(0x100), 100);
 	assert_int_not_equal(reg(0x0fc), generation);
 	assert_int_equal(raised, 1);
@@ -392,10 +392,10 @@ static void a_target_is_told_and_logged(void **state)
 	assert_non_null(strstr(fake_log_last,
 		"guest \"web\": balloon: target 15984 KiB, was 16384; it has 16384"));
 	fake_log_reset();
-	balloon_set_target(vm, PAGES - 100); /* no news */
+	balloon_set_target(vm, PAGES - 100, "a test"); /* no news */
 	assert_int_equal(fake_log_lines, 0);
 	send_range(BALLOON_INFLATE, 2100, 100);
-	assert_true(balloon_sample(vm, &sample));
+	assert_true(balloon_status(vm, &sample));
 	assert_int_equal(sample.max_pages, PAGES);
 	assert_int_equal(sample.target_pages, PAGES - 100);
 	assert_int_equal(sample.size_pages, PAGES - 100);
@@ -403,9 +403,9 @@ static void a_target_is_told_and_logged(void **state)
 	assert_true(sample.has_driver && sample.responsive);
 	assert_int_equal(sample.stats_age, BALLOON_NEVER);
 	/* Never below memory_min, nor above memory_max. */
-	balloon_set_target(vm, 5);
+	balloon_set_target(vm, 5, "a test");
 	assert_int_equal(reg(0x100), PAGES - MIB(4) / PAGE_SIZE);
-	balloon_set_target(vm, ~0UL);
+	balloon_set_target(vm, ~0UL, "a test");
 	assert_int_equal(reg(0x100), 0);
 	/* The driver's word of it is kept for the driver alone. */
 	set_reg(0x104, 77);
@@ -433,11 +433,11 @@ static void statistics_come_when_asked_for(void **state)
 	static const struct stat_entry first[] = {{BALLOON_STAT_FREE, MIB(3)},
 		{BALLOON_STAT_MAJOR_FAULTS, 12345678901}, {99, 1}, {BALLOON_STAT_TOTAL, GUEST_RAM}};
 	static const struct stat_entry second[] = {{BALLOON_STAT_AVAILABLE, MIB(4)}};
-	struct balloon_sample sample;
+	struct balloon_status sample;
 	(void)state;
 
 	send_stats(first, 4);
-	assert_true(balloon_sample(vm, &sample));
+	assert_true(balloon_status(vm, &sample));
 	assert_int_equal(sample.stats_age, 0);
 	assert_int_equal(sample.stats[BALLOON_STAT_FREE], MIB(3));
 	assert_int_equal(sample.stats[BALLOON_STAT_MAJOR_FAULTS], 12345678901);
@@ -449,10 +449,10 @@ static void statistics_come_when_asked_for(void **state)
 	assert_int_equal(raised, 1);
 	balloon_device_tick(vm); /* the driver is slow */
 	assert_int_equal(used_index(BALLOON_STATISTICS), 1);
-	assert_true(balloon_sample(vm, &sample));
+	assert_true(balloon_status(vm, &sample));
 	assert_int_equal(sample.stats_age, 2);
 	send_stats(second, 1);
-	assert_true(balloon_sample(vm, &sample));
+	assert_true(balloon_status(vm, &sample));
 	assert_int_equal(sample.stats_age, 0);
 	assert_int_equal(sample.stats[BALLOON_STAT_AVAILABLE], MIB(4));
 	assert_int_equal(sample.stats[BALLOON_STAT_FREE], BALLOON_STAT_UNKNOWN);
@@ -462,11 +462,11 @@ static void nonsense_is_dropped_and_named(void **state)
 {
 	static const struct stat_entry stats[] = {
 		{BALLOON_STAT_FREE, GUEST_RAM + 1}, {BALLOON_STAT_SWAP_IN, ~1UL}};
-	struct balloon_sample sample;
+	struct balloon_status sample;
 	(void)state;
 
 	send_stats(stats, 2);
-	assert_true(balloon_sample(vm, &sample));
+	assert_true(balloon_status(vm, &sample));
 	assert_int_equal(sample.stats[BALLOON_STAT_FREE], BALLOON_STAT_UNKNOWN);
 	assert_int_equal(sample.stats[BALLOON_STAT_SWAP_IN], ~1UL);
 	assert_non_null(strstr(fake_log_text, "guest \"web\": balloon: statistic 4 says 16777217"));
@@ -481,9 +481,9 @@ static void ticks(unsigned count)
 
 static bool is_responsive(void)
 {
-	struct balloon_sample sample;
+	struct balloon_status sample;
 
-	assert_true(balloon_sample(vm, &sample));
+	assert_true(balloon_status(vm, &sample));
 	return sample.responsive;
 }
 
@@ -492,7 +492,7 @@ static void a_driver_that_sleeps_is_named(void **state)
 	(void)state;
 	ticks(200); /* it owes nothing */
 	assert_true(is_responsive());
-	balloon_set_target(vm, PAGES - 10);
+	balloon_set_target(vm, PAGES - 10, "a test");
 	assert_int_equal(vm->memory.asked_pages, PAGES - 10);
 	ticks(49);
 	assert_true(is_responsive());
@@ -517,20 +517,20 @@ static void a_driver_that_sleeps_is_named(void **state)
 
 static void a_guest_without_driver_is_named(void **state)
 {
-	struct balloon_sample sample;
+	struct balloon_status sample;
 	(void)state;
 
 	set_reg(0x070, 0);
 	ticks(200);
 	assert_int_equal(fake_log_lines, 0); /* nothing was asked of it */
-	balloon_set_target(vm, PAGES - 10);
+	balloon_set_target(vm, PAGES - 10, "a test");
 	raised = 0;
 	fake_log_reset();
 	ticks(200);
 	assert_int_equal(fake_log_lines, 1);
 	assert_non_null(strstr(fake_log_last, "unresponsive (no driver)"));
 	assert_int_equal(vm->memory.asked_pages, ~0UL);
-	assert_true(balloon_sample(vm, &sample));
+	assert_true(balloon_status(vm, &sample));
 	assert_false(sample.has_driver || sample.responsive);
 	assert_int_equal(sample.size_pages, PAGES);
 	assert_int_equal(raised, 0);

@@ -65,6 +65,7 @@ static void a_full_manifest_gives_its_values(void **state)
 			       "pool_max = \"12288K\"\n"
 			       "[balloon]\n"
 			       "policy = \"alternate\"\n"
+			       "memory = \"48M\"\n"
 			       "tick_ms = 250\n"
 			       "wait_memory_s = 5\n"
 			       "[[guest]]\n"
@@ -80,6 +81,8 @@ static void a_full_manifest_gives_its_values(void **state)
 			       "weight = 1_000\n"
 			       "tmem = false\n"
 			       "tmem_share = +7\n"
+			       "priority = 250\n"
+			       "max_refaults_per_second = 40\n"
 			       "preswap_max = \"0\"\n"
 			       "precache_max = \"8M\"\n"
 			       "privileged = true\n"
@@ -107,7 +110,7 @@ static void a_full_manifest_gives_its_values(void **state)
 	assert_false(manifest.tmem.enabled);
 	assert_int_equal(manifest.tmem.pool_max, MIB(12));
 	assert_int_equal(manifest.guest_count, 1);
-	assert_int_equal(guest->line, 15);
+	assert_int_equal(guest->line, 16);
 	assert_false(guest->bad);
 	assert_string_equal(guest->name, "web");
 	assert_string_equal(guest->kernel, "web.elf");
@@ -117,6 +120,7 @@ static void a_full_manifest_gives_its_values(void **state)
 	assert_int_equal(guest->memory_max, GIB(1));
 	assert_int_equal(guest->memory_start, MIB(20));
 	assert_int_equal(manifest.balloon.policy, BALLOON_POLICY_ALTERNATE);
+	assert_int_equal(manifest.balloon.memory, MIB(48));
 	assert_int_equal(manifest.balloon.tick_ms, 250);
 	assert_int_equal(manifest.balloon.wait_memory_s, 5);
 	assert_int_equal(guest->vcpus, 2);
@@ -124,6 +128,8 @@ static void a_full_manifest_gives_its_values(void **state)
 	assert_int_equal(guest->weight, 1000);
 	assert_false(guest->tmem);
 	assert_int_equal(guest->tmem_share, 7);
+	assert_int_equal(guest->priority, 250);
+	assert_int_equal(guest->max_refaults_per_second, 40);
 	assert_int_equal(guest->preswap_max, 0);
 	assert_int_equal(guest->precache_max, MIB(8));
 	assert_true(guest->privileged);
@@ -160,7 +166,8 @@ static void absent_keys_get_their_defaults(void **state)
 	assert_int_equal(manifest.tmem.pool_max, 0);
 	assert_int_equal(guest->memory_min, MIB(16));
 	assert_int_equal(guest->memory_start, 0);
-	assert_int_equal(manifest.balloon.policy, BALLOON_POLICY_STATIC);
+	assert_int_equal(manifest.balloon.policy, BALLOON_POLICY_REFAULT);
+	assert_int_equal(manifest.balloon.memory, 0);
 	assert_int_equal(manifest.balloon.tick_ms, 100);
 	assert_int_equal(manifest.balloon.wait_memory_s, 30);
 	assert_int_equal(guest->vcpus, 1);
@@ -168,6 +175,8 @@ static void absent_keys_get_their_defaults(void **state)
 	assert_int_equal(guest->weight, 100);
 	assert_true(guest->tmem);
 	assert_int_equal(guest->tmem_share, 100);
+	assert_int_equal(guest->priority, 100);
+	assert_int_equal(guest->max_refaults_per_second, 0);
 	assert_true(guest->preswap_max == ~0UL);
 	assert_int_equal(guest->precache_max, 0);
 	assert_false(guest->privileged);
@@ -201,7 +210,8 @@ static const struct bad_case bad_cases[] = {
 	{GUEST "colour = 1\n",
 		"5: guest \"web\": unknown key colour in [[guest]]; valid: name, kernel, initrd, "
 		"cmdline, memory_min, memory_max, memory_start, vcpus, cpus, weight, tmem, "
-		"tmem_share, preswap_max, precache_max, privileged, time_limit\n",
+		"tmem_share, priority, max_refaults_per_second, preswap_max, precache_max, "
+		"privileged, time_limit\n",
 		GUEST_BAD},
 	{GUEST "[tmem]\nmax = 1\n",
 		"6: unknown key max in [tmem]; valid: enabled, pool_max, eviction, zero_pages, "
@@ -233,8 +243,9 @@ static const struct bad_case bad_cases[] = {
 		GUEST_BAD},
 	{GUEST "memory_start = \"4097\"\n", "5: guest \"web\": memory_start \"4097\"" SIZE_FROM_1M,
 		GUEST_BAD},
-	{"[balloon]\npolicy = \"refault\"\ntick_ms = 9\nwait_memory_s = 0\n" GUEST,
-		"2: policy \"refault\" is not \"static\", \"alternate\"\n"
+	{"[balloon]\npolicy = \"greedy\"\ntick_ms = 9\nwait_memory_s = 0\n" GUEST,
+		"2: policy \"greedy\" is not \"refault\", \"static\", \"selfballoon\", \"shares\", "
+		"\"alternate\"\n"
 		"3: tick_ms 9 is not an integer from 10 to 60000\n"
 		"4: wait_memory_s 0 is not an integer from 1 to 3600\n",
 		FATAL},

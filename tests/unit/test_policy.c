@@ -18,8 +18,11 @@
 #include "kernel/core/frame.h"
 #include "kernel/core/percpu.h"
 #include "kernel/policy.h"
+#include "kernel/policy_plan.h"
 #include "kernel/virtio/balloon_state.h"
 #include "kernel/vm/audit.h"
+#include "kernel/vm/balloon_control.h"
+#include "kernel/vm/tmem_port.h"
 
 #define GUESTS 4u
 
@@ -38,14 +41,21 @@ void ioapic_lower(struct vm *of, unsigned pin)
 	ioapic_raise(of, pin);
 }
 
+/* With @memory MiB for guests and pool together; 0: all there is. */
+static void start(u8 policy, u64 memory)
+{
+	balloon = (struct balloon_config){
+		.policy = policy, .memory = MIB(memory), .tick_ms = 50, .wait_memory_s = 30};
+	assert_true(policy_start(&balloon));
+}
+
 static int setup(void **state)
 {
 	(void)state;
 	fake_core_start(MIB(128), 1);
 	epoch_quiescent(epoch_now());
 	memset(vms, 0, sizeof(vms));
-	balloon = (struct balloon_config){.tick_ms = 50, .wait_memory_s = 30};
-	policy_start(&balloon);
+	start(BALLOON_POLICY_STATIC, 0);
 	return 0;
 }
 
@@ -85,9 +95,9 @@ static void add(unsigned slot, u64 min, u64 start, u64 max)
 /* MiB, rounded down. */
 static u64 target(unsigned slot)
 {
-	struct balloon_sample sample;
+	struct balloon_status sample;
 
-	assert_true(balloon_sample(vms[slot], &sample));
+	assert_true(balloon_status(vms[slot], &sample));
 	return sample.target_pages * PAGE_SIZE >> 20;
 }
 
@@ -138,7 +148,7 @@ static void alternate_moves_all(void **state)
 	u64 last;
 	(void)state;
 
-	balloon.policy = BALLOON_POLICY_ALTERNATE;
+	start(BALLOON_POLICY_ALTERNATE, 0);
 	add(0, 8, 20, 32);
 	add(1, 10, 20, 30);
 	last = target(0);
@@ -162,10 +172,10 @@ static void lacks_a_frame(unsigned slot)
 static void obey(unsigned slot)
 {
 	struct vm *vm = vms[slot];
-	struct balloon_sample sample;
+	struct balloon_status sample;
 
 	for (;;) {
-		assert_true(balloon_sample(vm, &sample));
+		assert_true(balloon_status(vm, &sample));
 		if (sample.size_pages <= sample.target_pages)
 			return;
 		assert_int_equal(memory_inflate(vm, gfn(sample.size_pages - 1), 0), 0);
@@ -250,6 +260,193 @@ static void who_does_not_listen_is_not_asked(void **state)
 	policy_tick();
 }
 
+/* What the balloon of guest @slot says of it, MiB. */
+static void says(unsigned slot, u64 free, u64 available)
+{
+	struct virtio_device *device = vms[slot]->devices[PLATFORM_BALLOON_SLOT];
+	struct virtio_balloon *said = container_of(device, struct virtio_balloon, device);
+
+	said->stats[BALLOON_STAT_FREE] = MIB(free);
+	said->stats[BALLOON_STAT_AVAILABLE] = MIB(available);
+	said->stats[BALLOON_STAT_CACHES] = 0;
+	said->stats_age = 0;
+}
+
+static void plans_move_whole_blocks(void **state)
+{
+	(void)state;
+	start(BALLOON_POLICY_SELFBALLOON, 0);
+	add(0, 5, 32, 32);
+	for (unsigned i = 0; i < 100; i++) {
+		/* 9 MiB committed, whatever it has */
+		says(0, target(0) - MIN(9UL, target(0)), target(0) - MIN(9UL, target(0)));
+		policy_tick();
+		obey(0);
+		assert_int_equal(target(0) % 2, 0);
+	}
+	assert_in_range(target(0), 8, 12);
+}
+
+static void the_silent_stay_as_they_are(void **state)
+{
+	(void)state;
+	start(BALLOON_POLICY_SELFBALLOON, 0);
+	add(0, 4, 32, 32);
+	add(1, 4, 32, 32);
+	vms[0]->devices[PLATFORM_BALLOON_SLOT]->status = 0; /* no driver */
+	for (unsigned i = 0; i < 100; i++) {
+		says(0, 28, 28);
+		says(1, 28, 28);
+		policy_tick();
+		obey(1);
+	}
+	assert_int_equal(target(0), 32);
+	assert_in_range(target(1), 4, 8);
+}
+
+static void a_policy_is_switched_at_run_time(void **state)
+{
+	struct vcpu vcpu = {0};
+	(void)state;
+
+	add(0, 4, 32, 32);
+	says(0, 28, 28);
+	policy_tick();
+	assert_int_equal(target(0), 32);
+	vcpu.vm = vms[0];
+	vcpu.regs[RDI] = BALLOON_CONTROL_SELFBALLOON;
+	assert_int_equal(balloon_control(&vcpu), -SLUICE_EPERM);
+	configs[0].privileged = true;
+	assert_int_equal(balloon_control(&vcpu), BALLOON_CONTROL_STATIC);
+	vcpu.regs[RDI] = BALLOON_CONTROL_POLICIES;
+	assert_int_equal(balloon_control(&vcpu), -SLUICE_EINVAL);
+	vcpu.regs[RDI] = BALLOON_CONTROL_ASK;
+	assert_int_equal(balloon_control(&vcpu), BALLOON_CONTROL_SELFBALLOON);
+	for (unsigned i = 0; i < 20; i++) {
+		says(0, target(0) - 4, target(0) - 4);
+		policy_tick();
+		obey(0);
+	}
+	assert_in_range(target(0), 4, 10);
+}
+
+static void guests_come_and_go(void **state)
+{
+	(void)state;
+	start(BALLOON_POLICY_SELFBALLOON, 0);
+	add(0, 4, 16, 16);
+	add(1, 4, 16, 16);
+	add(2, 4, 16, 16);
+	policy_tick();
+	vms[0]->stop_reason = STOP_SHUTDOWN;
+	add(3, 4, 16, 16);
+	for (unsigned i = 0; i < 50; i++) {
+		says(1, 0, 0);
+		says(2, target(2) - 4, target(2) - 4);
+		says(3, target(3) - 8, target(3) - 8);
+		policy_tick();
+		obey(2);
+		obey(3);
+	}
+	assert_int_equal(target(0), 16);
+	assert_int_equal(target(1), 16);
+	assert_in_range(target(2), 4, 6);
+	assert_in_range(target(3), 8, 10);
+	assert_true(policy_plan_moves(vms[2]).changes >= 3);
+	assert_int_equal(policy_plan_moves(vms[2]).taken_pages, (16 - target(2)) << 8);
+	assert_int_equal(policy_plan_moves(vms[1]).changes, 0);
+}
+
+static void with_store(unsigned slot, u32 share)
+{
+	struct tmem_client_config client = {.weight = share, .persistent_max = ~0UL};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(client.hash_keys); i++)
+		client.hash_keys[i] = 2 * i + 77;
+	vms[slot]->tmem = tmem_client_create(tmem_store, &client);
+	assert_non_null(vms[slot]->tmem);
+	configs[slot].tmem_share = share;
+}
+
+static u64 weight_of(unsigned slot)
+{
+	struct tmem_guest_info info;
+
+	tmem_client_info(vms[slot]->tmem, &info);
+	return info.weight;
+}
+
+static void leave_store(unsigned slot)
+{
+	int left;
+
+	do
+		left = tmem_client_destroy(vms[slot]->tmem);
+	while (left == -SLUICE_EAGAIN);
+	assert_int_equal(left, 0);
+	vms[slot]->tmem = NULL;
+}
+
+static void shares_of_the_pool_follow_the_plan(void **state)
+{
+	const struct tmem_config config = {0};
+	(void)state;
+
+	tmem_store = tmem_create(&config);
+	assert_non_null(tmem_store);
+	start(BALLOON_POLICY_SHARES, 0);
+	add(0, 4, 16, 16);
+	add(1, 4, 16, 16);
+	configs[0].priority = 300;
+	configs[1].priority = 100;
+	with_store(0, 5);
+	with_store(1, 7);
+	policy_tick();
+	assert_int_equal(weight_of(0), 65535);
+	assert_in_range(weight_of(1), 65535 / 3 - 20, 65535 / 3 + 20);
+	/* Under static the manifest's count again. */
+	balloon_control_set(BALLOON_CONTROL_STATIC);
+	policy_tick();
+	assert_int_equal(weight_of(0), 5);
+	assert_int_equal(weight_of(1), 7);
+	leave_store(0);
+	leave_store(1);
+	tmem_destroy(tmem_store);
+	tmem_store = NULL;
+}
+
+static void guests_and_pool_share_what_the_manifest_gives(void **state)
+{
+	const struct tmem_config config = {0};
+	static u8 page[PAGE_SIZE] __aligned_to(PAGE_SIZE);
+	struct tmem_handle handle = {.object = {1}};
+	struct tmem_stats stats;
+	(void)state;
+
+	tmem_store = tmem_create(&config);
+	assert_non_null(tmem_store);
+	start(BALLOON_POLICY_STATIC, 40);
+	add(0, 4, 16, 32);
+	obey(0);
+	with_store(0, 100);
+	policy_tick();
+	handle.pool = tmem_pool_create(vms[0]->tmem, 0, 0, 0);
+	for (handle.index = 0; handle.index < 10000; handle.index++)
+		assert_int_equal(tmem_put(vms[0]->tmem, &handle, page), 0);
+	tmem_stats(tmem_store, &stats);
+	assert_in_range(stats.frames, MIB(23) >> PAGE_SHIFT, MIB(24) >> PAGE_SHIFT);
+	/* The guest grows: what the pool has too much is taken from it. */
+	balloon_set_target(vms[0], MIB(32) >> PAGE_SHIFT, "a test");
+	for (unsigned i = 0; i < 4; i++)
+		policy_tick();
+	tmem_stats(tmem_store, &stats);
+	assert_in_range(stats.frames, MIB(6) >> PAGE_SHIFT, MIB(8) >> PAGE_SHIFT);
+	assert_int_equal(audit_run(), 0);
+	leave_store(0);
+	tmem_destroy(tmem_store);
+	tmem_store = NULL;
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
@@ -262,6 +459,12 @@ int main(void)
 		TEST(the_richest_gives_what_another_was_promised),
 		TEST(who_has_what_he_was_promised_gets_nothing),
 		TEST(who_does_not_listen_is_not_asked),
+		TEST(plans_move_whole_blocks),
+		TEST(the_silent_stay_as_they_are),
+		TEST(a_policy_is_switched_at_run_time),
+		TEST(guests_come_and_go),
+		TEST(shares_of_the_pool_follow_the_plan),
+		TEST(guests_and_pool_share_what_the_manifest_gives),
 	};
 
 	return cmocka_run_group_tests_name("policy", tests, NULL, NULL);

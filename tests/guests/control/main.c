@@ -12,6 +12,7 @@ static const struct {
 	{"warden", role_warden},
 	{"quitter", role_quitter},
 	{"intruder", role_intruder},
+	{"governor", role_governor},
 };
 
 static bool is_first_word(const char *line, const char *word)

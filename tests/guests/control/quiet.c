@@ -81,6 +81,8 @@ uint64_t role_intruder(void)
 			CHECK(hypercall6(number, ~0ul, ~0ul, ~0ul, ~0ul, ~0ul, ~0ul) ==
 				-SLUICE_EPERM);
 		}
+	CHECK(hypercall1(HYPERCALL_BALLOON_POLICY, BALLOON_CONTROL_ASK) == -SLUICE_EPERM);
+	CHECK(hypercall1(HYPERCALL_BALLOON_POLICY, BALLOON_CONTROL_ALTERNATE) == -SLUICE_EPERM);
 	for (unsigned i = 0; i < sizeof(buffer); i++)
 		CHECK(buffer[i] == 0);
 	CHECK(hypercall3(HYPERCALL_TMEM_POOL_NEW, TMEM_POOL_SHARED, SHARED_LOW, SHARED_HIGH) ==

@@ -1,13 +1,14 @@
 /*
  * The guests of the test of tmem control: the keeper has pages, the warden freezes, saves and
  * restores them, the heir gets them, the quitter ends in the midst of a restore, the intruder tries
- * all of it without privilege. A role ends with 0 or the number of the line of the check that
- * failed.
+ * all of it without privilege; the governor switches policies. A role ends with 0 or the number of
+ * the line of the check that failed.
  */
 #ifndef CONTROL_ROLES_H
 #define CONTROL_ROLES_H
 
 #include "../common/guest.h"
+#include <abi/balloon_control.h>
 #include <abi/tmem_control.h>
 
 #define PAGE 4096u
@@ -17,6 +18,7 @@ uint64_t role_heir(void);
 uint64_t role_warden(void);
 uint64_t role_quitter(void);
 uint64_t role_intruder(void);
+uint64_t role_governor(void);
 
 /* ---- What is kept (store.c) ---------------------------------------------------------- */
 

@@ -32,6 +32,22 @@ uint64_t role_quitter(void)
 	return 0;
 }
 
+/* From the manifest's "static" to "alternate", past what is no policy. */
+uint64_t role_governor(void)
+{
+	static const uint64_t none[] = {BALLOON_CONTROL_POLICIES, 1ul << 32, 1ul << 63, ~1ul};
+
+	for (unsigned i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		CHECK(hypercall1(HYPERCALL_BALLOON_POLICY, none[i]) == -SLUICE_EINVAL);
+	CHECK(hypercall1(HYPERCALL_BALLOON_POLICY, BALLOON_CONTROL_ASK) == BALLOON_CONTROL_STATIC);
+	CHECK(hypercall1(HYPERCALL_BALLOON_POLICY, BALLOON_CONTROL_ALTERNATE) ==
+		BALLOON_CONTROL_STATIC);
+	CHECK(hypercall1(HYPERCALL_BALLOON_POLICY, BALLOON_CONTROL_ASK) ==
+		BALLOON_CONTROL_ALTERNATE);
+	print("switched\n");
+	return 0;
+}
+
 /* Arguments that nobody should give. */
 static uint64_t try_bad_arguments(uint64_t keeper)
 {

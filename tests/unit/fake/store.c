@@ -14,6 +14,7 @@
 struct tmem {
 	void *pages[65536];
 	unsigned count;
+	u64 max;
 };
 
 static struct tmem store;
@@ -42,6 +43,16 @@ unsigned tmem_reclaim(struct tmem *tmem, void **pages, unsigned max)
 	while (count < max && tmem->count > 0)
 		pages[count++] = tmem->pages[--tmem->count];
 	return count;
+}
+
+void tmem_set_max(struct tmem *tmem, u64 pages)
+{
+	tmem->max = pages;
+}
+
+void tmem_stats(const struct tmem *tmem, struct tmem_stats *stats)
+{
+	*stats = (struct tmem_stats){.frames = tmem->count};
 }
 
 u64 tmem_persistent_pages(const struct tmem *tmem)

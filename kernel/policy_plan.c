@@ -1,0 +1,327 @@
+/*
+ * See policy_plan.h. A guest's place in the engine is that of its VM in @seats; when a guest ends
+ * the last one takes its place.
+ *
+ * Plans are in pages, balloons move in 2 MiB blocks, so that large pages stay whole: what is
+ * planned for a guest is kept in @planned, and its balloon follows a block behind. A guest that
+ * answers has the planned size as far as the engine knows, so that steps of less than a block add
+ * up and a guest on its way is not called back; what it has not given back yet is nobody's.
+ */
+#include "kernel/policy_plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "arch/x86/arch.h"
+#include "balloon/balloon.h"
+#include "kernel/core/bug.h"
+#include "kernel/core/frame.h"
+#include "kernel/core/log.h"
+#include "kernel/samples.h"
+#include "kernel/vm/tmem_port.h"
+
+/* What one guest may be told at most, as a tmem weight. */
+#define WEIGHT_MAX 65535UL
+
+struct seat {
+	struct vm *vm;
+	struct balloon_status status; /* of this tick */
+	struct counters counters;
+	u64 planned; /* pages of RAM */
+};
+
+static const struct balloon_config *config;
+static struct balloon *engine;
+static struct seat seats[VMS_MAX];
+static unsigned seated;
+static struct balloon_sample samples[VMS_MAX];
+static struct balloon_plan plan;
+static u32 chosen = ~0U;                   /* enum policy_choice */
+static bool divides_pool;                  /* the policy sets the guests' weights in the pool */
+static struct policy_moves moves[VMS_MAX]; /* by the slot of the VM */
+_Static_assert(VMS_MAX <= BALLOON_GUESTS_MAX, "the engine has a place for every guest");
+
+bool policy_plan_start(const struct balloon_config *balloon)
+{
+	struct balloon_parameters parameters;
+
+	config = balloon;
+	seated = 0;
+	chosen = ~0U;
+	divides_pool = false;
+	memset(moves, 0, sizeof(moves));
+	engine = hypervisor_alloc(order_of(sizeof(*engine)));
+	if (!engine) {
+		log_error("no memory for the balloon policies (%lu bytes)",
+			(unsigned long)sizeof(*engine));
+		return false;
+	}
+	balloon_defaults(&parameters, frames_total(), config->tick_ms);
+	balloon_init(engine, &parameters);
+	return true;
+}
+
+static void set_weight(struct vm *vm, u64 weight)
+{
+	if (tmem_client_set_weight(vm->tmem, weight))
+		BUG("guest \"%s\": weight %lu", vm->config->name, (unsigned long)weight);
+}
+
+/* Without a policy that divides the pool, the manifest does. */
+static void restore_weights(void)
+{
+	struct vm *vm;
+
+	for_each_vm (vm)
+		if (vm->tmem && !vm_is_stopped(vm))
+			set_weight(vm, vm->config->tmem_share);
+}
+
+void policy_plan_choose(u32 policy)
+{
+	bool divided = divides_pool;
+
+	if (policy == chosen)
+		return;
+	chosen = policy;
+	/* What the engine has no name for is played without it (kernel/policy.c). */
+	if (balloon_policy_name(policy) && balloon_policy_set(engine, balloon_policy_name(policy)))
+		BUG("no policy %s", balloon_policy_name(policy));
+	divides_pool = policy != BALLOON_POLICY_STATIC && policy != BALLOON_POLICY_ALTERNATE;
+	if (divided && !divides_pool)
+		restore_weights();
+}
+
+struct policy_moves policy_plan_moves(const struct vm *vm)
+{
+	return moves[vm->id - 1];
+}
+
+/* ---- Who is there ------------------------------------------------------------------------------
+ */
+
+static void leave(unsigned index)
+{
+	balloon_remove(engine, index, seated);
+	seats[index] = seats[--seated];
+}
+
+static bool has_seat(const struct vm *vm)
+{
+	for (unsigned i = 0; i < seated; i++)
+		if (seats[i].vm == vm)
+			return true;
+	return false;
+}
+
+static void seat_guests(void)
+{
+	struct vm *vm;
+
+	for (unsigned i = 0; i < seated;)
+		if (vm_is_stopped(seats[i].vm))
+			leave(i);
+		else
+			i++;
+	for_each_vm (vm)
+		if (vm->started && !vm_is_stopped(vm) && !has_seat(vm)) {
+			balloon_forget(engine, seated);
+			seats[seated++] = (struct seat){.vm = vm};
+		}
+}
+
+/* ---- How much there is -------------------------------------------------------------------------
+ */
+
+/* What guests that shrink still have above what is planned for them. */
+static u64 pages_on_their_way(void)
+{
+	u64 pages = 0;
+
+	for (unsigned i = 0; i < seated; i++)
+		pages += seats[i].status.size_pages -
+			 MIN(seats[i].status.size_pages,
+				 MAX(seats[i].planned, seats[i].status.target_pages));
+	return pages;
+}
+
+/* Pages that guests and pool may have together. */
+static u64 pages_together(void)
+{
+	u64 kept = frames_of_class(FRAME_HYPERVISOR) + frames_of_class(FRAME_DEVICE) +
+		   frames_reserve(),
+	    all = frames_total() - MIN(frames_total(), kept);
+	struct vm *vm;
+
+	/* What guests that ended still have. */
+	for_each_vm (vm)
+		if (vm_is_stopped(vm) && !vm->reaped)
+			all -= MIN(all, READ_ONCE(vm->memory.populated_pages));
+	return config->memory ? MIN(all, config->memory >> PAGE_SHIFT) : all;
+}
+
+void policy_plan_limit_pool(void)
+{
+	u64 left = config->memory >> PAGE_SHIFT;
+	struct balloon_status status;
+	struct vm *vm;
+
+	if (!tmem_store || !config->memory)
+		return;
+	for_each_vm (vm)
+		if (!vm_is_stopped(vm) && balloon_status(vm, &status))
+			left -= MIN(left, MAX(status.size_pages, status.target_pages));
+	pool_limit(left);
+}
+
+/* ---- A tick ------------------------------------------------------------------------------------
+ */
+
+static void sample_guests(void)
+{
+	for (unsigned i = 0; i < seated; i++) {
+		struct seat *seat = &seats[i];
+		struct balloon_status *status = &seat->status;
+
+		/* A platform without a balloon has no guests that could be planned for. */
+		if (!balloon_status(seat->vm, status))
+			*status = (struct balloon_status){
+				.max_pages = seat->vm->memory.ram_pages,
+				.target_pages = seat->vm->memory.ram_pages,
+				.size_pages = seat->vm->memory.ram_pages,
+				.stats_age = BALLOON_NEVER,
+			};
+		if (!status->responsive)
+			seat->planned = status->size_pages;
+		else if (!seat->planned)
+			seat->planned = status->target_pages;
+		sample_take(seat->vm, status, seat->planned, &seat->counters, &samples[i]);
+	}
+}
+
+/* The largest move that guest @index has a part in. */
+static const struct balloon_move *main_move(unsigned index, bool gains)
+{
+	const struct balloon_move *main = NULL;
+
+	for (unsigned i = 0; i < plan.move_count; i++) {
+		const struct balloon_move *move = &plan.moves[i];
+		bool mine = move->from == move->to ? move->from == index && move->to_ram == gains
+						   : (gains ? move->to : move->from) == index;
+
+		if (mine && (!main || move->pages > main->pages))
+			main = move;
+	}
+	return main;
+}
+
+static const char *name_of(u8 index)
+{
+	return index < seated ? seats[index].vm->config->name : "the pool";
+}
+
+/* Who gives or takes, and why, in words. */
+static void explain(char *words, u64 room, unsigned index, bool gains)
+{
+	const struct balloon_move *move = main_move(index, gains);
+	int length;
+
+	if (!move) {
+		sniprintf(words, room, "%s", balloon_reason_text(BALLOON_LIMITS));
+		return;
+	}
+	length = sniprintf(words, room, "%s %s, %s", gains ? "from" : "to",
+		move->from == move->to ? "its share of the pool"
+				       : name_of(gains ? move->from : move->to),
+		balloon_reason_text(move->reason));
+	if ((move->gain || move->loss) && length > 0 && (u64)length < room)
+		sniprintf(words + length, room - (u64)length,
+			" (reads a second and MiB: saves %u.%02u, loses %u.%02u)", move->gain / 100,
+			move->gain % 100, move->loss / 100, move->loss % 100);
+}
+
+/* Where the balloon is sent for @pages planned: whole blocks, and half a block of hysteresis. */
+static u64 block_target(const struct balloon_status *status, u64 pages, u64 min)
+{
+	u64 blocks = pages & ~(u64)(BLOCK_PAGES - 1), now = status->target_pages;
+
+	if (pages == status->max_pages)
+		return pages;
+	if (pages < now && now - pages < BLOCK_PAGES / 2)
+		return now;
+	return pages > now && blocks <= now ? now : MAX(blocks, min);
+}
+
+static void tell_balloon(unsigned index)
+{
+	struct seat *seat = &seats[index];
+	const struct balloon_status *status = &seat->status;
+	struct policy_moves *count = &moves[seat->vm->id - 1];
+	u64 target, now = status->target_pages;
+	char why[160];
+
+	if (!status->responsive || chosen == BALLOON_POLICY_STATIC)
+		return;
+	seat->planned = plan.target[index].ram;
+	target = block_target(status, seat->planned, samples[index].min);
+	if (target == now)
+		return;
+	explain(why, sizeof(why), index, target > now);
+	count->changes++;
+	*(target > now ? &count->given_pages : &count->taken_pages) += target > now ? target - now
+										    : now - target;
+	balloon_set_target(seat->vm, target, why);
+}
+
+/* Shares become weights; what matters is only how they compare. */
+static void tell_pool(void)
+{
+	u64 most = 0;
+
+	for (unsigned i = 0; i < seated; i++)
+		most = MAX(most, plan.target[i].share);
+	for (unsigned i = 0; i < seated; i++) {
+		u64 share = plan.target[i].share;
+
+		if (seats[i].vm->tmem)
+			set_weight(seats[i].vm, 1 + (most ? share * (WEIGHT_MAX - 1) / most : 0));
+	}
+}
+
+static void trace(void)
+{
+	for (unsigned i = 0; i < seated; i++) {
+		const struct balloon_sample *s = &samples[i];
+
+		log_debug("trace: balloon=%s size=%lu planned=%lu target=%lu share=%lu pool=%lu "
+			  "reads=%lu puts=%lu,%lu gets=%lu,%lu hits=%lu,%lu cpu_us=%lu free=%ld "
+			  "available=%ld responsive=%d",
+			seats[i].vm->config->name, (unsigned long)seats[i].status.size_pages,
+			(unsigned long)s->actual, (unsigned long)plan.target[i].ram,
+			(unsigned long)plan.target[i].share, (unsigned long)s->pool,
+			(unsigned long)s->disk_reads, (unsigned long)s->tmem[0].puts,
+			(unsigned long)s->tmem[1].puts, (unsigned long)s->tmem[0].gets,
+			(unsigned long)s->tmem[1].gets, (unsigned long)s->tmem[0].hits,
+			(unsigned long)s->tmem[1].hits, (unsigned long)s->cpu_ns / 1000,
+			(long)s->free, (long)s->available, s->responsive);
+	}
+}
+
+void policy_plan_tick(void)
+{
+	u64 memory, persistent;
+
+	seat_guests();
+	sample_guests();
+	memory = pages_together();
+	memory -= MIN(memory, pages_on_their_way());
+	/* Persistent pages stay whatever is planned. */
+	persistent = tmem_store ? tmem_persistent_pages(tmem_store) : 0;
+	balloon_set_memory(engine, memory, tmem_store ? persistent + memory / 32 : 0);
+	balloon_tick(engine, samples, seated, &plan);
+	for (unsigned i = 0; i < seated; i++)
+		tell_balloon(i);
+	if (divides_pool)
+		tell_pool();
+	trace();
+}

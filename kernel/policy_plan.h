@@ -1,0 +1,29 @@
+/*
+ * The balloon engine (balloon/) at work on this machine's guests: samples go in once a tick,
+ * targets of balloons, weights in the pool and the pool's limit come out. Boot CPU, at the head of
+ * the dispatch loop, no lock held.
+ */
+#ifndef KERNEL_POLICY_PLAN_H
+#define KERNEL_POLICY_PLAN_H
+
+#include "kernel/vm/vm.h"
+
+/* Prepares the engine; @config must stay. False after a message if there is no memory for it. */
+bool __must_check policy_plan_start(const struct balloon_config *config);
+
+/* From the next tick on @policy (enum policy_choice) is in force. */
+void policy_plan_choose(u32 policy);
+
+/* One tick: all guests that run are sampled, planned for, and told. */
+void policy_plan_tick(void);
+
+/* Without a plan, what the manifest allows guests and pool together still limits the pool. */
+void policy_plan_limit_pool(void);
+
+/* How often a guest's target was changed by plans, and the pages given to it and taken from it. */
+struct policy_moves {
+	u64 changes, given_pages, taken_pages;
+};
+struct policy_moves policy_plan_moves(const struct vm *vm);
+
+#endif
