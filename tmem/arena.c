@@ -167,15 +167,40 @@ static void unlist_block(struct arena *arena, struct block *block)
 	block->listed = false;
 }
 
+/* A block of single frames has a place left, or has none any more or goes. */
+static void open_block(struct arena *arena, struct block *block)
+{
+	struct block **head = &arena->scattered[block->class];
+
+	block->prev_open = NULL;
+	block->next_open = *head;
+	if (*head)
+		(*head)->prev_open = block;
+	*head = block;
+	block->open_class = block->class;
+	block->open = true;
+}
+
+static void close_block(struct arena *arena, struct block *block)
+{
+	if (!block->open)
+		return;
+	if (block->next_open)
+		block->next_open->prev_open = block->prev_open;
+	if (block->prev_open)
+		block->prev_open->next_open = block->next_open;
+	else
+		arena->scattered[block->open_class] = block->next_open;
+	block->open = false;
+}
+
 /* Gives the record back; no slot is present. */
 static void block_destroy(struct arena *arena, struct block *block)
 {
 	u32 number = block->number;
 
 	unlist_block(arena, block);
-	for (unsigned class = 0; class < TMEM_CLASSES; class ++)
-		if (arena->scattered[class] == block)
-			arena->scattered[class] = NULL;
+	close_block(arena, block);
 	if (block->frames)
 		metadata_free_locked(arena, block->frames);
 	drop_records(arena, number);
@@ -243,8 +268,11 @@ static void mark_absent(struct arena *arena, struct block *block, u32 place)
 	block->absent[place / 64] |= BIT(place % 64);
 	block->present--;
 	page_set_state(record(block, place), SLOT_ABSENT);
-	if (block->frames)
+	if (block->frames) {
 		block->frames[place] = NULL;
+		if (!block->open)
+			open_block(arena, block);
+	}
 	WRITE_ONCE(arena->frames, arena->frames - 1);
 	WRITE_ONCE(arena->dry, false);
 }
@@ -342,42 +370,64 @@ static bool new_block(struct tmem *tmem, enum tmem_class class)
 	return true;
 }
 
+/* A block with a place for a single frame, NULL without memory. */
+static struct block *scattered_block(struct tmem *tmem, enum tmem_class class)
+{
+	struct arena *arena = &tmem->arena;
+	struct block *block = arena->scattered[class];
+	void **frames;
+
+	while (block && block->claimed)
+		block = block->next_open;
+	if (block)
+		return block;
+	frames = metadata_alloc_locked(tmem);
+	block = frames ? block_create(tmem, class) : NULL;
+	if (!block) {
+		if (frames)
+			metadata_free_locked(arena, frames);
+		return NULL;
+	}
+	block->frames = frames;
+	memset(block->absent, 0xff, sizeof(block->absent));
+	for (u32 place = 0; place < BLOCK_PAGES; place++)
+		page_set_state(record(block, place), SLOT_ABSENT);
+	open_block(arena, block);
+	return block;
+}
+
+/* Gives a single frame its place in such a block. */
+static u32 place_frame(struct arena *arena, struct block *block, void *frame)
+{
+	u32 place = lowest(block->absent);
+
+	block->frames[place] = frame;
+	block->absent[place / 64] &= ~BIT(place % 64);
+	page_set_state(record(block, place), SLOT_EMPTY);
+	if (++block->present == BLOCK_PAGES)
+		close_block(arena, block);
+	WRITE_ONCE(arena->frames, arena->frames + 1);
+	return place;
+}
+
 /* A frame of its own in a scattered block, free; false without memory. */
 static bool new_single(struct tmem *tmem, enum tmem_class class)
 {
 	struct arena *arena = &tmem->arena;
-	struct block *block = arena->scattered[class];
+	struct block *block;
 	void *frame;
-	u32 place;
 
 	if (arena->frames >= arena->max_frames)
 		return false;
 	frame = tmem_port_alloc(0);
 	if (!frame)
 		return false;
-	if (!block || block->present == BLOCK_PAGES || block->claimed) {
-		void **frames = metadata_alloc_locked(tmem);
-
-		block = frames ? block_create(tmem, class) : NULL;
-		if (!block) {
-			if (frames)
-				metadata_free_locked(arena, frames);
-			tmem_port_free(frame, 0);
-			return false;
-		}
-		block->frames = frames;
-		memset(block->absent, 0xff, sizeof(block->absent));
-		for (place = 0; place < BLOCK_PAGES; place++)
-			page_set_state(record(block, place), SLOT_ABSENT);
-		arena->scattered[class] = block;
+	block = scattered_block(tmem, class);
+	if (!block) {
+		tmem_port_free(frame, 0);
+		return false;
 	}
-	place = lowest(block->absent);
-	block->frames[place] = frame;
-	block->absent[place / 64] &= ~BIT(place % 64);
-	page_set_state(record(block, place), SLOT_EMPTY);
-	block->present++;
-	WRITE_ONCE(arena->frames, arena->frames + 1);
-	mark_free(block, place);
+	mark_free(block, place_frame(arena, block, frame));
 	block->free_count++;
 	if (!block->listed)
 		list_block(arena, block);
@@ -535,6 +585,37 @@ void *arena_detach(struct tmem *tmem, u32 slot)
 	return frame;
 }
 
+u32 arena_attach(struct tmem *tmem, enum tmem_class class, u32 client, void *frame)
+{
+	struct block *block = NULL;
+	u32 slot = SLOT_NONE;
+
+	lock(tmem);
+	if (tmem->arena.frames < tmem->arena.max_frames)
+		block = scattered_block(tmem, class);
+	if (block) {
+		slot = block->number * BLOCK_PAGES + place_frame(&tmem->arena, block, frame);
+		WRITE_ONCE(block_page(block, slot)->client, client);
+	}
+	unlock(tmem);
+	return slot;
+}
+
+bool arena_exchange(struct tmem *tmem, u32 slot, void *frame)
+{
+	struct block *block = block_of(tmem, slot);
+	void *old;
+
+	if (!block->frames)
+		return false;
+	lock(tmem);
+	old = block->frames[slot % BLOCK_PAGES];
+	block->frames[slot % BLOCK_PAGES] = frame;
+	tmem_port_free(old, 0);
+	unlock(tmem);
+	return true;
+}
+
 void arena_turn_into_metadata(struct tmem *tmem, u32 slot)
 {
 	void **page;
@@ -573,6 +654,10 @@ void arena_unclaim(struct tmem *tmem, struct block *block)
 	struct arena *arena = &tmem->arena;
 
 	block->claimed = false;
+	if (block->open && block->open_class != block->class) {
+		close_block(arena, block);
+		open_block(arena, block);
+	}
 	if (!block->present)
 		block_destroy(arena, block);
 	else if (block_is_unused(block))

@@ -89,7 +89,9 @@ struct block {
 	u8 *base;                  /* 2 MiB of frames; NULL if they came one by one: */
 	void **frames;             /* then their addresses, NULL where absent; NULL if virtual */
 	struct block *next, *prev; /* the list of its class that has room */
-	struct page *records[2];   /* of its slots, 256 each */
+	/* Of those whose frames came one by one, that of its class with places left for more. */
+	struct block *next_open, *prev_open;
+	struct page *records[2]; /* of its slots, 256 each */
 	u64 free[BLOCK_PAGES / 64];
 	u64 absent[BLOCK_PAGES / 64];
 	u32 number; /* 0: the record is not in use, */
@@ -99,6 +101,8 @@ struct block {
 	u8 client; /* whose slots these are, if virtual */
 	bool listed;
 	bool claimed; /* reclaim is at work on it: no allocation, no release */
+	bool open;    /* in the list of its class then: */
+	u8 open_class;
 } __aligned_to(256);
 #define BLOCKS_PER_LEAF (PAGE_SIZE / sizeof(struct block))
 
@@ -113,7 +117,7 @@ struct arena {
 	u32 unused;               /* the first of them that is free again; 0 = none */
 	u32 virtual_blocks;
 	struct block *room[SLOT_CLASSES];      /* blocks with free slots */
-	struct block *scattered[TMEM_CLASSES]; /* where single frames go now */
+	struct block *scattered[TMEM_CLASSES]; /* blocks with places for single frames */
 	bool dry;         /* the last arena_take() found nothing, and nothing has come back since */
 	u32 empty_blocks; /* blocks kept although all their slots are free */
 	void *pages;      /* frames that were turned into free metadata pages, chained */
@@ -179,6 +183,15 @@ u32 arena_end(const struct tmem *tmem);
  * arena_turn_into_metadata() makes a page for metadata_alloc() of it instead. */
 void *arena_detach(struct tmem *tmem, u32 slot);
 void arena_turn_into_metadata(struct tmem *tmem, u32 slot);
+
+/*
+ * Frames that come from elsewhere and go there (tmem/flip.c). arena_attach() gives @frame a slot in
+ * a block of single frames, which is in the caller's hands then; SLOT_NONE at the store's limit or
+ * without memory for records. arena_exchange() puts @frame in the place of that of a slot in the
+ * caller's hands, which goes back to the port; false if that slot lies in a block that came whole.
+ */
+u32 arena_attach(struct tmem *tmem, enum tmem_class class, u32 client, void *frame);
+bool arena_exchange(struct tmem *tmem, u32 slot, void *frame);
 
 /* Reclaim may change the class of a block of frames at any time. */
 static inline bool block_is_virtual(const struct block *block)

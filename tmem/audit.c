@@ -112,6 +112,10 @@ static void audit_blocks(struct audit *audit)
 			FAIL(audit, "block %u (%u): %u of %u slots, %u of %u free", number,
 				block->number, present, block->present, free_count,
 				block->free_count);
+		if (block->open != (block->frames && present < BLOCK_PAGES) ||
+			(block->open && block->open_class != block->class))
+			FAIL(audit, "block %u of %u frames is open %d for class %u", number,
+				present, block->open, block->open_class);
 	}
 	visit_leaves(audit, &arena->blocks);
 	visit_leaves(audit, &arena->records);

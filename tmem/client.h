@@ -257,6 +257,9 @@ int client_drop_pools(struct tmem_client *client);
 /* The operations of tmem.c for a client whose lock is held; @hidden: in a pool being restored. */
 int client_put(struct tmem_client *client, const struct tmem_handle *handle, const void *page,
 	bool hidden);
+/* The same with a slot at hand, where the page may lie already; *@slot is what is left of it. */
+int client_put_placed(
+	struct tmem_client *client, const struct tmem_handle *handle, const void *page, u32 *slot);
 int client_get(struct tmem_client *client, const struct tmem_handle *handle, void *page);
 int client_flush_page(struct tmem_client *client, const struct tmem_handle *handle);
 int client_flush_object_step(struct tmem_client *client, const struct tmem_handle *handle);

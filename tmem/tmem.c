@@ -345,12 +345,16 @@ static int put_plain(struct tmem_client *client, struct pool *pool,
 {
 	int error = prepare_frame(client, pool, hand);
 	struct block *block;
+	void *frame;
 
 	if (error)
 		return error;
 	block = client_block(client, hand->slot);
 	insert(client, pool, handle, position, hand->slot, block_page(block, hand->slot));
-	tmem_port_copy(block_frame(block, hand->slot), data);
+	frame = block_frame(block, hand->slot);
+	/* A frame that was handed over holds the page already (flip.c). */
+	if (likely(frame != data))
+		tmem_port_copy(frame, data);
 	hand->slot = SLOT_NONE;
 	return 0;
 }
@@ -440,6 +444,22 @@ int client_put(
 		result = put_once(client, handle, page, &hand);
 	while (unlikely(result == -SLUICE_EAGAIN));
 	if (unlikely(result || hand.slot != SLOT_NONE || hand.admitted))
+		end_put(client, handle->pool, &hand, result);
+	return result;
+}
+
+int client_put_placed(
+	struct tmem_client *client, const struct tmem_handle *handle, const void *page, u32 *slot)
+{
+	struct put_hand hand = {.slot = *slot};
+	int result;
+
+	do
+		result = put_once(client, handle, page, &hand);
+	while (unlikely(result == -SLUICE_EAGAIN));
+	*slot = hand.slot;
+	hand.slot = SLOT_NONE;
+	if (unlikely(result || hand.admitted))
 		end_put(client, handle->pool, &hand, result);
 	return result;
 }

@@ -99,6 +99,27 @@ int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle
 /* Up to 64 pages a call; -EAGAIN while there is more. */
 int tmem_flush_object(struct tmem_client *client, const struct tmem_handle *handle);
 
+/* ---- Page flip (tmem/flip.c): frames change hands instead of being copied ----------------- */
+
+/* Whether tmem_put_flip() would take the frame at @page over, by a glance without locks: the pool
+ * is a private one without modes that look into each page, and has room as far as rules say. */
+bool tmem_flips_put(
+	const struct tmem_client *client, const struct tmem_handle *handle, const void *page);
+/* Whether tmem_get_flip() would give a frame: the page is there, in a frame of its own that came by
+ * itself, and a get removes it. */
+bool tmem_flips_get(struct tmem_client *client, const struct tmem_handle *handle);
+/*
+ * tmem_put() of the page in @frame, which nobody else can write any more. *@taken: the frame is the
+ * store's from now on, of class tmem for the host; the store gives it back by tmem_port_free() or
+ * tmem_get_flip(). Else it was copied from, or the put failed, and stays the caller's.
+ */
+int tmem_put_flip(
+	struct tmem_client *client, const struct tmem_handle *handle, void *frame, bool *taken);
+/* tmem_get(), but a hit may come as a frame, the caller's from now on, in *@frame; @page is as it
+ * was then. Else *@frame is NULL. */
+int tmem_get_flip(
+	struct tmem_client *client, const struct tmem_handle *handle, void *page, void **frame);
+
 /* ---- Control (tmem/control.c, save.c, restore.c): by whoever may; no lock is held ---- */
 
 /* A frozen client's puts are refused with -ENOSPC; gets and flushes are served. */

@@ -38,6 +38,9 @@ static void play(const struct model_config *config)
 		if (!model_step(model) || (i % 8192 == 0 && !model_check(model)))
 			fail_msg("seed %llu, step %llu: %s", (unsigned long long)seed,
 				(unsigned long long)i, model_error());
+	/* A page that may be compressed or equal to another is always copied. */
+	if (!(config->modes & ~TMEM_MODE_FILLED) && steps >= STEPS_DEFAULT)
+		assert_true(model_flips(model) > steps / 4000);
 	if (!model_check(model) || !model_finish(model))
 		fail_msg("seed %llu, at the end: %s", (unsigned long long)seed, model_error());
 }

@@ -57,6 +57,7 @@ struct model {
 	 * that does nothing, so that the pool stays. */
 	struct model_client clients[MODEL_CLIENTS + 1];
 	u64 seed, age;
+	u64 flips; /* frames that changed hands */
 	void *page;
 	void **reclaimed;
 };
@@ -362,8 +363,61 @@ static bool store_in_model(struct model *model, struct target *target, u64 seed,
 	return true;
 }
 
+/* A frame of a guest's, whatever allocations of the store fail; NULL if memory is short. */
+static void *guest_frame(void)
+{
+	u64 until = host_allocations_until_failure;
+	void *frame;
+
+	host_allocations_until_failure = ~0UL;
+	frame = tmem_port_alloc(0);
+	host_allocations_until_failure = until;
+	return frame;
+}
+
+/* A put by copy, or by a frame that the store may keep. What it did not keep, and the page that was
+ * copied, are spoiled afterwards. */
+static int put_page(struct model *model, struct target *target, u64 seed, bool flip)
+{
+	struct tmem_client *client = target->client->client;
+	void *frame = flip ? guest_frame() : NULL;
+	void *page = frame ? frame : model->page;
+	bool taken = false;
+	int result;
+
+	host_fill_page(page, seed);
+	result = frame ? tmem_put_flip(client, &target->handle, frame, &taken)
+		       : tmem_put(client, &target->handle, page);
+	model->flips += taken;
+	if (!taken)
+		memset(page, 0x5a, 64);
+	if (frame && !taken)
+		tmem_port_free(frame, 0);
+	return result;
+}
+
+/* A get into model->page, or by a frame whose content goes there. */
+static int get_page(struct model *model, struct target *target, bool flip)
+{
+	struct tmem_client *client = target->client->client;
+	void *frame = NULL;
+	int result;
+
+	memset(model->page, 0xa5, PAGE_SIZE);
+	if (!flip)
+		return tmem_get(client, &target->handle, model->page);
+	result = tmem_get_flip(client, &target->handle, model->page, &frame);
+	if (!frame)
+		return result;
+	model->flips++;
+	memcpy(model->page, frame, PAGE_SIZE);
+	tmem_port_free(frame, 0);
+	return result;
+}
+
 static bool step_put(struct model *model, struct target *target, bool bad_frame)
 {
+	bool flip = choose(model, 2);
 	struct model_client *client = target->client;
 	struct counts before = count(model, target), after;
 	u64 seed = ++model->seed;
@@ -372,7 +426,6 @@ static bool step_put(struct model *model, struct target *target, bool bad_frame)
 
 	if (model->config.modes)
 		seed |= (u64)choose(model, HOST_PAGE_KINDS) << HOST_KIND_SHIFT;
-	host_fill_page(model->page, seed);
 	if (model->config.exact && usable(target) && !bad_frame && !client->frozen &&
 		!target->entry->seed) {
 		if (target->pool->persistent && client->persistent >= model->config.persistent_max)
@@ -380,10 +433,9 @@ static bool step_put(struct model *model, struct target *target, bool bad_frame)
 		else
 			expected = model_make_room(model, target->holder, target->pool->persistent);
 	}
-	result = tmem_put(client->client, &target->handle, bad_frame ? NULL : model->page);
+	result = bad_frame ? tmem_put(client->client, &target->handle, NULL)
+			   : put_page(model, target, seed, flip);
 	after = count(model, target);
-	/* The engine must have copied. */
-	memset(model->page, 0x5a, 64);
 
 	if (!usable(target)) {
 		CHECK(result == -SLUICE_EBADF, "put to a bad pool: %d", result);
@@ -454,8 +506,8 @@ static bool step_get(struct model *model, struct target *target, bool bad_frame)
 	/* A filter takes memory, so that evictions cannot be foretold. */
 	if (!model->config.exact && usable(target) && !check_filter(model, target))
 		return false;
-	memset(model->page, 0xa5, PAGE_SIZE);
-	result = tmem_get(target->client->client, &target->handle, bad_frame ? NULL : model->page);
+	result = bad_frame ? tmem_get(target->client->client, &target->handle, NULL)
+			   : get_page(model, target, choose(model, 2));
 	if (!usable(target)) {
 		CHECK(result == -SLUICE_EBADF, "get from a bad pool: %d", result);
 		return true;
@@ -752,6 +804,11 @@ bool model_check(struct model *model)
 	CHECK(!model->config.max_pages || stats.frames <= model->config.max_pages,
 		"%llu frames held", (unsigned long long)stats.frames);
 	return true;
+}
+
+u64 model_flips(const struct model *model)
+{
+	return model->flips;
 }
 
 bool model_finish(struct model *model)

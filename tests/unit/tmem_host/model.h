@@ -29,6 +29,8 @@ struct model *model_create(const struct model_config *config, model_choose choos
 bool model_step(struct model *model);
 /* The audit of the store, and its counts against the model's. */
 bool model_check(struct model *model);
+/* How often a frame went to the store or came from it in place of a copy. */
+u64 model_flips(const struct model *model);
 /* Takes everything down; false if the store kept a page. */
 bool model_finish(struct model *model);
 const char *model_error(void);
