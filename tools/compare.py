@@ -2,7 +2,7 @@
 """Runs the cells of the experiment and compares the configurations (docs/experiment.md).
 
     tools/compare.py [--backends qemu,bochs] [--seeds 1,2,3] [--factors 0.9,1.1,1.3] [--configs tmem,...]
-                     [--jobs N] [--timeout SECONDS] [-o build/figures/compare.tsv]
+                     [--policies refault+tmem,...] [--policy-factor 0.5] [--jobs N] [--timeout SECONDS] [-o build/figures/compare.tsv]
 
 In QEMU every cell is run, in Bochs one of each configuration. The table is written as cells end, so that an
 interrupted run leaves what it has. The status is 1 where a cell failed or went unverified; a goal that is missed
@@ -32,6 +32,9 @@ BOCHS_FACTOR, BOCHS_SEED = 1.1, 1
 # (what, against, at most): with first reads aside, from this share of the overflow upwards.
 GOALS = (("reads", "tmem_off", 0.5), ("reads", "spread", 0.8), ("swap", "tmem_off", 0.25), ("swap", "spread", 0.5))
 GOAL_FACTOR = 1.1
+# The same for the policies: reads and swap together, in every cell.
+POLICY_GOALS = (("static+tmem", 0.6), ("spread", 0.5))
+POLICY_BOCHS = ("static+tmem", "refault+tmem", "spread")
 
 
 @dataclass(frozen=True)
@@ -88,14 +91,20 @@ def tasks_of(backend, pools, seeds, configs):
     return tasks
 
 
-def run_task(task, guests, base, timeout, table):
+def policy_tasks_of(backend, pool, seeds, configs):
+    if backend == "bochs":
+        return [Task(backend, c, BOCHS_SEED, (pool,)) for c in configs if c in POLICY_BOCHS]
+    return [Task(backend, config, seed, (pool,)) for seed in seeds for config in configs]
+
+
+def run_task(task, manifest, base, timeout, table):
     """Runs one cell; returns what was wrong with it, in words."""
     name = task.name.replace(" ", "-").replace(",", "")
     iso = image.BUILD / "compare" / f"{name}.iso"
     cell = experiment.Cell(task.config, task.pools[0], task.seed)
     machine = emulator.Machine(task.backend, memory=experiment.MEMORY, instruction_time=True)
     try:
-        experiment.build_image(iso, base, cell.overrides(guests))
+        experiment.build_image(iso, base, cell.overrides(manifest))
         outcome = experiment.run(iso, machine, timeout)
     except emulator.EmulatorTimeout as error:
         iso.with_suffix(".log").write_text("\n".join(error.log) + "\n", encoding="utf-8")
@@ -154,8 +163,29 @@ def print_comparison(table, backends, pools, seeds, overflow):
     print(f"{missed} ratios miss their goal (marked !)" if missed else "every goal is met")
 
 
+def print_policies(table, backends, pool, seeds, configs):
+    """All I/O of each policy's cells, in pages, first reads aside, and how refault+tmem compares."""
+    print(f"\npolicies, pool {pool / MIB:.2f} MiB: pages read again and swapped")
+    print(f"{'backend':8} {'seed':>4}" + "".join(f"{c:>17}" for c in configs))
+    missed = 0
+    for backend in backends:
+        for seed in seeds:
+            rows = {config: table.total(backend, pool, seed, config) for config in configs}
+            if not any(rows.values()):
+                continue
+            pages = {c: amount(r, "reads") // 8 + amount(r, "swap") for c, r in rows.items() if r}
+            print(f"{backend:8} {seed:4}" + "".join(f"{pages.get(c, '-'):>17}" for c in configs))
+            for against, goal in POLICY_GOALS:
+                if "refault+tmem" not in pages or against not in pages:
+                    continue
+                value = ratio(pages["refault+tmem"], pages[against])
+                missed += value > goal
+                print(f"{'':13} refault+tmem / {against}: {value:.3f}, goal {goal}{'!' if value > goal else ''}")
+    print(f"{missed} ratios miss their goal (marked !)" if missed else "every goal of the policies is met")
+
+
 def numbers(kind):
-    return lambda text: [kind(part) for part in text.split(",")]
+    return lambda text: [kind(part) for part in text.split(",") if part]
 
 
 def main():
@@ -166,6 +196,8 @@ def main():
     parser.add_argument("--seeds", type=numbers(int), default=list(experiment.SEEDS))
     parser.add_argument("--factors", type=numbers(float), default=list(experiment.FACTORS))
     parser.add_argument("--configs", type=numbers(str), default=list(experiment.CONFIGS))
+    parser.add_argument("--policies", type=numbers(str), default=list(experiment.POLICY_CONFIGS))
+    parser.add_argument("--policy-factor", type=float, default=experiment.POLICY_FACTOR)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--timeout", type=int, default=0)
     parser.add_argument("--manifest", default=experiment.MANIFEST)
@@ -177,7 +209,6 @@ def main():
         overflow = experiment.overflow(base)
     except (OSError, derive.DeriveError) as error:
         sys.exit(f"compare.py: {error}")
-    guests = [guest["name"] for guest in base["guest"]]
     size = lambda factor: experiment.pool_size(overflow, factor)
     pools = [size(factor) for factor in arguments.factors]
     tasks = []
@@ -186,6 +217,7 @@ def main():
             tasks += tasks_of(backend, [size(BOCHS_FACTOR)], [BOCHS_SEED], arguments.configs)
         else:
             tasks += tasks_of(backend, pools, arguments.seeds, arguments.configs)
+        tasks += policy_tasks_of(backend, size(arguments.policy_factor), arguments.seeds, arguments.policies)
     # The slow ones first, so that the last to end is a short one.
     tasks.sort(key=lambda task: task.backend != "bochs")
 
@@ -195,7 +227,7 @@ def main():
     limit = lambda task: arguments.timeout or (3600 if task.backend == "bochs" else 600)
     pool = ThreadPoolExecutor(arguments.jobs)
     jobs = {
-        task: pool.submit(run_task, task, guests, arguments.manifest, limit(task), table) for task in tasks
+        task: pool.submit(run_task, task, base, arguments.manifest, limit(task), table) for task in tasks
     }
     try:
         for task, job in jobs.items():
@@ -205,6 +237,8 @@ def main():
         emulator.stop_all()
         sys.exit(f"compare.py: interrupted; {arguments.output} has what was measured")
     print_comparison(table, arguments.backends, sorted({*pools, size(BOCHS_FACTOR)}), arguments.seeds, overflow)
+    if arguments.policies:
+        print_policies(table, arguments.backends, size(arguments.policy_factor), arguments.seeds, arguments.policies)
     print(f"figures: {arguments.output}")
     for failure in failures:
         print(f"compare.py: {failure}", file=sys.stderr)

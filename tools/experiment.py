@@ -16,6 +16,14 @@ MANIFEST = image.ROOT / "boot" / "manifests" / "experiment.toml"
 CONFIGS = ("tmem", "tmem_off", "spread")
 SEEDS = (1, 2, 3)
 FACTORS = (0.9, 1.1, 1.3)  # of the overflow
+# The second part: policies, each with and without tmem, on less memory than the demand needs.
+POLICIES = ("static", "selfballoon", "shares", "refault")
+POLICY_CONFIGS = (
+    "static+tmem", "selfballoon+tmem", "shares+tmem", "refault+tmem", "spread", "selfballoon", "shares", "refault",
+)
+POLICY_FACTOR = 0.5
+POLICY_TICK_MS = 50
+MEMORY_LEAST = "4M"  # what a guest keeps under every policy
 APPLICATIONS = ("search", "sort", "scan")
 MEMORY = 256  # MiB of the emulated machine
 PAGE = 4096
@@ -40,9 +48,12 @@ class Cell:
     pool: int
     seed: int
 
-    def overrides(self, guests):
-        """What makes this cell of the manifest, whose guests are named @guests."""
+    def overrides(self, manifest):
+        """What makes this cell of @manifest."""
+        guests = [guest["name"] for guest in manifest["guest"]]
         common = [f"guest.*.cmdline~=seed={self.seed}"]
+        if self.config.split("+")[0] in POLICIES:
+            return common + self.policy_overrides(manifest)
         if self.config == "tmem":
             return [*common, "tmem.enabled=true", f"tmem.pool_max={self.pool // 1024}K"]
         common += ["tmem.enabled=false", "tmem.pool_max="]
@@ -53,6 +64,24 @@ class Cell:
             part = self.pool // len(guests) // PAGE * PAGE // 1024
             return [*common, f"guest.*.memory_max+={part}K"]
         raise ValueError(f"no configuration {self.config}")
+
+    def policy_overrides(self, manifest):
+        """A policy moves memory between the guests, and the pool if there is one: all together have what the guests
+        of the manifest and the pool have, and without a pool they begin as `spread` does."""
+        policy, _, tmem = self.config.partition("+")
+        sizes = {guest["name"]: derive.size_of(guest["memory_max"]) for guest in manifest["guest"]}
+        together = sum(sizes.values()) + self.pool
+        found = [
+            f"balloon.policy={policy}", f"balloon.memory={together // 1024}K", f"balloon.tick_ms={POLICY_TICK_MS}",
+            "tmem.pool_max=", "tmem.enabled=true", f"guest.*.memory_min={MEMORY_LEAST}",
+        ]
+        if not tmem:
+            found.append("tmem.keys_only=true")
+        for name, size in sizes.items():
+            start = size if tmem else size + self.pool // len(sizes) // PAGE * PAGE
+            found.append(f"guest.{name}.memory_max={together // 1024}K")
+            found.append(f"guest.{name}.memory_start={start // 1024}K")
+        return found
 
 
 @functools.cache

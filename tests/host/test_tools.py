@@ -107,14 +107,30 @@ def test_a_bad_base_is_refused(tmp_path):
 def test_cells_differ_in_what_they_compare(base):
     pool = 3 << 20
     total = lambda m: sum(derive.size_of(g["memory_max"]) for g in m["guest"])
+    manifest = derived(base)
     cells = {
-        config: derived(base, *experiment.Cell(config, pool, 2).overrides(["a", "b"]))
+        config: derived(base, *experiment.Cell(config, pool, 2).overrides(manifest))
         for config in experiment.CONFIGS
     }
     assert cells["tmem"]["tmem"] == {"enabled": True, "pool_max": "3072K"}
     assert cells["tmem_off"]["tmem"] == cells["spread"]["tmem"] == {"enabled": False}
     assert total(cells["tmem"]) == total(cells["tmem_off"]) == total(cells["spread"]) - pool
     assert all(g["cmdline"].startswith("seed=2") for cell in cells.values() for g in cell["guest"])
+
+
+def test_policies_divide_the_same_memory(base):
+    pool = 3 << 20
+    manifest = derived(base)
+    together = sum(derive.size_of(g["memory_max"]) for g in manifest["guest"]) + pool
+    for config in experiment.POLICY_CONFIGS:
+        if config == "spread":
+            continue
+        cell = derived(base, *experiment.Cell(config, pool, 2).overrides(manifest))
+        starts = [derive.size_of(g["memory_start"]) for g in cell["guest"]]
+        assert cell["balloon"]["policy"] == config.removesuffix("+tmem")
+        assert derive.size_of(cell["balloon"]["memory"]) == together
+        assert sum(starts) == together - (pool if config.endswith("+tmem") else 0)
+        assert cell["tmem"].get("keys_only", False) != config.endswith("+tmem")
 
 
 LOG = [
