@@ -183,8 +183,9 @@ void balloon_set_memory(struct balloon *balloon, u64 memory, u64 pool_min);
  * Plans one tick. @samples of @count guests (at most BALLOON_GUESTS_MAX; more are left out),
  * indexed as in all calls before. Whatever the samples say: targets of responsive guests are within
  * min..max and at most one step (parameters) from where the guest is; a guest that does not answer
- * keeps its size; all targets and shares fit in memory if the guests' sizes and minima do; RAM is
- * promised only once it has come back from whoever gives it. Bounded work: at most 8 * guests *
+ * keeps its size; all targets and shares fit in memory if the guests' sizes and minima do, and come
+ * nearer to it by a step if they do not; RAM is promised only once it has come back from whoever
+ * gives it. Bounded work: at most 8 * guests *
  * (guests + 2 * BALLOON_BUCKETS) steps.
  */
 void balloon_tick(struct balloon *balloon, const struct balloon_sample *samples, unsigned count,

@@ -193,6 +193,42 @@ static void fit_ram(struct balloon *engine, struct balloon_wish *wishes, struct 
 	}
 }
 
+/* The least that guest @index can be asked for now. */
+static u64 least(const struct balloon *engine, unsigned index)
+{
+	const struct balloon_sample *sample = &engine->sample[index];
+
+	return sample->responsive ? step_towards(engine, sample, 0) : sample->actual;
+}
+
+/* Where guests have more than there is, since they may begin as large as they like, each gives up
+ * what it has above the least it can be asked for now, in proportion. */
+static void fit_excess(
+	struct balloon *engine, struct balloon_wish *wishes, struct balloon_plan *plan)
+{
+	u64 room = engine->parameters.memory - engine->parameters.pool_min, all = 0, above = 0,
+	    excess;
+
+	for (unsigned i = 0; i < plan->count; i++) {
+		u64 ram = plan->target[i].ram;
+
+		all += ram;
+		above += ram - MIN(ram, least(engine, i));
+	}
+	if (all <= room || !above)
+		return;
+	excess = MIN(all - room, above);
+	for (unsigned i = 0; i < plan->count; i++) {
+		u64 *ram = &plan->target[i].ram, part = *ram - MIN(*ram, least(engine, i));
+
+		/* Rounded up: what is left over would be asked for again and again. */
+		if (part) {
+			*ram -= MIN(part, balloon_part(excess, part, above) + 1);
+			wishes[i].own_reason = BALLOON_LIMITS;
+		}
+	}
+}
+
 static void fit_shares(const struct balloon *engine, struct balloon_plan *plan)
 {
 	u64 left = engine->parameters.memory, wanted = 0;
@@ -257,6 +293,7 @@ void balloon_tick(struct balloon *balloon, const struct balloon_sample *samples,
 		}
 	}
 	fit_ram(balloon, wishes, plan);
+	fit_excess(balloon, wishes, plan);
 	fit_shares(balloon, plan);
 	balloon_moves(balloon, wishes, plan);
 	for (unsigned i = 0; i < plan->count; i++) {

@@ -139,9 +139,12 @@ static u64 pages_on_their_way(void)
 	u64 pages = 0;
 
 	for (unsigned i = 0; i < seated; i++)
-		pages += seats[i].status.size_pages -
-			 MIN(seats[i].status.size_pages,
-				 MAX(seats[i].planned, seats[i].status.target_pages));
+		pages += !seats[i].status.responsive
+				 ? 0
+				 : seats[i].status.size_pages -
+					   MIN(seats[i].status.size_pages,
+						   MAX(seats[i].planned,
+							   seats[i].status.target_pages));
 	return pages;
 }
 
@@ -191,11 +194,13 @@ static void sample_guests(void)
 				.size_pages = seat->vm->memory.ram_pages,
 				.stats_age = BALLOON_NEVER,
 			};
-		if (!status->responsive)
-			seat->planned = status->size_pages;
-		else if (!seat->planned)
+		/* A driver that does not answer (yet) leaves its guest where it is; the plan for it
+		 * is kept, for it may still start. */
+		if (!seat->planned)
 			seat->planned = status->target_pages;
-		sample_take(seat->vm, status, seat->planned, &seat->counters, &samples[i]);
+		sample_take(seat->vm, status,
+			status->responsive ? seat->planned : status->size_pages, &seat->counters,
+			&samples[i]);
 	}
 }
 

@@ -87,6 +87,26 @@ static void static_never_moves(void **state)
 	}
 }
 
+/* Guests begin with more than there is: whatever the policy, they come down until all fits. */
+static void who_has_too_much_gives_until_all_fits(void **state)
+{
+	(void)state;
+	for (unsigned policy = 0; balloon_policy_name(policy); policy++) {
+		u64 sum = 0;
+
+		start(balloon_policy_name(policy));
+		samples[0].actual = 20000;
+		samples[1].actual = 20000;
+		samples[2].responsive = false;
+		ticks(40);
+		for (unsigned i = 0; i < 3; i++)
+			sum += plan.target[i].ram;
+		assert_true(sum <= 30000);
+		assert_true(plan.target[0].ram >= 8000 && plan.target[1].ram >= 8000);
+		assert_int_equal(plan.target[2].ram, 8000);
+	}
+}
+
 static void selfballoon_follows_what_is_said(void **state)
 {
 	(void)state;
@@ -276,6 +296,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(static_never_moves),
+		cmocka_unit_test(who_has_too_much_gives_until_all_fits),
 		cmocka_unit_test(selfballoon_follows_what_is_said),
 		cmocka_unit_test(shares_taxes_idle_memory),
 		cmocka_unit_test(refault_feeds_the_hungry),
