@@ -38,6 +38,5 @@ void miss_filter_open(s32 pool, u64 object)
 
 bool miss_filter_lacks(u32 page)
 {
-	return window &&
-	       tmem_filter_surely_lacks(window, tmem_filter_hash(info.key, object_sum, page));
+	return window && tmem_filter_surely_lacks(window, object_sum, page);
 }

@@ -56,7 +56,10 @@ static u8 tmem_modes(const struct tmem_machine_config *config, u8 pools)
 
 static bool start_tmem(const struct tmem_machine_config *config)
 {
-	struct tmem_config tmem = {.max_pages = config->pool_max >> PAGE_SHIFT};
+	struct tmem_config tmem = {
+		.max_pages = config->pool_max >> PAGE_SHIFT,
+		.keys_only = config->keys_only,
+	};
 
 	if (!config->enabled) {
 		log_info("tmem: off");

@@ -17,6 +17,7 @@
 #include "kernel/core/timer.h"
 #include "kernel/policy_plan.h"
 #include "kernel/virtio/blk.h"
+#include "kernel/vm/refaults.h"
 #include "kernel/vm/virt.h"
 #include "kernel/vm/vm.h"
 
@@ -56,6 +57,11 @@ void summary_remember(struct vm *vm)
 	};
 	if (vm->tmem)
 		tmem_client_stats(vm->tmem, &vm->tmem_stats);
+	if (vm->refaults)
+		vm->refault_stats = (struct vm_refault_stats){
+			.sampled = vm->refaults->told,
+			.again = vm->refaults->ghosts.again,
+		};
 }
 
 static void add_disks(struct row *row, const struct vm *vm)
@@ -180,6 +186,9 @@ static void print_memory_for_tools(const struct vm *vm)
 		vm->config->name, LL(memory->populated_pages), LL(memory->ballooned_pages),
 		LL(memory->large_pages), LL(memory->huge_pages), LL(memory->collapsed),
 		LL(memory->waits));
+	log_info("stat: refaults=%s sampled=%llu events=%llu again=%llu", vm->config->name,
+		LL(vm->refault_stats.sampled), LL(vm->tmem_stats.puts + vm->tmem_stats.gets),
+		LL(vm->refault_stats.again));
 }
 
 static void print_moves(const struct vm *vm)

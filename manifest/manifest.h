@@ -28,6 +28,7 @@ struct tmem_machine_config {
 	u64 pool_max;    /* bytes; 0 = all memory that nobody else uses */
 	bool fifo;       /* eviction = "fifo" or "adaptive" */
 	bool zero_pages; /* pages of one repeated word cost no frame */
+	bool keys_only;  /* nothing is stored: what guests put and get is only looked at */
 	u8 dedup;        /* which pools store equal pages once, TMEM_OF_* or'ed */
 	u8 compress;     /* which pools compress, likewise */
 };

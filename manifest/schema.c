@@ -75,6 +75,7 @@ static const struct key tmem_keys[] = {
 		.type = KEY_BOOLEAN,
 		FIELD(tmem_machine_config, zero_pages),
 		.fallback = 1},
+	{.name = "keys_only", .type = KEY_BOOLEAN, FIELD(tmem_machine_config, keys_only)},
 	{.name = "dedup",
 		.type = KEY_CHOICE,
 		FIELD(tmem_machine_config, dedup),

@@ -32,12 +32,7 @@ void aging_destroy(struct tmem_client *client)
 
 u64 aging_hash_at(const struct pool *pool, const struct position *position)
 {
-	u32 index = position->object->index;
-
-	if (position->group)
-		index = position->group->number * GROUP_PAGES +
-			page_place(page_at(pool->client->tmem, position->slot));
-	return aging_hash(pool, position->object->key, index);
+	return aging_hash(pool, pool_sum_at(pool, position), pool_index_at(pool, position));
 }
 
 void aging_get(struct aging *aging, u64 hash, bool hit)
@@ -68,6 +63,13 @@ void aging_fit(struct tmem_client *client)
 		return;
 	history_adjust(client->tmem, &aging->history, pages + aging->guest_pages);
 	queues_adjust(client->tmem, &aging->queues, pages);
+	for (unsigned id = 0; id < TMEM_POOLS_PER_GUEST; id++) {
+		struct pool *pool = client->pools[id];
+
+		if (pool && !pool->persistent)
+			WRITE_ONCE(pool->lock_below,
+				MAX(pool->sample_threshold, aging->queues.sampled));
+	}
 }
 
 enum queue aging_victim(const struct tmem_client *client)

@@ -24,15 +24,10 @@ struct aging {
 int __must_check aging_create(struct tmem_client *client, u64 guest_pages);
 void aging_destroy(struct tmem_client *client);
 
-/* Secret, uniform in all bits, and the same whenever the page comes. */
-static inline u64 aging_hash(const struct pool *pool, const u64 key[3], u32 index)
+/* The hash of page @index of the object with that sum: the same whenever the page comes. */
+static inline u64 aging_hash(const struct pool *pool, u64 sum, u32 index)
 {
-	const u64 *keys = pool->client->hash_keys;
-	u64 hash = hash_words(keys, key[0], key[1], key[2]) + keys[0] * pool->id;
-
-	hash = (hash ^ hash >> 32) + (u64)index * 0x9e3779b97f4a7c15UL;
-	hash *= keys[1] | 1;
-	return hash ^ hash >> 29;
+	return handle_hash(pool->client->hash_keys[1], sum, index);
 }
 
 /* The hash of the page at @position, which is in the index. */
@@ -43,16 +38,11 @@ void aging_get(struct aging *aging, u64 hash, bool hit);
 /* A page was evicted. */
 void aging_evicted(struct aging *aging, u64 hash);
 
-/* A get that misses may go without the client's lock. Any CPU. */
-static inline bool aging_ignores_miss(const struct aging *aging, u64 hash)
-{
-	return !queues_sample(&aging->queues, hash);
-}
-
 /* The queue that a new page joins. @set: by history_prefetch(). */
 enum queue aging_put(struct aging *aging, const struct history_set *set, u64 hash);
 
-/* To be called after each put: fits the memory to the client now and then. */
+/* To be called after each put: fits the memory to the client now and then, and pool->lock_below to
+ * the sample. */
 void aging_fit(struct tmem_client *client);
 
 /* The queue that gives up its oldest page; one of them is not empty. */

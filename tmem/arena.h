@@ -127,6 +127,7 @@ struct tmem {
 	struct arena arena;
 	struct content_key content_key;        /* of pages' contents: never seen by a guest */
 	u64 persistent_pages __aligned_to(64); /* of all clients; atomic */
+	bool keys_only;                        /* see struct tmem_config */
 	u32 ticks;                             /* tmem_tick() calls */
 	u32 reclaim_block; /* number of the block that is being emptied, plus 1; under the arena
 			      lock */

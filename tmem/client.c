@@ -113,6 +113,10 @@ static void add_counts(struct pool_counts *sum, const struct pool_counts *counts
 void client_forget_pool(struct tmem_client *client, struct pool *pool)
 {
 	add_counts(&client->past[pool->persistent ? PERSISTENT : EPHEMERAL], &pool->counts);
+	if (!pool->shared) {
+		client->private_puts += pool->counts.puts + pool->counts.refusals;
+		client->private_gets += pool->counts.gets;
+	}
 	client_filter_close(client, pool);
 	WRITE_ONCE(client->pools[pool->id], NULL);
 	pool_free(client->tmem, pool);
@@ -250,11 +254,15 @@ int client_begin(struct tmem_client *client, const struct tmem_client_config *co
 	memcpy(client->hash_keys, config->hash_keys, sizeof(client->hash_keys));
 	memset(&client->stats, 0, sizeof(client->stats));
 	memset(client->past, 0, sizeof(client->past));
+	client->sample_threshold = config->sample_threshold;
+	client->owner = config->owner;
+	client->private_puts = client->private_gets = 0;
 	memset(client->lists, 0, sizeof(client->lists));
 	client->modes[EPHEMERAL] = config->ephemeral_modes;
 	client->modes[PERSISTENT] = config->persistent_modes;
-	if (((config->ephemeral_modes | config->persistent_modes) && dense_create(client)) ||
-		(config->guest_pages && aging_create(client, config->guest_pages))) {
+	if (!client->tmem->keys_only &&
+		(((config->ephemeral_modes | config->persistent_modes) && dense_create(client)) ||
+			(config->guest_pages && aging_create(client, config->guest_pages)))) {
 		dense_destroy(client);
 		client_unlock(client);
 		free_client(client);
@@ -332,6 +340,7 @@ struct tmem *tmem_create(const struct tmem_config *config)
 		return NULL;
 	memset(tmem, 0, PAGE_SIZE);
 	arena_init(tmem, config->max_pages);
+	tmem->keys_only = config->keys_only;
 	key = metadata_alloc(tmem);
 	if (!key) {
 		tmem_port_free(tmem, 0);

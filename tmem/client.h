@@ -75,6 +75,9 @@ struct tmem_client {
 	u32 recent_number;
 	struct block *recent_block;
 	u64 hash_keys[6];
+	u32 sample_threshold;
+	void *owner;                    /* for tmem_port_sampled() */
+	u64 private_puts, private_gets; /* of private pools that are gone */
 	/* The live counts, and what the pools do not count; of puts only those that failed. */
 	struct tmem_client_stats stats;
 	struct pool_counts past[TMEM_CLASSES]; /* of pools that are gone */
@@ -211,12 +214,23 @@ void client_move_record(struct tmem_client *client, u32 slot, u32 to, u32 conten
  */
 void client_move_page(struct tmem_client *client, u32 slot, u32 to);
 
+/* ---- The sample (tmem/sample.c) ------------------------------------------------------ */
+
+/* The host is told that something happened to a page of a private pool, which is in the sample: see
+ * pool_samples(). Client lock. */
+void client_sampled(struct tmem_client *client, const struct pool *pool,
+	const struct tmem_handle *handle, enum tmem_event event);
+/* A put by its guest ended with @result; nothing is told unless the page is sampled. Client lock.
+ */
+void client_sample_put(struct tmem_client *client, const struct tmem_handle *handle, int result);
+
 /* ---- Miss filters (tmem/window.c) --------------------------------------------------- */
 
-/* What a pool with a filter does before a page with this handle comes into the index in @slot, and
- * after one whose client_filter_hash() was taken before has left it. Client lock. */
+/* What a pool with a filter does before page @index of the object with that @sum comes into the
+ * index in @slot, and after one whose client_filter_hash() was taken before has left it. Client
+ * lock. */
 void client_filter_insert(
-	struct tmem_client *client, struct pool *pool, const u64 key[3], u32 index, u32 slot);
+	struct tmem_client *client, struct pool *pool, u64 sum, u32 index, u32 slot);
 u64 client_filter_hash(const struct pool *pool, const struct position *position);
 void client_filter_removed(struct tmem_client *client, struct pool *pool, u64 hash, u32 slot);
 /* A page in the index has moved from one slot to another. */

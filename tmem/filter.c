@@ -256,7 +256,8 @@ int filter_step(struct filter *filter)
 
 /* ---- Coming and going --------------------------------------------------------------- */
 
-struct filter *filter_create(struct tmem *tmem, filter_walk walk, const void *owner, u64 entries)
+struct filter *filter_create(
+	struct tmem *tmem, filter_walk walk, const void *owner, u64 entries, u32 sample_threshold)
 {
 	struct filter *filter = metadata_alloc(tmem);
 
@@ -275,8 +276,7 @@ struct filter *filter_create(struct tmem *tmem, filter_walk walk, const void *ow
 		directory_init(&filter->parts[i].bits);
 		directory_init(&filter->parts[i].counters);
 	}
-	for (unsigned i = 0; i < TMEM_FILTER_KEY_WORDS; i++)
-		filter->key[i] = tmem_port_random();
+	filter->header->sample_threshold = sample_threshold;
 	begin_part(filter, entries);
 	return filter;
 }

@@ -74,13 +74,12 @@ struct filter {
 	u8 now;     /* the part that the header names */
 	u8 phase;   /* enum filter_phase */
 	u8 number;  /* of the pool, for the owner */
-	u64 key[TMEM_FILTER_KEY_WORDS];
 };
 
-/* A filter in a metadata page of its own, with a random key, that knows nothing yet; NULL without
- * memory. filter_step() builds it up, for about @entries pages at first. */
+/* A filter in a metadata page of its own that knows nothing yet; NULL without memory. filter_step()
+ * builds it up, for about @entries pages at first. @sample_threshold is for the header. */
 COLD struct filter *filter_create(
-	struct tmem *tmem, filter_walk walk, const void *owner, u64 entries);
+	struct tmem *tmem, filter_walk walk, const void *owner, u64 entries, u32 sample_threshold);
 /* Gives all memory back, whatever its phase. No guest may see any page of it any more. */
 COLD void filter_destroy(struct filter *filter);
 

@@ -19,7 +19,8 @@ static enum tmem_class class_of(const struct pool *pool)
  * they are. */
 static bool pool_flips(const struct pool *pool)
 {
-	return pool && !READ_ONCE(pool->special) && !(pool->modes & ~TMEM_MODE_FILLED);
+	return pool && !READ_ONCE(pool->special) && !(pool->modes & ~TMEM_MODE_FILLED) &&
+	       !pool->client->tmem->keys_only;
 }
 
 static bool may_be_filled(const void *page)
@@ -98,6 +99,7 @@ int tmem_put_flip(
 	if (slot != SLOT_NONE) {
 		client_note_use(client);
 		result = client_put_placed(client, handle, frame, &slot);
+		client_sample_put(client, handle, result);
 		*taken = slot == SLOT_NONE || !give_back(client, slot, frame);
 		if (client->aging)
 			aging_fit(client);
@@ -129,7 +131,7 @@ static bool surely_misses(const struct tmem_client *client, const struct tmem_ha
 	u32 sequence = client_sequence(client);
 	struct pool *pool = named_pool(client, handle->pool);
 
-	return !pool || (pool_surely_lacks(pool, handle->object) &&
+	return !pool || (pool_surely_lacks(pool, pool_object_hash(pool, handle->object)) &&
 				client_sequence(client) == sequence && !(sequence & 1));
 }
 
@@ -157,6 +159,8 @@ static void *take_frame(struct tmem_client *client, const struct tmem_handle *ha
 	client_note_use(client);
 	__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
 	pool->counts.hits++;
+	if (pool_samples(pool, pool->recent_sum, handle->index))
+		client_sampled(client, pool, handle, TMEM_EVENT_GET);
 	if (client->aging)
 		aging_get(client->aging, aging_hash_at(pool, &position), true);
 	client_drop_page(client, pool, &position, page);

@@ -54,6 +54,8 @@ struct pool *pool_create(struct tmem_client *client, u8 id, bool persistent, con
 	pool->id = id;
 	pool->persistent = persistent;
 	pool->modes = client->modes[persistent ? PERSISTENT : EPHEMERAL];
+	pool->sample_threshold = pool->lock_below = client->sample_threshold;
+	pool->salt = client->hash_keys[0] * (id + 1U);
 	memcpy(pool->uuid, uuid, sizeof(pool->uuid));
 	slab_init(&pool->objects, sizeof(struct object));
 	slab_init(&pool->groups, sizeof(struct group));
@@ -73,12 +75,32 @@ void pool_free(struct tmem *tmem, struct pool *pool)
 	metadata_retire(tmem, pool);
 }
 
+/* ---- Sums --------------------------------------------------------------------------- */
+
+u64 pool_sum_apart(const struct pool *pool, const u64 key[3])
+{
+	if (__atomic_load_n(&pool->filter, __ATOMIC_ACQUIRE))
+		return tmem_filter_object(pool->filter_key, key);
+	return hash_words(pool->client->hash_keys, key[0], key[1], key[2]) + pool->salt;
+}
+
+void pool_open_filter(struct pool *pool, struct filter *filter)
+{
+	for (unsigned i = 0; i < TMEM_FILTER_KEY_WORDS; i++)
+		pool->filter_key[i] = tmem_port_random();
+	pool->recent_object = NULL;
+	__atomic_store_n(&pool->filter, filter, __ATOMIC_RELEASE);
+	WRITE_ONCE(pool->apart, true);
+}
+
 /* ---- Finding ------------------------------------------------------------------------ */
 
-static void set_recent_object(struct pool *pool, struct object *object, u32 id)
+/* @hash is by pool_object_hash(). */
+static void set_recent_object(struct pool *pool, struct object *object, u32 id, u64 hash)
 {
 	pool->recent_object = object;
 	pool->recent_object_id = id;
+	pool->recent_sum = pool_sum(pool, object->key, hash);
 	WRITE_ONCE(pool->recent_key, object->key[0]);
 }
 
@@ -91,16 +113,15 @@ static __attribute__((noinline)) u32 search_object(struct pool *pool, const u64 
 		id = table_find_part(table, &table->old,
 			hash_words(table->old.keys, key[0], key[1], key[2]), match_object, key);
 	if (id)
-		set_recent_object(pool, object_at(pool, id), id);
+		set_recent_object(pool, object_at(pool, id), id, hash);
 	return id;
 }
 
 u32 pool_find_object(struct pool *pool, const u64 key[3])
 {
-	const struct table *table = &pool->object_table;
-	u64 hash = hash_words(table->now.keys, key[0], key[1], key[2]);
+	u64 hash = pool_object_hash(pool, key);
 
-	return table_surely_lacks(table, hash) ? 0 : search_object(pool, key, hash);
+	return table_surely_lacks(&pool->object_table, hash) ? 0 : search_object(pool, key, hash);
 }
 
 static __attribute__((noinline)) u32 search_group(struct pool *pool, u64 key, u64 hash)
@@ -141,6 +162,14 @@ void pool_locate(struct pool *pool, u32 slot, struct position *position)
 		position->object_id = page_owner(page);
 	}
 	position->object = object_at(pool, position->object_id);
+}
+
+u32 pool_index_at(const struct pool *pool, const struct position *position)
+{
+	if (!position->group)
+		return position->object->index;
+	return position->group->number * GROUP_PAGES +
+	       page_place(page_at(pool->client->tmem, position->slot));
 }
 
 /* ---- Inserting ---------------------------------------------------------------------- */
@@ -200,6 +229,7 @@ static void add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u
 {
 	struct object *object;
 	u32 object_id = slab_take(&pool->objects, sizeof(*object), (void **)&object);
+	u64 hash = pool_object_hash(pool, key);
 
 	*object = (struct object){
 		.key = {key[0], key[1], key[2]},
@@ -207,9 +237,11 @@ static void add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u
 		.index = index,
 	};
 	page->owner = object_id;
-	table_insert(tmem, &pool->object_table,
-		hash_words(pool->object_table.now.keys, key[0], key[1], key[2]), object_id);
-	set_recent_object(pool, object, object_id);
+	set_recent_object(pool, object, object_id, hash);
+	table_insert(tmem, &pool->object_table, hash, object_id);
+	/* The sum outlives the keys of the table. */
+	if (unlikely(pool->object_table.rekeys))
+		WRITE_ONCE(pool->apart, true);
 }
 
 void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 index, u32 slot,

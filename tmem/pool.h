@@ -8,6 +8,8 @@
 #ifndef TMEM_POOL_H
 #define TMEM_POOL_H
 
+#include <abi/filter.h>
+
 #include "lib/types.h"
 #include "tmem/arena.h"
 #include "tmem/slab.h"
@@ -94,15 +96,24 @@ struct pool {
 		u64 special;
 	};
 	u32 cursor; /* no object of a dying pool has an id below this */
+	/* What says of a key whether it is sampled, and is the seed of its hashes: the sum of its
+	 * object. That is the hash which the table of objects goes by anyhow, and @salt; unless
+	 * @apart: then it is computed for itself (pool_sum_apart()). */
+	bool apart;
+	u32 sample_threshold; /* of 2^32 keys so many are told of, and no get of one */
+	u32 lock_below;       /* of these goes without the lock: see misses() in tmem.c */
+	u64 salt;
 	/* What was looked up last, NULL if it is gone: the next page is often its neighbour. */
 	struct object *recent_object;
 	u64 recent_key; /* its first word, for readers without the lock; stays when it is gone */
 	struct group *recent_group;
 	u32 recent_object_id, recent_group_id;
+	u64 recent_sum; /* of the recent object */
 	struct pool_counts counts;
 	u64 uuid[2];
 	struct filter *filter; /* NULL: no guest asked for it (tmem/window.h) */
-	struct seat seat;      /* if @shared */
+	u64 filter_key[TMEM_FILTER_KEY_WORDS];
+	struct seat seat; /* if @shared */
 	struct slab objects, groups;
 	struct slab lines; /* of long chains in both tables */
 	struct table object_table, group_table;
@@ -119,6 +130,12 @@ struct position {
 struct pool *pool_create(struct tmem_client *client, u8 id, bool persistent, const u64 uuid[2]);
 /* Frees the index of a pool that has no pages. */
 void pool_free(struct tmem *tmem, struct pool *pool);
+
+/* The sum of the object with @key in a pool with @apart set. Any CPU: what it reads changes once,
+ * with the client's sequence. */
+u64 pool_sum_apart(const struct pool *pool, const u64 key[3]);
+/* Sums of objects are those of the miss filter from now on. */
+void pool_open_filter(struct pool *pool, struct filter *filter);
 
 /* The object with @key or 0, and the group of the object for indices from @number * 16 on; what was
  * found becomes the recent one. */
@@ -175,13 +192,57 @@ static inline struct group *group_at(const struct pool *pool, u32 id)
 	return SLAB_AT(struct group, GROUP_ID_SHIFT, &pool->groups, id);
 }
 
-/* Whether the pool surely has no page of the object with @key, by one look that needs no lock; but
- * then it says something only if nothing was changed meanwhile (client_sequence()). */
-static inline bool pool_surely_lacks(const struct pool *pool, const u64 key[3])
+/* The hash of the object with @key, by which it is looked up now. */
+static inline u64 pool_object_hash(const struct pool *pool, const u64 key[3])
 {
-	const struct table *table = &pool->object_table;
+	return hash_words(pool->object_table.now.keys, key[0], key[1], key[2]);
+}
 
-	return table_surely_lacks(table, hash_words(table->now.keys, key[0], key[1], key[2]));
+/* Whether the pool surely has no page of the object with that @hash, by one look that needs no
+ * lock; but then it says something only if nothing was changed meanwhile (client_sequence()). */
+static inline bool pool_surely_lacks(const struct pool *pool, u64 hash)
+{
+	return table_surely_lacks(&pool->object_table, hash);
+}
+
+/* The object's sum; @hash is by pool_object_hash(). */
+static inline u64 pool_sum(const struct pool *pool, const u64 key[3], u64 hash)
+{
+	return unlikely(READ_ONCE(pool->apart)) ? pool_sum_apart(pool, key) : hash + pool->salt;
+}
+
+static inline u64 pool_sum_of_key(const struct pool *pool, const u64 key[3])
+{
+	return pool_sum(pool, key, pool_object_hash(pool, key));
+}
+
+/* The same, which is at hand if the object is the recent one. */
+static inline u64 pool_sum_recent(const struct pool *pool, const u64 key[3])
+{
+	const struct object *object = pool->recent_object;
+
+	if (object && object->key[0] == key[0] && object->key[1] == key[1] &&
+		object->key[2] == key[2])
+		return pool->recent_sum;
+	return pool_sum_of_key(pool, key);
+}
+
+/* Whether page @index of the object with that @sum is told of (tmem_port_sampled()). */
+static inline bool pool_samples(const struct pool *pool, u64 sum, u32 index)
+{
+	return unlikely(tmem_sample_word(sum, index) < pool->sample_threshold);
+}
+
+/*
+ * The hash of page @index of the object with that @sum. Its upper half is the word by which samples
+ * are taken, the lower half is uniform even in a sample, and secret.
+ */
+static inline u64 handle_hash(u64 secret, u64 sum, u32 index)
+{
+	u64 hash = sum + index * 0x9e3779b97f4a7c15UL;
+
+	hash = (hash ^ hash >> 32) * (secret | 1);
+	return (u64)tmem_sample_word(sum, index) << 32 | hash >> 32;
 }
 
 /* Finds page @index of the object with @key; @position says how far it got. Returns its slot or
@@ -225,6 +286,15 @@ static inline u32 pool_find(
 	position->slot = group->pages[index % GROUP_PAGES];
 	return position->slot;
 }
+
+/* The sum of the object at @position, which is in the index, and the index of the page there. */
+static inline u64 pool_sum_at(const struct pool *pool, const struct position *position)
+{
+	return likely(position->object == pool->recent_object)
+		       ? pool->recent_sum
+		       : pool_sum_of_key(pool, position->object->key);
+}
+u32 pool_index_at(const struct pool *pool, const struct position *position);
 
 static inline void group_set(
 	struct group *group, u32 group_id, u32 place, struct page *page, u32 slot)

@@ -58,6 +58,27 @@ void tmem_port_unlock(struct tmem_lock *lock);
 /* A random word for hash keys; need not be fast. */
 u64 tmem_port_random(void);
 
+/*
+ * What a guest does with the pages in the sample of its private pools (tmem_client_config's
+ * sample_threshold). The sample goes by key: of a page in it every operation is told, of others
+ * none.
+ */
+enum tmem_event {
+	TMEM_EVENT_PUT,  /* stored, replaced or refused alike */
+	TMEM_EVENT_GET,  /* hit or miss */
+	TMEM_EVENT_FLUSH /* of this page; not those of its object or its pool */
+};
+struct tmem_sample {
+	/* Of pool and key, the same at each operation unless a miss filter is opened between them,
+	 * and secret to the client as long as it has none. The upper half is what was compared with
+	 * the threshold, the rest is well mixed. */
+	u64 hash;
+	u64 puts, gets; /* of all the client's private pools so far, this one included */
+};
+/* Not called for pool ids that name no pool, and unreachable frames. Called with the client's lock
+ * held: @owner is that of its configuration. */
+void tmem_port_sampled(void *owner, enum tmem_event event, const struct tmem_sample *sample);
+
 /* Reports what the audit found. */
 void tmem_port_complain(const char *format, ...) __printf_like(1, 2);
 

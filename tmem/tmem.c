@@ -56,7 +56,8 @@ static inline void unqueue(struct tmem_client *client, const struct page *page)
 static __attribute__((noinline)) enum queue choose_queue(
 	struct tmem_client *client, const struct pool *pool, const struct tmem_handle *handle)
 {
-	u64 hash = aging_hash(pool, handle->object, handle->index);
+	/* The object of a page that was just inserted is the recent one. */
+	u64 hash = aging_hash(pool, pool->recent_sum, handle->index);
 
 	return aging_put(client->aging, history_prefetch(&client->aging->history, hash), hash);
 }
@@ -223,7 +224,9 @@ static inline void insert(struct tmem_client *client, struct pool *pool,
 	const struct tmem_handle *handle, struct position *position, u32 slot, struct page *page)
 {
 	if (unlikely(pool->filter))
-		client_filter_insert(client, pool, handle->object, handle->index, slot);
+		client_filter_insert(client, pool,
+			position->object ? pool->recent_sum : pool_sum_of_key(pool, handle->object),
+			handle->index, slot);
 	if (position->group)
 		group_set(position->group, position->group_id, handle->index % GROUP_PAGES, page,
 			slot);
@@ -384,6 +387,8 @@ static int put_once(struct tmem_client *client, const struct tmem_handle *handle
 		if (error)
 			return error;
 	}
+	if (unlikely(client->tmem->keys_only))
+		return data ? -SLUICE_ENOSPC : -SLUICE_EFAULT;
 	if (pool_find(pool, handle->object, handle->index, &position)) {
 		if (!data || !pool->modes)
 			return replace(client, pool, &position, data);
@@ -488,11 +493,13 @@ static inline bool put_neighbour(
 	block = client_block(client, slot);
 	page = block_page(block, slot);
 	if (unlikely(pool->filter))
-		client_filter_insert(client, pool, handle->object, handle->index, slot);
+		client_filter_insert(client, pool, pool->recent_sum, handle->index, slot);
 	group_set(group, pool->recent_group_id, place, page, slot);
 	enter(client, pool, handle, slot, page);
 	pool->counts.puts++;
 	tmem_port_copy(block_frame(block, slot), data);
+	if (pool_samples(pool, pool->recent_sum, handle->index))
+		client_sampled(client, pool, handle, TMEM_EVENT_PUT);
 	return true;
 }
 
@@ -502,8 +509,10 @@ int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const
 
 	client_lock(client);
 	client_note_use(client);
-	if (unlikely(!put_neighbour(client, handle, page)))
+	if (unlikely(!put_neighbour(client, handle, page))) {
 		result = client_put(client, handle, page, false);
+		client_sample_put(client, handle, result);
+	}
 	if (unlikely(client->aging))
 		aging_fit(client);
 	if (unlikely(client->filter_due))
@@ -572,13 +581,19 @@ int client_get(struct tmem_client *client, const struct tmem_handle *handle, voi
 		return -SLUICE_EFAULT;
 	__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
 	if (!pool_find(pool, handle->object, handle->index, &position)) {
+		u64 sum = position.object ? pool->recent_sum
+					  : pool_sum_of_key(pool, handle->object);
+
 		if (unlikely(client->aging) && !pool->persistent)
-			aging_get(client->aging, aging_hash(pool, handle->object, handle->index),
-				false);
+			aging_get(client->aging, aging_hash(pool, sum, handle->index), false);
+		if (pool_samples(pool, sum, handle->index))
+			client_sampled(client, pool, handle, TMEM_EVENT_GET);
 		return -SLUICE_ENOENT;
 	}
 	if (unlikely(pool->common))
 		return get_and_keep(client, pool, position.slot, page);
+	if (pool_samples(pool, pool->recent_sum, handle->index))
+		client_sampled(client, pool, handle, TMEM_EVENT_GET);
 	return get_hit(client, pool, &position, page);
 }
 
@@ -601,6 +616,8 @@ static inline bool get_neighbour(
 	position.object = pool->recent_object;
 	position.object_id = pool->recent_object_id;
 	__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
+	if (pool_samples(pool, pool->recent_sum, handle->index))
+		client_sampled(client, pool, handle, TMEM_EVENT_GET);
 	*result = get_hit(client, pool, &position, data);
 	return true;
 }
@@ -622,19 +639,18 @@ static __attribute__((noinline)) int get_locked(
 
 /*
  * A miss without the lock: the object is not there, and nothing was changed while we looked. Pages
- * of persistent pools are worth a second look under the lock. The pool may go away while it is
- * read; its memory stays (metadata_retire()).
+ * of persistent pools are worth a second look under the lock; misses of keys that are in a sample
+ * have to be told. The pool may go away while it is read; its memory stays (metadata_retire()).
  */
 static inline bool misses(const struct tmem_client *client, struct pool *pool,
 	const struct tmem_handle *handle, u32 sequence)
 {
-	const struct aging *aging = client->aging;
+	u64 hash = pool_object_hash(pool, handle->object);
 
 	if (unlikely(pool->persistent || READ_ONCE(pool->special)) ||
-		!pool_surely_lacks(pool, handle->object))
-		return false;
-	if (unlikely(aging) &&
-		!aging_ignores_miss(aging, aging_hash(pool, handle->object, handle->index)))
+		!pool_surely_lacks(pool, hash) ||
+		unlikely(tmem_sample_word(pool_sum(pool, handle->object, hash), handle->index) <
+			 READ_ONCE(pool->lock_below)))
 		return false;
 	if (unlikely(client_sequence(client) != sequence || (sequence & 1)))
 		return false;
@@ -660,6 +676,7 @@ static inline __attribute__((always_inline)) int flush_page(
 {
 	struct pool *pool = named_pool(client, handle->pool);
 	struct position position;
+	u64 sum;
 
 	client->stats.flushes++;
 	if (unlikely(!pool))
@@ -668,9 +685,14 @@ static inline __attribute__((always_inline)) int flush_page(
 		return pool->hidden ? -SLUICE_EBADF : POOL_IS_SHARED;
 	pool->counts.flushes++;
 	if (pool_find(pool, handle->object, handle->index, &position)) {
+		sum = pool->recent_sum;
 		client_drop_and_keep_slot(client, pool, &position);
 		client->stats.flushed_pages++;
+	} else {
+		sum = position.object ? pool->recent_sum : pool_sum_of_key(pool, handle->object);
 	}
+	if (pool_samples(pool, sum, handle->index))
+		client_sampled(client, pool, handle, TMEM_EVENT_FLUSH);
 	return 0;
 }
 

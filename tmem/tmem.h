@@ -19,6 +19,9 @@ struct tmem_client; /* one guest in it */
 
 struct tmem_config {
 	u64 max_pages; /* the pool never holds more frames than this; 0 = no limit of its own */
+	/* Nothing is ever stored: puts are refused with -ENOSPC and gets miss, but both are
+	 * counted, and the sampled ones told (tmem_port_sampled()). */
+	bool keys_only;
 };
 
 /* What is tried to store pages in less than a frame each. */
@@ -40,6 +43,11 @@ struct tmem_client_config {
 	u64 hash_keys[6];   /* random, the client's own */
 	u64 guest_pages;    /* the guest's RAM, to age pages by; 0: first in, first out */
 	u8 ephemeral_modes, persistent_modes; /* TMEM_MODE_*, or'ed */
+
+	/* Which keys of the client's private pools are followed by tmem_port_sampled(): so many of
+	 * 2^32. 0: none. Stays as it is for the client's life. */
+	u32 sample_threshold;
+	void *owner; /* what that is called with */
 
 	const struct tmem_shared_grant *shared; /* borrowed for the call */
 	u32 shared_count;                       /* at most TMEM_SHARED_MAX count */

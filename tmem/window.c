@@ -18,29 +18,15 @@ _Static_assert(TMEM_WINDOW_PAGES == FILTER_WINDOW_PAGES, "windows and areas fit"
 
 /* ---- What a filter counts ----------------------------------------------------------- */
 
-static inline u64 hash_of(const struct pool *pool, const u64 key[3], u32 index)
-{
-	const u64 *secret = pool->filter->key;
-
-	return tmem_filter_hash(secret, tmem_filter_object(secret, key), index);
-}
-
 u64 client_filter_hash(const struct pool *pool, const struct position *position)
 {
-	const struct group *group = position->group;
-	const struct object *object = position->object;
-	u32 index = object->index;
-
-	if (group)
-		index = group->number * GROUP_PAGES +
-			page_place(page_at(pool->client->tmem, position->slot));
-	return hash_of(pool, object->key, index);
+	return tmem_filter_hash(pool_sum_at(pool, position), pool_index_at(pool, position));
 }
 
 void client_filter_insert(
-	struct tmem_client *client, struct pool *pool, const u64 key[3], u32 index, u32 slot)
+	struct tmem_client *client, struct pool *pool, u64 sum, u32 index, u32 slot)
 {
-	if (unlikely(filter_add(pool->filter, hash_of(pool, key, index), slot)))
+	if (unlikely(filter_add(pool->filter, tmem_filter_hash(sum, index), slot)))
 		client->filter_due = true;
 }
 
@@ -154,6 +140,7 @@ static COLD struct filter *dead_filter(const struct tmem_client *client, u32 num
 static COLD int open_window(struct tmem_client *client, s64 number)
 {
 	struct pool *pool = client->pools[number];
+	struct filter *filter;
 
 	if (!pool || pool->dying || pool->hidden)
 		return -SLUICE_EBADF;
@@ -165,11 +152,13 @@ static COLD int open_window(struct tmem_client *client, s64 number)
 	if (dead_filter(client, pool->id))
 		return -SLUICE_EAGAIN;
 	/* The other pools' pages count too here; should that be far too many, it shrinks. */
-	pool->filter = filter_create(client->tmem, walk_pages, pool,
-		client->stats.ephemeral_pages + client->stats.persistent_pages);
-	if (!pool->filter)
+	filter = filter_create(client->tmem, walk_pages, pool,
+		client->stats.ephemeral_pages + client->stats.persistent_pages,
+		pool->sample_threshold);
+	if (!filter)
 		return -SLUICE_ENOMEM;
-	pool->filter->number = pool->id;
+	filter->number = pool->id;
+	pool_open_filter(pool, filter);
 	client->filter_due = true;
 	return 0;
 }
@@ -185,8 +174,8 @@ COLD int tmem_window_open(struct tmem_client *client, s64 number, u64 key[TMEM_F
 		result = open_window(client, number);
 	while (result == -SLUICE_ENOMEM && evict_for_metadata(client));
 	if (!result)
-		memcpy(key, client->pools[number]->filter->key,
-			sizeof(client->pools[number]->filter->key));
+		memcpy(key, client->pools[number]->filter_key,
+			sizeof(client->pools[number]->filter_key));
 	client_unlock(client);
 	return result;
 }

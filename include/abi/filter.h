@@ -12,14 +12,14 @@
 
 #define TMEM_FILTER_PROBES     4u   /* bits a page has, all in one block */
 #define TMEM_FILTER_BLOCK_BITS 512u /* a cache line */
-#define TMEM_FILTER_KEY_WORDS  6u
+#define TMEM_FILTER_KEY_WORDS  5u
 
 /* What HYPERCALL_TMEM_FILTER writes. The key stays as long as the pool. */
 struct tmem_filter_info {
 	uint64_t window;       /* gpa, a multiple of 2 MiB */
 	uint64_t window_bytes; /* what the window can ever take; most of it is not there */
 	uint64_t key[TMEM_FILTER_KEY_WORDS];
-	uint64_t zero[8];
+	uint64_t zero[9];
 };
 _Static_assert(sizeof(struct tmem_filter_info) == 128, "filter info is 128 bytes");
 
@@ -28,12 +28,17 @@ _Static_assert(sizeof(struct tmem_filter_info) == 128, "filter info is 128 bytes
  * the window on. Both change together, and every change changes @sequence, which is odd meanwhile,
  * and for ever once the pool is gone. A reader who finds it odd, or changed after he has read bits,
  * knows nothing: the page may be present.
+ *
+ * The hypervisor follows a sample of the pages, to learn what more memory would be worth to the
+ * guest: of these even a miss is to be asked for. @sample_threshold does not change.
  */
 struct tmem_filter_header {
 	uint64_t sequence;
 	uint32_t blocks; /* 0: every page may be present */
 	uint32_t first_page;
-	uint64_t zero[6];
+	uint32_t sample_threshold; /* see tmem_filter_is_sampled(); 0: no page is */
+	uint32_t zero32;
+	uint64_t zero[5];
 };
 _Static_assert(sizeof(struct tmem_filter_header) == 64, "a filter's header is a cache line");
 
@@ -55,18 +60,33 @@ static inline uint64_t tmem_filter_object(
 }
 
 /*
- * The hash of page @index of that object. Folded products need not withstand a guest: he has the
- * key, and handles that collide only make his own filter worse. What they must do is spread handles
- * as guests make them, indices in a row above all, of which the product alone would make a pattern;
- * the rest, which loses nothing, ends that.
+ * The hash of page @index of the object with that @sum. It need not withstand a guest: he has the
+ * key, and handles that collide only make his own filter worse. What it must do is spread handles
+ * as guests make them, indices in a row above all: a walk around 2^64 in steps, of which the rest
+ * (D. Stafford's variant 13 of the finalizer of MurmurHash3) leaves no pattern.
  */
-static inline uint64_t tmem_filter_hash(
-	const uint64_t key[TMEM_FILTER_KEY_WORDS], uint64_t object, uint32_t index)
+static inline uint64_t tmem_filter_hash(uint64_t sum, uint32_t index)
 {
-	uint64_t hash = tmem_filter_fold(object, index ^ key[5]);
+	uint64_t hash = sum + index * 0x9e3779b97f4a7c15u;
 
-	hash = (hash ^ hash >> 32) * 0x9e3779b97f4a7c15u;
-	return hash ^ hash >> 29;
+	hash = (hash ^ hash >> 30) * 0xbf58476d1ce4e5b9u;
+	hash = (hash ^ hash >> 27) * 0x94d049bb133111ebu;
+	return hash ^ hash >> 31;
+}
+
+/*
+ * Whether page @index of the object with that @sum is sampled. Indices in a row walk around 2^32 in
+ * steps of the golden ratio, so every row has its part of them.
+ */
+static inline uint32_t tmem_sample_word(uint64_t sum, uint32_t index)
+{
+	return (uint32_t)(sum >> 32) + index * 0x9e3779b9u;
+}
+static inline bool tmem_filter_is_sampled(
+	const struct tmem_filter_header *header, uint64_t sum, uint32_t index)
+{
+	return tmem_sample_word(sum, index) <
+	       __atomic_load_n(&header->sample_threshold, __ATOMIC_RELAXED);
 }
 
 /* The block of @blocks that a hash falls into, and its probe's bit there. */
@@ -115,16 +135,19 @@ static inline bool tmem_filter_line_lacks(const struct tmem_filter_header *heade
 }
 
 /*
- * Whether a get of the page with @hash would miss: true only if at some moment of this call it
- * would have. @window is where the guest has mapped the window. False says nothing. A put that
- * returned before the call began, on whatever vCPU, is seen.
+ * Whether a get of page @index of the object with that @sum (tmem_filter_object()) would miss: true
+ * only if at some moment of this call it would have, and if the page is not sampled. @window is
+ * where the guest has mapped the window. False says nothing. A put that returned before the call
+ * began, on whatever vCPU, is seen.
  */
-static inline bool tmem_filter_surely_lacks(const void *window, uint64_t hash)
+static inline bool tmem_filter_surely_lacks(const void *window, uint64_t sum, uint32_t index)
 {
 	const struct tmem_filter_header *header = (const struct tmem_filter_header *)window;
+	uint64_t hash = tmem_filter_hash(sum, index);
 	struct tmem_filter_view view;
 
-	return tmem_filter_find(header, hash, &view) &&
+	return !tmem_filter_is_sampled(header, sum, index) &&
+	       tmem_filter_find(header, hash, &view) &&
 	       tmem_filter_line_lacks(
 		       header, &view, (const uint64_t *)((const char *)window + view.offset), hash);
 }

@@ -9,6 +9,7 @@
 #include "arch/x86/arch.h"
 #include "kernel/core/bug.h"
 #include "kernel/core/frame.h"
+#include "kernel/vm/refaults.h"
 #include "kernel/vm/sched.h"
 #include "kernel/vm/tmem_control.h"
 #include "kernel/vm/tmem_port.h"
@@ -59,8 +60,10 @@ unsigned vms_running(void)
 	return running;
 }
 
-static struct tmem_client *create_tmem_client(const struct guest_config *config)
+/* What the guest has of tmem, or nothing of it; false without memory. */
+static bool create_tmem(struct vm *vm)
 {
+	const struct guest_config *config = vm->config;
 	struct tmem_shared_grant grants[MANIFEST_SHARED_MAX];
 	struct tmem_client_config client = {
 		.weight = config->tmem_share,
@@ -72,6 +75,7 @@ static struct tmem_client *create_tmem_client(const struct guest_config *config)
 		.guest_pages = tmem_fifo ? 0 : config->memory_max >> PAGE_SHIFT,
 		.ephemeral_modes = tmem_ephemeral_modes,
 		.persistent_modes = tmem_persistent_modes,
+		.owner = vm,
 	};
 
 	_Static_assert(MANIFEST_SHARED_MAX <= TMEM_SHARED_MAX, "all that a guest may share");
@@ -82,7 +86,13 @@ static struct tmem_client *create_tmem_client(const struct guest_config *config)
 		};
 	for (unsigned i = 0; i < ARRAY_SIZE(client.hash_keys); i++)
 		client.hash_keys[i] = tmem_port_random();
-	return tmem_client_create(tmem_store, &client);
+	if (refaults_create(vm))
+		return false;
+	client.sample_threshold = refaults_threshold(vm);
+	vm->tmem = tmem_client_create(tmem_store, &client);
+	if (!vm->tmem)
+		refaults_destroy(vm);
+	return vm->tmem != NULL;
 }
 
 static bool create_vcpus(struct vm *vm)
@@ -149,11 +159,8 @@ struct vm *vm_create(const struct guest_config *config, const struct nested_layo
 		goto no_console;
 	if (memory_create(vm, config->memory_max, layout))
 		goto no_memory;
-	if (tmem_store && config->tmem) {
-		vm->tmem = create_tmem_client(config);
-		if (!vm->tmem)
-			goto no_tmem;
-	}
+	if (tmem_store && config->tmem && !create_tmem(vm))
+		goto no_tmem;
 	if (!create_vcpus(vm))
 		goto no_vcpus;
 	vms[slot] = vm;
@@ -163,6 +170,7 @@ no_vcpus:
 	destroy_vcpus(vm);
 	while (vm->tmem && tmem_client_destroy(vm->tmem) == -SLUICE_EAGAIN)
 		;
+	refaults_destroy(vm);
 no_tmem:
 	memory_destroy(vm);
 no_memory:
@@ -214,6 +222,7 @@ bool vm_reap_step(struct vm *vm)
 		if (tmem_client_destroy(vm->tmem) == -SLUICE_EAGAIN)
 			return false;
 		vm->tmem = NULL;
+		refaults_destroy(vm);
 	}
 	memory_destroy(vm);
 	if (vm->committed)

@@ -34,6 +34,7 @@ enum stop_reason {
 };
 const char *stop_reason_name(enum stop_reason reason);
 
+struct refaults;
 struct platform;      /* arch/x86/guest/: IOAPIC, UART */
 struct virtio_device; /* kernel/virtio/ */
 
@@ -48,6 +49,12 @@ struct vm_memory_stats {
 	u64 populated_pages, ballooned_pages, large_pages, huge_pages, collapsed, waits;
 };
 
+/* Operations of its sampled pages, and how many pages of them were asked for again and found to
+ * have been put before. */
+struct vm_refault_stats {
+	u64 sampled, again;
+};
+
 struct vm {
 	u16 id; /* 1..VMS_MAX */
 	const struct guest_config *config;
@@ -59,12 +66,14 @@ struct vm {
 	struct platform *platform;
 	struct virtio_device *devices[16]; /* by virtio slot; NULL where empty */
 	struct guest_console *console;
-	struct tmem_client *tmem; /* NULL: tmem is off for this guest */
-	u32 tmem_users;           /* control calls at work on it: kernel/vm/tmem_control.c */
-	u16 restorer;             /* id of the VM that restores it, 0 = none */
+	struct tmem_client *tmem;  /* NULL: tmem is off for this guest */
+	struct refaults *refaults; /* NULL likewise: kernel/vm/refaults.h */
+	u32 tmem_users;            /* control calls at work on it: kernel/vm/tmem_control.c */
+	u16 restorer;              /* id of the VM that restores it, 0 = none */
 	/* As they stood when the guest was given back. */
 	struct vm_memory_stats memory_stats;
 	struct tmem_client_stats tmem_stats;
+	struct vm_refault_stats refault_stats;
 	struct vm_disk_stats disk_stats[MANIFEST_DISKS_MAX];
 
 	enum stop_reason stop_reason;

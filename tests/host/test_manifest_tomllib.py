@@ -21,7 +21,7 @@ TABLES = {
         "when_done": "power-off",
         "on_bug": "halt",
     },
-    "tmem": {"enabled": True, "pool_max": 0, "eviction": "adaptive", "zero_pages": True, "dedup": "none", "compress": "none"},
+    "tmem": {"enabled": True, "pool_max": 0, "eviction": "adaptive", "zero_pages": True, "keys_only": False, "dedup": "none", "compress": "none"},
     "balloon": {"policy": "refault", "memory": 0, "tick_ms": 100, "wait_memory_s": 30},
     "guest": {
         "name": "",
@@ -181,6 +181,7 @@ class Writer:
                 ("pool_max", self.size),
                 ("eviction", lambda: self.string(self.random.choice(("adaptive", "fifo")))),
                 ("zero_pages", self.boolean),
+                ("keys_only", self.boolean),
                 ("dedup", pools),
                 ("compress", pools),
             ],

@@ -23,6 +23,6 @@ test_audit_SRC      := $(MEMORY_SRC)
 test_timer_SRC      := $(MEMORY_SRC)
 
 # With the real engine.
-test_tmem_port_SRC := $(MEMORY_PARTS) kernel/vm/tmem_port.c arch/x86/compress.c tests/unit/fake/vectors.c \
+test_tmem_port_SRC := $(MEMORY_PARTS) kernel/vm/tmem_port.c kernel/vm/refaults.c balloon/ghosts.c arch/x86/compress.c tests/unit/fake/vectors.c \
 	$(wildcard tmem/*.c)
 test_window_SRC := $(test_tmem_port_SRC)

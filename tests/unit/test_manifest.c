@@ -215,8 +215,7 @@ static const struct bad_case bad_cases[] = {
 		GUEST_BAD},
 	{GUEST "[tmem]\nmax = 1\n",
 		"6: unknown key max in [tmem]; valid: enabled, pool_max, eviction, zero_pages, "
-		"dedup, "
-		"compress\n",
+		"keys_only, dedup, compress\n",
 		FATAL},
 	{GUEST "weight = 1\nweight = 1\n", "6: guest \"web\": weight is already set at line 5\n",
 		GUEST_BAD},

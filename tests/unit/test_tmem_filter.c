@@ -70,7 +70,7 @@ static int start_alone(void **state)
 	random_state = 1;
 	tmem = store_create(16 * BLOCK_PAGES, 0);
 	reference = calloc(1, sizeof(*reference));
-	reference->filter = filter_create(tmem, walk, reference, 0);
+	reference->filter = filter_create(tmem, walk, reference, 0, 0);
 	return reference->filter ? 0 : -1;
 }
 
@@ -279,7 +279,7 @@ static void every_allocation_may_fail(void **state)
 
 		memset(reference, 0, sizeof(*reference));
 		host_allocations_until_failure = n;
-		reference->filter = filter_create(tmem, walk, reference, 0);
+		reference->filter = filter_create(tmem, walk, reference, 0, 0);
 		if (!reference->filter) {
 			assert_true(n < 2);
 			continue;

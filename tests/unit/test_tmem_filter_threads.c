@@ -72,7 +72,7 @@ static bool surely_lacks(u32 index)
 {
 	const struct tmem_filter_header *header = look_at(0);
 	u64 object[3] = {1, 0, 0};
-	u64 hash = tmem_filter_hash(key, tmem_filter_object(key, object), index);
+	u64 hash = tmem_filter_hash(tmem_filter_object(key, object), index);
 	struct tmem_filter_view view;
 	const u8 *page;
 

@@ -109,7 +109,7 @@ static u64 hash_of(u32 index)
 {
 	const u64 object[3] = {1, 0, 0};
 
-	return tmem_filter_hash(info.key, tmem_filter_object(info.key, object), index);
+	return tmem_filter_hash(tmem_filter_object(info.key, object), index);
 }
 
 static bool surely_lacks(u32 index)

@@ -19,11 +19,12 @@ test_tmem_content_SRC := tmem/content.c
 
 FILTER_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c tests/unit/tmem_host/window.c
 test_tmem_filter_SRC := $(FILTER_SRC)
+test_tmem_sample_SRC := $(FILTER_SRC)
 test_tmem_filter_threads_SRC      := $(FILTER_SRC) tests/unit/tmem_host/suppressions.c
 test_tmem_filter_threads_SANITIZE := thread
 
 $O/unit/test_window: $(LZ4_OBJ)
-$(patsubst %,$O/unit/test_tmem_%,audit directory control shared save filter filter_threads model rules flip shares memory threads dense pack port): $(LZ4_OBJ)
+$(patsubst %,$O/unit/test_tmem_%,audit directory control shared save filter filter_threads sample model rules flip shares memory threads dense pack port): $(LZ4_OBJ)
 test_tmem_control_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_shared_SRC  := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_save_SRC    := $(TMEM_SRC) tests/unit/tmem_host/store.c tests/unit/tmem_host/stream.c

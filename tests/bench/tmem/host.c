@@ -141,6 +141,13 @@ u64 tmem_port_random(void)
 	return state ^ state >> 29;
 }
 
+void tmem_port_sampled(void *owner, enum tmem_event event, const struct tmem_sample *sample)
+{
+	(void)owner;
+	(void)event;
+	(void)sample;
+}
+
 void tmem_port_complain(const char *format, ...)
 {
 	va_list arguments;

@@ -182,7 +182,7 @@ static uint64_t object_sum;
 bool filtered_get(uint32_t index);
 bool filtered_get(uint32_t index)
 {
-	return tmem_filter_surely_lacks(window.at, tmem_filter_hash(window.key, object_sum, index));
+	return tmem_filter_surely_lacks(window.at, object_sum, index);
 }
 
 /* In a pool of its own, so that the figures of pools without a filter stay what they are. */
@@ -209,7 +209,7 @@ static enum step measure_filter(void)
 		struct registers r = {.rdi = i};
 
 		samples[i] = time_filter(&r);
-		if (!(uint8_t)r.rax)
+		if (!(uint8_t)r.rax && !tmem_filter_is_sampled(window.at, object_sum, i))
 			return BAD_FILTER;
 	}
 	report("tmem_get_miss_filtered", median() - empty_loop);

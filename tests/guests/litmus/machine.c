@@ -78,6 +78,5 @@ bool surely_lacks(const struct window *window, uint64_t object, uint32_t index)
 {
 	const uint64_t words[3] = {object, 0, 0};
 
-	return tmem_filter_surely_lacks(window->at,
-		tmem_filter_hash(window->key, tmem_filter_object(window->key, words), index));
+	return tmem_filter_surely_lacks(window->at, tmem_filter_object(window->key, words), index);
 }

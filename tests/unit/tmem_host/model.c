@@ -13,11 +13,14 @@
 
 #include "tests/unit/tmem_host/port.h"
 #include "tests/unit/tmem_host/window.h"
+#include "tmem/table.h"
 
 #define POOLS   4U
 #define SHARED  3U /* the one that all clients may share */
 #define OBJECTS 24U
 #define INDICES 80U
+
+#define SAMPLED_KEYS 0x20000000U /* of 2^32: one key in eight is told of */
 
 struct entry {
 	u64 seed; /* contents; 0 = not stored */
@@ -29,6 +32,8 @@ struct model_pool {
 	bool filtered; /* its miss filter was opened: */
 	struct guest_window window;
 	s32 id; /* the store's */
+	/* What the store called a sampled page so far, 0 = not yet. */
+	u64 hashes[OBJECTS][INDICES];
 	struct entry entries[OBJECTS][INDICES];
 };
 
@@ -43,6 +48,8 @@ struct model_client {
 	bool frozen;
 	u64 ephemeral, persistent;
 	u64 evictions; /* pages known to be lost to eviction */
+	u64 hash_keys[6];
+	u64 puts, gets; /* to private pools, that are told of */
 	struct model_pool pools[POOLS];
 	struct queued *queue; /* ring, oldest at @head; entries of another age are stale */
 	u64 head, tail, capacity;
@@ -109,6 +116,23 @@ static u32 page_index(u32 index)
 	return ~0U - (index - 70);
 }
 
+/* ---- What is told of sampled pages -------------------------------------------------- */
+
+static struct {
+	unsigned count; /* since the operation began */
+	void *owner;
+	enum tmem_event event;
+	struct tmem_sample sample;
+} told;
+
+static void note_told(void *owner, enum tmem_event event, const struct tmem_sample *sample)
+{
+	told.count++;
+	told.owner = owner;
+	told.event = event;
+	told.sample = *sample;
+}
+
 /* ---- Life --------------------------------------------------------------------------- */
 
 static bool create_client(struct model *model, u32 number)
@@ -125,10 +149,14 @@ static bool create_client(struct model *model, u32 number)
 		.persistent_modes = model->config.modes,
 		.shared = &grant,
 		.shared_count = 1,
+		.sample_threshold = SAMPLED_KEYS,
+		.owner = client,
 	};
 
 	for (unsigned i = 0; i < 6 && !model->config.bad_keys; i++)
 		config.hash_keys[i] = tmem_port_random();
+	memcpy(client->hash_keys, config.hash_keys, sizeof(client->hash_keys));
+	client->puts = client->gets = 0;
 	client->weight = config.weight;
 	client->client = tmem_client_create(model->tmem, &config);
 	client->frozen = false;
@@ -157,6 +185,7 @@ struct model *model_create(const struct model_config *config, model_choose choos
 	struct tmem_config store = {.max_pages = config->max_pages};
 
 	host_memory_init(config->memory_pages);
+	host_sampled_hook = note_told;
 	model->config = *config;
 	model->choose = chooser;
 	model->argument = argument;
@@ -329,6 +358,48 @@ static bool usable(const struct target *target)
 	return target->pool->exists && !target->pool->dying;
 }
 
+static u64 object_sum(const struct target *target)
+{
+	const u64 *keys = target->client->hash_keys, *object = target->handle.object;
+
+	if (target->pool->filtered)
+		return tmem_filter_object(target->pool->window.key, object);
+	return hash_words(keys, object[0], object[1], object[2]) +
+	       keys[0] * (u64)(target->pool->id + 1);
+}
+
+static u32 sample_word(const struct target *target)
+{
+	return (u32)((object_sum(target) >> 32) + target->handle.index * 2654435769UL);
+}
+
+/* An operation on a page was told of if it was to be; @counts: it reached the pool. */
+static bool was_told(struct target *target, enum tmem_event event, bool counts)
+{
+	bool expected = counts && target->holder == target->client &&
+			sample_word(target) < SAMPLED_KEYS;
+	u64 *hash = &target->pool->hashes[target->object][target->index];
+
+	if (counts && target->holder == target->client) {
+		target->client->puts += event == TMEM_EVENT_PUT;
+		target->client->gets += event == TMEM_EVENT_GET;
+	}
+	CHECK(told.count == expected, "told %u times of an operation in place of %u", told.count,
+		expected);
+	if (!expected)
+		return true;
+	CHECK(told.owner == target->client && told.event == event, "told of something else");
+	CHECK(told.sample.hash >> 32 == sample_word(target), "told a hash of %#llx for %#x",
+		(unsigned long long)told.sample.hash, sample_word(target));
+	CHECK(!*hash || *hash == told.sample.hash, "a page has another hash than before");
+	*hash = told.sample.hash;
+	CHECK(told.sample.puts == target->client->puts && told.sample.gets == target->client->gets,
+		"told %llu puts and %llu gets in place of %llu and %llu",
+		(unsigned long long)told.sample.puts, (unsigned long long)told.sample.gets,
+		(unsigned long long)target->client->puts, (unsigned long long)target->client->gets);
+	return true;
+}
+
 /* A page that the model still had and the store has not: it was evicted. */
 static bool lost(struct model *model, struct target *target)
 {
@@ -433,8 +504,11 @@ static bool step_put(struct model *model, struct target *target, bool bad_frame)
 		else
 			expected = model_make_room(model, target->holder, target->pool->persistent);
 	}
+	told.count = 0;
 	result = bad_frame ? tmem_put(client->client, &target->handle, NULL)
 			   : put_page(model, target, seed, flip);
+	if (!was_told(target, TMEM_EVENT_PUT, result != -SLUICE_EBADF && result != -SLUICE_EFAULT))
+		return false;
 	after = count(model, target);
 
 	if (!usable(target)) {
@@ -489,12 +563,16 @@ static bool check_filter(struct model *model, struct target *target)
 		CHECK(result == 0 || result == -SLUICE_EAGAIN || result == -SLUICE_ENOMEM,
 			"opening a filter: %d", result);
 		pool->filtered = result == 0;
+		if (pool->filtered)
+			memset(pool->hashes, 0, sizeof(pool->hashes));
 	}
 	if (choose(model, 8) == 0)
 		guest_windows_step(client);
 	if (!pool->filtered || !guest_surely_lacks(&pool->window, target->handle))
 		return true;
+	CHECK(sample_word(target) >= SAMPLED_KEYS, "a filter hides a sampled page");
 	result = tmem_get(client, &target->handle, model->page);
+	target->client->gets++;
 	CHECK(result == -SLUICE_ENOENT, "the filter says absent, a get %d", result);
 	return target->entry->seed ? lost(model, target) : true;
 }
@@ -506,8 +584,11 @@ static bool step_get(struct model *model, struct target *target, bool bad_frame)
 	/* A filter takes memory, so that evictions cannot be foretold. */
 	if (!model->config.exact && usable(target) && !check_filter(model, target))
 		return false;
+	told.count = 0;
 	result = bad_frame ? tmem_get(target->client->client, &target->handle, NULL)
 			   : get_page(model, target, choose(model, 2));
+	if (!was_told(target, TMEM_EVENT_GET, result != -SLUICE_EBADF && !bad_frame))
+		return false;
 	if (!usable(target)) {
 		CHECK(result == -SLUICE_EBADF, "get from a bad pool: %d", result);
 		return true;
@@ -534,7 +615,10 @@ static bool step_flush_page(struct model *model, struct target *target)
 	u64 flushed;
 	int result;
 
+	told.count = 0;
 	result = tmem_flush_page(target->client->client, &target->handle);
+	if (!was_told(target, TMEM_EVENT_FLUSH, result == 0))
+		return false;
 	flushed = flushed_since(model, target, &before);
 	CHECK(result == (target->pool->exists ? 0 : -SLUICE_EBADF), "flush: %d", result);
 	if (!usable(target))
@@ -624,6 +708,7 @@ static bool step_pool(struct model *model, struct target *target)
 		pool->id = result;
 		pool->exists = true;
 		pool->filtered = false;
+		memset(pool->hashes, 0, sizeof(pool->hashes));
 		return true;
 	}
 	if (!pool->dying) {

@@ -30,6 +30,7 @@ u64 host_pages_max = ~0UL;
 u64 host_persistent_max = ~0UL;
 u64 host_complaints;
 char host_last_complaint[256];
+void (*host_sampled_hook)(void *owner, enum tmem_event event, const struct tmem_sample *sample);
 void (*host_copy_hook)(void *to, const void *from);
 void (*host_unlock_hook)(void);
 
@@ -95,6 +96,7 @@ void host_memory_init(u64 pages)
 	host_complaints = 0;
 	host_copy_hook = NULL;
 	host_unlock_hook = NULL;
+	host_sampled_hook = NULL;
 	host_frees_are_deferred = false;
 }
 
@@ -267,6 +269,12 @@ u64 tmem_port_random(void)
 	value = host_random(&state);
 	pthread_mutex_unlock(&lock);
 	return value;
+}
+
+void tmem_port_sampled(void *owner, enum tmem_event event, const struct tmem_sample *sample)
+{
+	if (host_sampled_hook)
+		host_sampled_hook(owner, event, sample);
 }
 
 void tmem_port_complain(const char *format, ...)

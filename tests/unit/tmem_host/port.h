@@ -36,6 +36,10 @@ extern void (*host_copy_hook)(void *to, const void *from);
 /* Called after a client's lock was released, NULL = nothing: another CPU that comes just then. */
 extern void (*host_unlock_hook)(void);
 
+/* What tmem_port_sampled() is called with goes on to this, NULL = nowhere. */
+extern void (*host_sampled_hook)(
+	void *owner, enum tmem_event event, const struct tmem_sample *sample);
+
 /* Fills @page from @seed, whose upper byte is a kind of page; says whether it holds just that. */
 #define HOST_KIND_SHIFT 56
 enum host_page_kind {

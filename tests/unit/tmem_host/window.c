@@ -30,12 +30,13 @@ static void *page_at(const struct guest_window *window, u64 index)
 bool guest_surely_lacks(const struct guest_window *window, struct tmem_handle handle)
 {
 	const struct tmem_filter_header *header = page_at(window, 0);
-	u64 hash = tmem_filter_hash(
-		window->key, tmem_filter_object(window->key, handle.object), handle.index);
+	u64 sum = tmem_filter_object(window->key, handle.object);
+	u64 hash = tmem_filter_hash(sum, handle.index);
 	struct tmem_filter_view view;
 	const u8 *page;
 
-	if (!tmem_filter_find(header, hash, &view))
+	if (tmem_filter_is_sampled(header, sum, handle.index) ||
+		!tmem_filter_find(header, hash, &view))
 		return false;
 	page = page_at(window, view.offset / PAGE_SIZE);
 	return tmem_filter_line_lacks(
