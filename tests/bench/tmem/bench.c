@@ -30,17 +30,19 @@ struct shape {
 	const char *name;
 	u32 pages_per_object; /* 0: one object for all */
 	bool random;
+	bool sampled; /* one page in a hundred is told of; only counted, not timed */
 };
 
 static const struct shape shapes[] = {
-	{"64", 64, false},
-	{"1", 1, false},
-	{"512", 512, false},
-	{"single", 0, false},
-	{"64-random", 64, true},
-	{"1-random", 1, true},
-	{"512-random", 512, true},
-	{"single-random", 0, true},
+	{"64", 64, false, false},
+	{"64-sampled", 64, false, true},
+	{"1", 1, false, false},
+	{"512", 512, false, false},
+	{"single", 0, false, false},
+	{"64-random", 64, true, false},
+	{"1-random", 1, true, false},
+	{"512-random", 512, true, false},
+	{"single-random", 0, true, false},
 };
 
 static u64 pages = 65536;
@@ -318,9 +320,12 @@ static void print(
 
 /* ---- Stores ------------------------------------------------------------------------- */
 
+static u32 sample_threshold; /* of new clients */
+
 static struct tmem_client *new_client(void)
 {
-	struct tmem_client_config config = {.weight = 1, .persistent_max = ~0UL};
+	struct tmem_client_config config = {
+		.weight = 1, .persistent_max = ~0UL, .sample_threshold = sample_threshold};
 	struct tmem_client *created;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(config.hash_keys); i++)
@@ -611,8 +616,9 @@ int main(int argc, char **argv)
 
 	/* The larger size is for the four operations that matter most, in sequence. */
 	for (unsigned i = 0; i < ARRAY_SIZE(shapes); i++) {
-		if (pages > 65536 && shapes[i].random)
+		if ((pages > 65536 && shapes[i].random) || (shapes[i].sampled && !bench_counting))
 			continue;
+		sample_threshold = shapes[i].sampled ? ~0U / 100 : 0;
 		with_room(&shapes[i]);
 		when_full(&shapes[i]);
 		if (pages > 65536)
