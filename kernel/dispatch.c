@@ -15,6 +15,7 @@
 #include "kernel/ending.h"
 #include "kernel/policy.h"
 #include "kernel/virtio/device.h"
+#include "kernel/vm/memory_flip.h"
 #include "kernel/vm/sched.h"
 #include "kernel/vm/virt.h"
 #include "kernel/vm/window.h"
@@ -41,6 +42,8 @@ static void tick(void)
 		for_each_vm (vm)
 			window_tick(vm);
 	}
+	for_each_vm (vm)
+		memory_flip_tick(vm);
 	memory_wait_tick();
 	timer_arm(&tick_timer, arch_tsc() + ticks_from_us(TICK_US));
 }

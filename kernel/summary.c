@@ -54,6 +54,10 @@ void summary_remember(struct vm *vm)
 		.huge_pages = vm->memory.huge_pages,
 		.collapsed = vm->memory.collapsed,
 		.waits = vm->memory.waits,
+		.flip_puts = vm->memory.flip.puts,
+		.flip_gets = vm->memory.flip.gets,
+		.flip_copies = vm->memory.flip.copies,
+		.splits = vm->memory.splits,
 	};
 	if (vm->tmem)
 		tmem_client_stats(vm->tmem, &vm->tmem_stats);
@@ -180,7 +184,10 @@ static void print_for_tools(const char *name, const char *ending, u64 code, cons
 static void print_memory_for_tools(const struct vm *vm)
 {
 	const struct vm_memory_stats *memory = &vm->memory_stats;
+	u64 flushes = 0;
 
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		flushes += vm->vcpus[i]->flushes;
 	log_info("stat: memory=%s populated_pages=%llu ballooned_pages=%llu large_pages=%llu "
 		 "huge_pages=%llu collapsed=%llu memory_waits=%llu",
 		vm->config->name, LL(memory->populated_pages), LL(memory->ballooned_pages),
@@ -189,6 +196,9 @@ static void print_memory_for_tools(const struct vm *vm)
 	log_info("stat: refaults=%s sampled=%llu events=%llu again=%llu", vm->config->name,
 		LL(vm->refault_stats.sampled), LL(vm->tmem_stats.puts + vm->tmem_stats.gets),
 		LL(vm->refault_stats.again));
+	log_info("stat: flip=%s puts=%llu gets=%llu copies=%llu flushes=%llu split_pages=%llu",
+		vm->config->name, LL(memory->flip_puts), LL(memory->flip_gets),
+		LL(memory->flip_copies), LL(flushes), LL(memory->splits));
 }
 
 static void print_moves(const struct vm *vm)

@@ -126,7 +126,7 @@ static struct page *find_flippable(struct tmem_client *client, struct pool *pool
 }
 
 /* A miss is found without the lock, and counted by tmem_get(). */
-static bool surely_misses(const struct tmem_client *client, const struct tmem_handle *handle)
+bool tmem_surely_misses(const struct tmem_client *client, const struct tmem_handle *handle)
 {
 	u32 sequence = client_sequence(client);
 	struct pool *pool = named_pool(client, handle->pool);
@@ -140,7 +140,7 @@ bool tmem_flips_get(struct tmem_client *client, const struct tmem_handle *handle
 	struct position position;
 	bool flips;
 
-	if (surely_misses(client, handle))
+	if (tmem_surely_misses(client, handle))
 		return false;
 	client_lock(client);
 	flips = find_flippable(client, named_pool(client, handle->pool), handle, &position) != NULL;
@@ -171,7 +171,7 @@ int tmem_get_flip(
 	struct tmem_client *client, const struct tmem_handle *handle, void *page, void **frame)
 {
 	*frame = NULL;
-	if (!surely_misses(client, handle)) {
+	if (!tmem_surely_misses(client, handle)) {
 		client_lock(client);
 		*frame = take_frame(client, handle);
 		client_unlock(client);

@@ -113,6 +113,8 @@ int tmem_flush_object(struct tmem_client *client, const struct tmem_handle *hand
  * is a private one without modes that look into each page, and has room as far as rules say. */
 bool tmem_flips_put(
 	const struct tmem_client *client, const struct tmem_handle *handle, const void *page);
+/* Whether the page is surely not there, without a lock: what tmem_get() would find and count. */
+bool tmem_surely_misses(const struct tmem_client *client, const struct tmem_handle *handle);
 /* Whether tmem_get_flip() would give a frame: the page is there, in a frame of its own that came by
  * itself, and a get removes it. */
 bool tmem_flips_get(struct tmem_client *client, const struct tmem_handle *handle);

@@ -25,6 +25,20 @@
 #define HYPERCALL_TMEM_FLUSH_OBJECT (HYPERCALL_BASE + 0x15) /* handle, object[3] -> 0 */
 #define HYPERCALL_TMEM_BATCH        (HYPERCALL_BASE + 0x16) /* gpa of entries, count -> completed */
 
+/*
+ * Page flip (SLUICE_FEATURE_TMEM_FLIP). In ranges that the guest declares, a put may hand its frame
+ * over and a get may bring the store's, in place of a copy; the guest cannot tell. Arguments and
+ * results are those of TMEM_PUT and TMEM_GET, with two differences: after a put that returned 0 the
+ * content of the gfn is undefined (after an error it is unchanged), and a pinned gfn of a declared
+ * range may get -EBUSY. Elsewhere they do the same as those. DECLARE: -EFAULT beyond RAM, -EINVAL
+ * for no pages or what is declared already, -ENOSPC for more than 8 ranges, -ENOMEM. UNDECLARE
+ * names just what was declared, else -EINVAL.
+ */
+#define HYPERCALL_FLIP_DECLARE   (HYPERCALL_BASE + 0x40) /* gfn, pages -> 0 */
+#define HYPERCALL_FLIP_UNDECLARE (HYPERCALL_BASE + 0x41) /* gfn, pages -> 0 */
+#define HYPERCALL_TMEM_PUT_FLIP  (HYPERCALL_BASE + 0x42) /* handle, object[3], gfn -> 0 */
+#define HYPERCALL_TMEM_GET_FLIP  (HYPERCALL_BASE + 0x43) /* as PUT_FLIP -> 0 or -ENOENT */
+
 /* Opens the miss filter of a private pool (abi/filter.h), or finds it open: pool, gpa of a struct
  * tmem_filter_info -> 0 */
 #define HYPERCALL_TMEM_FILTER (HYPERCALL_BASE + 0x48)

@@ -3,6 +3,7 @@
  * is followed before the frame it names was found to be what it should be.
  */
 #include "kernel/vm/audit_internal.h"
+#include "kernel/vm/memory_flip.h"
 #include "kernel/vm/memory_nested.h"
 #include "kernel/vm/window.h"
 
@@ -70,10 +71,16 @@ static void check_leaf(struct walk *walk, u64 base, u64 entry, unsigned level)
 	walk->huge += level == 3;
 }
 
-/* On its way into a 2 MiB page: audit_collapse() looks at it. */
+/* On its way into a 2 MiB page, or to another owner: audit_collapse() and audit_flip() look at it.
+ */
 static bool is_moving(const struct memory *memory, u64 frame)
 {
-	return memory->collapse.active && frame - memory->collapse.base < BLOCK_PAGES;
+	if (memory->collapse.active && frame - memory->collapse.base < BLOCK_PAGES)
+		return true;
+	for (u32 i = 0; memory->flip.pending_count && i < VCPUS_MAX; i++)
+		if (memory->flip.pending[i].active && memory->flip.pending[i].gfn == frame)
+			return true;
+	return false;
 }
 
 /* Ballooned, now or in an earlier life. */
@@ -163,6 +170,32 @@ static void audit_collapse(struct walk *walk)
 	walk->mapped = GFN_RAM;
 }
 
+/* Pages on their way to the store, and frames kept for those. */
+static void audit_flip(struct walk *walk)
+{
+	const struct memory *memory = walk->memory;
+	const struct flip *flip = &memory->flip;
+	u64 pending = 0;
+
+	for (u32 i = 0; i < VCPUS_MAX; i++) {
+		u64 frame = flip->pending[i].gfn, entry;
+
+		if (!flip->pending[i].active)
+			continue;
+		pending++;
+		entry = frame < memory->gfn_count ? memory->gfns[frame] : 0;
+		if ((entry & ~GFN_HPA) != GFN_MOVING || !memory_flips(memory, frame, 1))
+			audit_report("guest %u: gfn %#lx is to be flipped, but its entry is %#lx",
+				memory->owner, (unsigned long)frame, (unsigned long)entry);
+		else
+			audit_met(hpa_to_mfn(hpa(entry & GFN_HPA)), FRAME_GUEST, memory->owner, 1);
+		walk->populated++;
+	}
+	for (u32 i = 0; i < MIN(flip->spare_count, FLIP_SPARES); i++)
+		audit_met(mfn(flip->spares[i]), FRAME_GUEST, memory->owner, 1);
+	compare(memory, "pages to be flipped", pending, flip->pending_count);
+}
+
 void audit_memory(const struct vm *vm)
 {
 	const struct memory *memory = &vm->memory;
@@ -180,6 +213,7 @@ void audit_memory(const struct vm *vm)
 	if (check_table(&walk, hpa_to_mfn(memory->root)))
 		walk_table(&walk, hpa_to_mfn(memory->root), 0, NESTED_LEVELS);
 	audit_collapse(&walk);
+	audit_flip(&walk);
 	compare(memory, "pages populated", walk.populated, memory->populated_pages);
 	compare(memory, "pages shared", walk.shared, memory->shared_pages);
 	compare(memory, "pages ballooned", walk.ballooned, memory->ballooned_pages);

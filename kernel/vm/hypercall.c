@@ -9,6 +9,7 @@
 
 #include "kernel/core/log.h"
 #include "kernel/vm/balloon_control.h"
+#include "kernel/vm/flip.h"
 #include "kernel/vm/memory.h"
 #include "kernel/vm/tmem_control.h"
 #include "kernel/vm/vm.h"
@@ -135,6 +136,26 @@ static __attribute__((noinline)) s64 batch(struct vcpu *vcpu)
 	return (s64)count;
 }
 
+static __attribute__((noinline)) s64 flip_call(struct vcpu *vcpu, u64 number)
+{
+	const bool put = number == HYPERCALL_TMEM_PUT_FLIP;
+	struct tmem_handle handle;
+	s64 result;
+
+	if (number == HYPERCALL_FLIP_DECLARE)
+		return flip_declare(vcpu, vcpu->regs[RDI], vcpu->regs[RSI]);
+	if (number == HYPERCALL_FLIP_UNDECLARE)
+		return flip_undeclare(vcpu, vcpu->regs[RDI], vcpu->regs[RSI]);
+	handle = handle_in_registers(vcpu);
+	result = put ? flip_put(vcpu, &handle, vcpu->regs[R8])
+		     : flip_get(vcpu, &handle, vcpu->regs[R8]);
+	if (result != FLIP_BY_COPY)
+		return result;
+	result = put_or_get(
+		vcpu->vm, put ? HYPERCALL_TMEM_PUT : HYPERCALL_TMEM_GET, &handle, vcpu->regs[R8]);
+	return result == -SLUICE_EAGAIN ? wait_for_memory(vcpu) : result;
+}
+
 /* The calls of tmem, without those that a guest has no store for. */
 static s64 tmem_call(struct vcpu *vcpu, u64 number)
 {
@@ -166,6 +187,8 @@ static s64 tmem_call(struct vcpu *vcpu, u64 number)
 		return tmem_flush_object(tmem, &handle);
 	case HYPERCALL_TMEM_BATCH:
 		return batch(vcpu);
+	case HYPERCALL_FLIP_DECLARE ... HYPERCALL_TMEM_GET_FLIP:
+		return flip_call(vcpu, number);
 	case HYPERCALL_TMEM_FILTER:
 		return window_open(vm, vcpu->regs[RDI], gpa(vcpu->regs[RSI]));
 	case HYPERCALL_TMEM_POOL_NEW:

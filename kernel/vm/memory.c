@@ -14,6 +14,7 @@
 #include "kernel/core/percpu.h"
 #include "kernel/vm/commit.h"
 #include "kernel/vm/memory_collapse.h"
+#include "kernel/vm/memory_flip.h"
 #include "kernel/vm/memory_nested.h"
 #include "kernel/vm/memory_populate.h"
 #include "kernel/vm/vm.h"
@@ -82,6 +83,7 @@ void memory_destroy(struct vm *vm)
 				(unsigned long)frame);
 	memory_abandon_huge(memory);
 	memory_collapse_cancel(memory);
+	memory_flip_destroy(memory);
 	memory->generation++;
 	commit_count_tables((s64)memory->window_tables);
 	nested_destroy(memory, epoch_advance());

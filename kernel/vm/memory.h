@@ -15,8 +15,8 @@
  * What stands behind a guest frame. UNPOPULATED: RAM that gets a frame when it is touched.
  * REPORTED: the same, and the guest has said that it is free. BALLOONED: given up by the guest's
  * balloon driver until it takes it back; touched before, it is the guest's error. MOVING: its
- * content is on its way to another frame (memory_collapse.c); it keeps the old one until then,
- * mapped nowhere.
+ * content is on its way to another frame (memory_collapse.c) or its frame to another owner
+ * (memory_flip.c); it keeps the old one until then, mapped nowhere.
  */
 enum gfn_state { GFN_UNPOPULATED, GFN_RAM, GFN_MMIO, GFN_BALLOONED, GFN_REPORTED, GFN_MOVING };
 
@@ -69,6 +69,32 @@ struct collapse {
 	u64 next;    /* where the search for more goes on */
 };
 
+/*
+ * Page flip (kernel/vm/memory_flip.c): ranges in which frames may be exchanged; the exchange that
+ * each vCPU has begun, whose page is GFN_MOVING and mapped nowhere; and frames that were this
+ * guest's own, never another's since, for the next exchange.
+ */
+#define FLIP_RANGES 8U
+#define FLIP_SPARES 32U
+struct flip_range {
+	u64 first, end; /* gfns */
+	u64 split;      /* what is below was split */
+};
+struct flip_pending {
+	bool active;
+	bool in_vain; /* called off: the next try copies */
+	u64 gfn;
+	u64 epoch; /* to be passed before the frame changes hands */
+};
+struct flip {
+	u32 range_count, spare_count, pending_count;
+	bool used; /* since the last tick */
+	struct flip_range ranges[FLIP_RANGES];
+	struct flip_pending pending[VCPUS_MAX];
+	u32 spares[FLIP_SPARES]; /* mfns */
+	u64 puts, gets, copies;  /* for the summary; copies: exchanges begun that ended so */
+};
+
 struct memory {
 	struct spinlock lock;
 	const struct nested_layout *layout;
@@ -97,6 +123,8 @@ struct memory {
 	bool windows_open; /* never closed again */
 	struct huge_page huge;
 	struct collapse collapse;
+	struct flip flip;
+	u64 splits;    /* larger pages that were split, for the summary */
 	u64 collapsed; /* 2 MiB pages put together, for the summary */
 	/* TSC, 0: it lacks nothing. Since when no frame came that it wanted, and when it last tried
 	 * in vain (memory_wait.c). */
@@ -144,8 +172,7 @@ void memory_unpin(struct vm *vm, gfn_t frame);
 /*
  * Takes one populated frame away from the guest: clears the nested entry (splitting a large page),
  * bumps the generation and puts the frame into limbo. -EBUSY if pinned, -EFAULT if not populated
- * RAM, -ENOMEM if there is no frame for the table of a split. For the tests of quiescence, and page
- * flips later.
+ * RAM, -ENOMEM if there is no frame for the table of a split. For the tests of quiescence.
  */
 int __must_check memory_remove(struct vm *vm, gfn_t frame);
 

@@ -12,6 +12,7 @@
 
 #include "kernel/core/frame.h"
 #include "kernel/core/percpu.h"
+#include "kernel/vm/memory_flip.h"
 #include "kernel/vm/memory_nested.h"
 #include "kernel/vm/memory_populate.h"
 
@@ -28,7 +29,7 @@ static bool is_candidate(const struct memory *memory, u64 base)
 	unsigned level;
 
 	nested_lookup(memory, base, &level);
-	if (level != 1)
+	if (level != 1 || memory_flips(memory, base, BLOCK_PAGES))
 		return false;
 	for (u64 frame = base; frame < base + BLOCK_PAGES; frame++) {
 		u64 entry = READ_ONCE(memory->gfns[frame]);
@@ -126,6 +127,7 @@ bool memory_collapse_touch(struct vm *vm, u64 frame, bool restartable)
 	bool again = false;
 
 	spin_lock(&memory->lock);
+	memory_flip_call_off(memory, frame, 1);
 	if ((memory->gfns[frame] & GFN_STATE) == GFN_MOVING) {
 		if (epoch_passed(memory->collapse.epoch))
 			finish(memory);

@@ -4,6 +4,7 @@
  * once. One page a VM is under way at a time (struct huge_page, under LOCK_MEMORY).
  */
 #include "kernel/core/frame.h"
+#include "kernel/vm/memory_flip.h"
 #include "kernel/vm/memory_nested.h"
 #include "kernel/vm/memory_populate.h"
 
@@ -25,7 +26,8 @@ static bool huge_fits(const struct memory *memory, u64 base)
 	unsigned level;
 	const u64 *entry = nested_lookup(memory, base, &level);
 
-	return level >= 3 && !(*entry & memory->layout->present) && !memory->ballooned_pages;
+	return level >= 3 && !(*entry & memory->layout->present) && !memory->ballooned_pages &&
+	       !memory_flips(memory, base, HUGE_PAGES);
 }
 
 /* Claims the next part of the 1 GiB page at @base for scrubbing; starts the page if there is none.

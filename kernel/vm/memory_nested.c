@@ -112,6 +112,7 @@ static int split_leaf(struct memory *memory, u64 *entry, unsigned level)
 	if (level == 3)
 		memory->large_pages += NESTED_ENTRIES;
 	write_entry(entry, table_entry(memory, table));
+	memory->splits++;
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 
 #include "kernel/core/frame.h"
 #include "kernel/vm/memory_collapse.h"
+#include "kernel/vm/memory_flip.h"
 #include "kernel/vm/memory_nested.h"
 
 /*
@@ -49,11 +50,11 @@ static unsigned largest_order(const struct memory *memory, u64 frame, bool resta
 
 	/* The hole starts and ends on multiples of 1 GiB, so only the end of RAM cuts a page short.
 	 */
-	if (block + BLOCK_PAGES > memory->gfn_count)
+	if (block + BLOCK_PAGES > memory->gfn_count || memory_flips(memory, block, BLOCK_PAGES))
 		return 0;
 	nested_lookup(memory, frame, &level);
 	if (level >= 3 && restartable && memory->layout->huge && !memory->ballooned_pages &&
-		huge + HUGE_PAGES <= memory->gfn_count)
+		huge + HUGE_PAGES <= memory->gfn_count && !memory_flips(memory, huge, HUGE_PAGES))
 		return HUGE_ORDER;
 	return level >= 2 ? BLOCK_ORDER : 0;
 }

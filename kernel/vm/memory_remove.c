@@ -10,6 +10,7 @@
 #include "kernel/core/bug.h"
 #include "kernel/core/percpu.h"
 #include "kernel/vm/memory_collapse.h"
+#include "kernel/vm/memory_flip.h"
 #include "kernel/vm/memory_nested.h"
 
 /* Whether the frame behind @entry, if any, can be taken. */
@@ -115,6 +116,7 @@ int memory_take_away(struct vm *vm, gfn_t first, unsigned order, u64 to, bool po
 	if (unlikely(memory->collapse.active) && first.raw < memory->collapse.base + BLOCK_PAGES &&
 		memory->collapse.base < first.raw + pages)
 		memory_collapse_cancel(memory);
+	memory_flip_call_off(memory, first.raw, pages);
 	error = remove_locked(memory, first.raw, order, to, populated);
 	if (!error && (to & GFN_STATE) == GFN_BALLOONED)
 		memory->ballooned_pages += pages;

@@ -104,6 +104,7 @@ struct vcpu {
 	u32 id;                 /* APIC id in the guest */
 	u64 flushed_generation; /* vm->memory.generation that this vCPU's translations were flushed
 				   for */
+	u64 flushes;            /* how often they were, for the summary */
 	u64 exits[EXITED_CLASSES];
 
 	struct vcpu_event event;

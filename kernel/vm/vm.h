@@ -47,6 +47,7 @@ struct vm_disk_stats {
 
 struct vm_memory_stats {
 	u64 populated_pages, ballooned_pages, large_pages, huge_pages, collapsed, waits;
+	u64 flip_puts, flip_gets, flip_copies, splits;
 };
 
 /* Operations of its sampled pages, and how many pages of them were asked for again and found to

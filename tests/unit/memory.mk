@@ -7,7 +7,7 @@ test_frame_SRC := $(FRAME_SRC)
 
 MEMORY_PARTS := $(FRAME_SRC) kernel/core/percpu.c kernel/core/timer.c kernel/vm/memory.c \
 	kernel/vm/memory_nested.c kernel/vm/memory_populate.c kernel/vm/memory_huge.c kernel/vm/memory_remove.c \
-	kernel/vm/memory_balloon.c kernel/vm/memory_collapse.c kernel/vm/window.c \
+	kernel/vm/memory_balloon.c kernel/vm/memory_collapse.c kernel/vm/memory_flip.c kernel/vm/window.c \
 	kernel/vm/memory_wait.c kernel/vm/limbo.c kernel/vm/reclaim.c kernel/vm/commit.c kernel/vm/audit.c \
 	kernel/vm/audit_memory.c tests/unit/fake/vm.c
 MEMORY_SRC := $(MEMORY_PARTS) tests/unit/fake/store.c
@@ -26,3 +26,4 @@ test_timer_SRC      := $(MEMORY_SRC)
 test_tmem_port_SRC := $(MEMORY_PARTS) kernel/vm/tmem_port.c kernel/vm/refaults.c balloon/ghosts.c arch/x86/compress.c tests/unit/fake/vectors.c \
 	$(wildcard tmem/*.c)
 test_window_SRC := $(test_tmem_port_SRC)
+test_flip_SRC   := $(test_tmem_port_SRC) kernel/vm/flip.c

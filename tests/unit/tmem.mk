@@ -23,7 +23,7 @@ test_tmem_sample_SRC := $(FILTER_SRC)
 test_tmem_filter_threads_SRC      := $(FILTER_SRC) tests/unit/tmem_host/suppressions.c
 test_tmem_filter_threads_SANITIZE := thread
 
-$O/unit/test_window: $(LZ4_OBJ)
+$O/unit/test_window $O/unit/test_flip: $(LZ4_OBJ)
 $(patsubst %,$O/unit/test_tmem_%,audit directory control shared save filter filter_threads sample model rules flip shares memory threads dense pack port): $(LZ4_OBJ)
 test_tmem_control_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_shared_SRC  := $(TMEM_SRC) tests/unit/tmem_host/store.c

@@ -9,7 +9,9 @@
 #include <abi/cpuid.h>
 #include <abi/hypercall.h>
 
-#define TMEM_FEATURES (SLUICE_FEATURE_TMEM | SLUICE_FEATURE_TMEM_BATCH | SLUICE_FEATURE_TMEM_FILTER)
+#define TMEM_FEATURES                                                                              \
+	(SLUICE_FEATURE_TMEM | SLUICE_FEATURE_TMEM_BATCH | SLUICE_FEATURE_TMEM_FILTER |            \
+		SLUICE_FEATURE_TMEM_FLIP)
 
 #define BASIC_MAX    0x16u
 #define EXTENDED     0x80000000u

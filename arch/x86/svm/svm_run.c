@@ -29,6 +29,7 @@ static void follow_memory(struct vcpu *vcpu)
 
 	vcpu->flushed_generation = __atomic_load_n(&vcpu->vm->memory.generation, __ATOMIC_ACQUIRE);
 	svm_of(vcpu)->flush = true;
+	vcpu->flushes++;
 	epoch_quiescent(epoch);
 }
 

@@ -61,6 +61,7 @@ static void flush(struct vcpu *vcpu)
 	u64 generation = __atomic_load_n(&vcpu->vm->memory.generation, __ATOMIC_ACQUIRE);
 
 	ept_flush(vcpu->vendor);
+	vcpu->flushes++;
 	vcpu->flushed_generation = generation;
 	epoch_quiescent(epoch);
 }
