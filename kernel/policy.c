@@ -9,6 +9,7 @@
 #include "kernel/policy_plan.h"
 #include "kernel/virtio/balloon.h"
 #include "kernel/vm/balloon_control.h"
+#include "kernel/vm/memory_idle.h"
 
 /* Ticks of "alternate" in each direction. */
 #define ALTERNATE_TICKS 20u
@@ -130,6 +131,7 @@ u64 policy_tick(void)
 	for_each_vm (vm) {
 		balloon_device_tick(vm);
 		memory_collapse_tick(vm);
+		memory_idle_tick(vm);
 	}
 	policy_plan_choose(balloon_control_policy());
 	if (somebody_lacks_what_is_his())

@@ -17,6 +17,7 @@
 #include "kernel/core/timer.h"
 #include "kernel/policy_plan.h"
 #include "kernel/virtio/blk.h"
+#include "kernel/vm/memory_idle.h"
 #include "kernel/vm/refaults.h"
 #include "kernel/vm/virt.h"
 #include "kernel/vm/vm.h"
@@ -59,6 +60,8 @@ void summary_remember(struct vm *vm)
 		.flip_copies = vm->memory.flip.copies,
 		.splits = vm->memory.splits,
 	};
+	vm->memory_stats.idle_known = memory_idle_sample(
+		vm, vm->memory_stats.idle, vm->memory_stats.touched);
 	if (vm->tmem)
 		tmem_client_stats(vm->tmem, &vm->tmem_stats);
 	if (vm->refaults)
@@ -199,6 +202,13 @@ static void print_memory_for_tools(const struct vm *vm)
 	log_info("stat: flip=%s puts=%llu gets=%llu copies=%llu flushes=%llu split_pages=%llu",
 		vm->config->name, LL(memory->flip_puts), LL(memory->flip_gets),
 		LL(memory->flip_copies), LL(flushes), LL(memory->splits));
+	if (!memory->idle_known)
+		return;
+	for (unsigned age = 0; age < BALLOON_AGES; age++)
+		if (memory->idle[age] || memory->touched[age])
+			log_info("stat: idle=%s ticks=%u idle_pages=%llu touched_pages=%llu",
+				vm->config->name, 1U << age, LL(memory->idle[age]),
+				LL(memory->touched[age]));
 }
 
 static void print_moves(const struct vm *vm)

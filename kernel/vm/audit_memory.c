@@ -207,6 +207,8 @@ void audit_memory(const struct vm *vm)
 	for (u64 offset = 0; offset < table_bytes; offset += PAGE_SIZE)
 		audit_met(ptr_to_mfn((u8 *)memory->gfns + offset), FRAME_HYPERVISOR, memory->owner,
 			1);
+	if (memory->idle)
+		audit_met(ptr_to_mfn(memory->idle), FRAME_HYPERVISOR, memory->owner, 1);
 	if (memory->huge.active)
 		for (u64 i = 0; i < HUGE_PAGES; i++)
 			audit_met(mfn(memory->huge.frame.raw + i), FRAME_GUEST, memory->owner, 1);

@@ -16,15 +16,15 @@
 #include "kernel/vm/tmem_port.h"
 
 static u64 promised; /* pages, tables included */
-static s64 tables;   /* pages of gfn and nested tables in being */
+static s64 tables;   /* pages of gfn and nested tables, and of idle memory, in being */
 
 /* @pages and the most that is needed to describe @ram_pages: 8 bytes each in the gfn table and in
- * the level-1 tables, and a few upper tables. */
+ * the level-1 tables, a few upper tables, and a page for how much lies idle. */
 static u64 with_tables(u64 pages, u64 ram_pages)
 {
 	const u64 per_table = PAGE_SIZE / sizeof(u64);
 
-	return pages + 2 * (ram_pages / per_table + 1) + ram_pages / (per_table * per_table) + 3;
+	return pages + 2 * (ram_pages / per_table + 1) + ram_pages / (per_table * per_table) + 4;
 }
 
 /* Pages that may be promised or kept persistent. */

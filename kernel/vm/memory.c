@@ -15,6 +15,7 @@
 #include "kernel/vm/commit.h"
 #include "kernel/vm/memory_collapse.h"
 #include "kernel/vm/memory_flip.h"
+#include "kernel/vm/memory_idle.h"
 #include "kernel/vm/memory_nested.h"
 #include "kernel/vm/memory_populate.h"
 #include "kernel/vm/vm.h"
@@ -59,16 +60,22 @@ int memory_create(struct vm *vm, u64 bytes, const struct nested_layout *layout)
 	memory->gfns = hypervisor_alloc_pages(table_pages(count), vm->id);
 	if (!memory->gfns)
 		return -SLUICE_ENOMEM;
-	if (nested_create(memory)) {
-		hypervisor_free_pages(memory->gfns, table_pages(count));
-		memory->gfns = NULL;
-		return -SLUICE_ENOMEM;
-	}
+	if (memory_idle_create(memory))
+		goto no_idle;
+	if (nested_create(memory))
+		goto no_root;
 	commit_count_tables((s64)table_pages(count));
 	if (pages > HOLE_START_GFN)
 		for (u64 frame = HOLE_START_GFN; frame < HOLE_END_GFN; frame++)
 			memory->gfns[frame] = GFN_MMIO;
 	return 0;
+
+no_root:
+	memory_idle_destroy(memory);
+no_idle:
+	hypervisor_free_pages(memory->gfns, table_pages(count));
+	memory->gfns = NULL;
+	return -SLUICE_ENOMEM;
 }
 
 void memory_destroy(struct vm *vm)
@@ -87,6 +94,7 @@ void memory_destroy(struct vm *vm)
 	memory->generation++;
 	commit_count_tables((s64)memory->window_tables);
 	nested_destroy(memory, epoch_advance());
+	memory_idle_destroy(memory);
 	hypervisor_free_pages(memory->gfns, table_pages(memory->gfn_count));
 	commit_count_tables(-(s64)table_pages(memory->gfn_count));
 	*memory = (struct memory){.owner = vm->id};

@@ -95,6 +95,8 @@ struct flip {
 	u64 puts, gets, copies;  /* for the summary; copies: exchanges begun that ended so */
 };
 
+struct idle_memory; /* kernel/vm/memory_idle.c */
+
 struct memory {
 	struct spinlock lock;
 	const struct nested_layout *layout;
@@ -124,8 +126,9 @@ struct memory {
 	struct huge_page huge;
 	struct collapse collapse;
 	struct flip flip;
-	u64 splits;    /* larger pages that were split, for the summary */
-	u64 collapsed; /* 2 MiB pages put together, for the summary */
+	u64 splits;               /* larger pages that were split, for the summary */
+	u64 collapsed;            /* 2 MiB pages put together, for the summary */
+	struct idle_memory *idle; /* NULL where the processor keeps no accessed bits */
 	/* TSC, 0: it lacks nothing. Since when no frame came that it wanted, and when it last tried
 	 * in vain (memory_wait.c). */
 	u64 short_since, short_last;

@@ -6,6 +6,7 @@
 #ifndef VM_VM_H
 #define VM_VM_H
 
+#include "balloon/balloon.h"
 #include "kernel/core/lock.h"
 #include "kernel/core/log.h"
 #include "kernel/vm/memory.h"
@@ -48,6 +49,8 @@ struct vm_disk_stats {
 struct vm_memory_stats {
 	u64 populated_pages, ballooned_pages, large_pages, huge_pages, collapsed, waits;
 	u64 flip_puts, flip_gets, flip_copies, splits;
+	bool idle_known;
+	u64 idle[BALLOON_AGES], touched[BALLOON_AGES]; /* kernel/vm/memory_idle.h */
 };
 
 /* Operations of its sampled pages, and how many pages of them were asked for again and found to
