@@ -59,6 +59,9 @@ void summary_remember(struct vm *vm)
 		.flip_gets = vm->memory.flip.gets,
 		.flip_copies = vm->memory.flip.copies,
 		.splits = vm->memory.splits,
+		.discarded = vm->memory.discarded,
+		.rescued = vm->memory.rescued,
+		.discard_faults = vm->memory.discard_faults,
 	};
 	vm->memory_stats.idle_known = memory_idle_sample(
 		vm, vm->memory_stats.idle, vm->memory_stats.touched);
@@ -192,10 +195,12 @@ static void print_memory_for_tools(const struct vm *vm)
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		flushes += vm->vcpus[i]->flushes;
 	log_info("stat: memory=%s populated_pages=%llu ballooned_pages=%llu large_pages=%llu "
-		 "huge_pages=%llu collapsed=%llu memory_waits=%llu",
+		 "huge_pages=%llu collapsed=%llu memory_waits=%llu discarded=%llu rescued=%llu "
+		 "discard_faults=%llu",
 		vm->config->name, LL(memory->populated_pages), LL(memory->ballooned_pages),
 		LL(memory->large_pages), LL(memory->huge_pages), LL(memory->collapsed),
-		LL(memory->waits));
+		LL(memory->waits), LL(memory->discarded), LL(memory->rescued),
+		LL(memory->discard_faults));
 	log_info("stat: refaults=%s sampled=%llu events=%llu again=%llu", vm->config->name,
 		LL(vm->refault_stats.sampled), LL(vm->tmem_stats.puts + vm->tmem_stats.gets),
 		LL(vm->refault_stats.again));

@@ -38,6 +38,10 @@
 #define HYPERCALL_FLIP_UNDECLARE (HYPERCALL_BASE + 0x41) /* gfn, pages -> 0 */
 #define HYPERCALL_TMEM_PUT_FLIP  (HYPERCALL_BASE + 0x42) /* handle, object[3], gfn -> 0 */
 #define HYPERCALL_TMEM_GET_FLIP  (HYPERCALL_BASE + 0x43) /* as PUT_FLIP -> 0 or -ENOENT */
+/* Volatile pages: abi/volatile.h. */
+#define HYPERCALL_VOLATILE_REGISTER                                                                \
+	(HYPERCALL_BASE + 0x44) /* first gfn, pages, gpa of states, magic, flags -> 0 */
+#define HYPERCALL_VOLATILE_UNREGISTER (HYPERCALL_BASE + 0x45) /* -> 0 */
 
 /* Opens the miss filter of a private pool (abi/filter.h), or finds it open: pool, gpa of a struct
  * tmem_filter_info -> 0 */

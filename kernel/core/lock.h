@@ -10,8 +10,9 @@
 /* The order: a CPU that holds a lock may take only those further down. */
 enum lock_rank {
 	LOCK_NONE,
-	LOCK_VM,     /* one VM's devices and life */
-	LOCK_MEMORY, /* one VM's gfn table and nested tables */
+	LOCK_VM,      /* one VM's devices and life */
+	LOCK_DISCARD, /* who may be discarding pages of guests (kernel/vm/memory_discard.c) */
+	LOCK_MEMORY,  /* one VM's gfn table and nested tables */
 	LOCK_TMEM_SHARERS,
 	LOCK_TMEM_CLIENT,
 	LOCK_TMEM_ARENA,

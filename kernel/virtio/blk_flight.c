@@ -78,6 +78,23 @@ static __attribute__((noinline)) enum blk_admission refuse(
 	return BLK_BROKEN;
 }
 
+/* A discarded page is no place for data: that request fails, and is named. */
+static __attribute__((noinline)) bool is_discarded(
+	struct virtio_blk *blk, const struct virtq_buffer *buffer)
+{
+	for (u64 i = 0; i < pages_of(buffer); i++) {
+		gfn_t frame = gfn((buffer->address >> PAGE_SHIFT) + i);
+
+		if (!memory_is_discarded(blk->device.vm, frame))
+			continue;
+		vm_complain(blk->device.vm,
+			"disk \"%s\": a request fails, since gfn %#lx of its data is discarded",
+			blk->config->name, (unsigned long)frame.raw);
+		return true;
+	}
+	return false;
+}
+
 /* The part of the chain that holds the data of @header's type. */
 static void data_buffers(const struct virtq_chain *chain, u32 type, unsigned *from, unsigned *to)
 {
@@ -131,7 +148,11 @@ enum blk_admission blk_admit(struct virtio_blk *blk, u64 now)
 		if (error) {
 			unpin(blk, before, blk->piece_last);
 			blk->piece_last = before;
-			return refuse(blk, error, "data buffer", buffer->address, buffer->bytes);
+			if (error != -SLUICE_EFAULT || !is_discarded(blk, buffer))
+				return refuse(
+					blk, error, "data buffer", buffer->address, buffer->bytes);
+			status = BLK_S_IOERR;
+			break;
 		}
 	}
 	error = pin_buffer(blk, layout.status, 1);

@@ -12,7 +12,7 @@ struct walk {
 	const struct vm *vm;
 	const struct memory *memory;
 	enum gfn_state mapped; /* what the gfn table must say of a leaf's pages */
-	u64 populated, tables, large, huge, shared, ballooned, reported;
+	u64 populated, tables, large, huge, shared, ballooned, reported, discarding, discarded;
 };
 
 /* A page of a window: the engine says what stands there. */
@@ -83,6 +83,17 @@ static bool is_moving(const struct memory *memory, u64 frame)
 	return false;
 }
 
+/* Unmapped, and with its frame until it goes or comes back. */
+static bool is_discarding(struct walk *walk, u64 entry)
+{
+	if ((entry & GFN_STATE) != GFN_DISCARDING || entry >> GFN_PIN_SHIFT)
+		return false;
+	audit_met(hpa_to_mfn(hpa(entry & GFN_HPA)), FRAME_GUEST, walk->memory->owner, 1);
+	walk->populated++;
+	walk->discarding++;
+	return true;
+}
+
 /* Ballooned, now or in an earlier life. */
 static bool is_of_a_balloon(const struct memory *memory, u64 entry)
 {
@@ -103,9 +114,11 @@ static void check_absent(struct walk *walk, u64 base, u64 entry, unsigned level)
 
 		walk->ballooned += state == memory_ballooned_entry(memory);
 		walk->reported += state == GFN_REPORTED;
+		walk->discarded += state == GFN_DISCARDED;
 		if (unlikely(state != GFN_UNPOPULATED && state != GFN_MMIO &&
-			     state != GFN_REPORTED && !is_of_a_balloon(memory, state) &&
-			     !is_moving(memory, frame)))
+			     state != GFN_REPORTED && state != GFN_DISCARDED &&
+			     !is_of_a_balloon(memory, state) && !is_moving(memory, frame) &&
+			     !is_discarding(walk, state)))
 			audit_report("guest %u: gfn %#lx is not mapped, but its entry is %#lx",
 				memory->owner, (unsigned long)frame, (unsigned long)state);
 	}
@@ -220,6 +233,8 @@ void audit_memory(const struct vm *vm)
 	compare(memory, "pages shared", walk.shared, memory->shared_pages);
 	compare(memory, "pages ballooned", walk.ballooned, memory->ballooned_pages);
 	compare(memory, "pages reported free", walk.reported, memory->reported_pages);
+	compare(memory, "pages being discarded", walk.discarding, memory->discards.left);
+	compare(memory, "pages discarded", walk.discarded, memory->discarded_pages);
 	compare(memory, "nested tables", walk.tables, memory->table_pages);
 	compare(memory, "2 MiB pages", walk.large, memory->large_pages);
 	compare(memory, "1 GiB pages", walk.huge, memory->huge_pages);

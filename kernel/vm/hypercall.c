@@ -11,6 +11,7 @@
 #include "kernel/vm/balloon_control.h"
 #include "kernel/vm/flip.h"
 #include "kernel/vm/memory.h"
+#include "kernel/vm/memory_volatile.h"
 #include "kernel/vm/tmem_control.h"
 #include "kernel/vm/vm.h"
 #include "kernel/vm/window.h"
@@ -216,6 +217,10 @@ static __attribute__((noinline)) enum outcome serve(struct vcpu *vcpu, u64 numbe
 		break;
 	case HYPERCALL_BALLOON_POLICY:
 		result = balloon_control(vcpu);
+		break;
+	case HYPERCALL_VOLATILE_REGISTER:
+	case HYPERCALL_VOLATILE_UNREGISTER:
+		result = memory_volatile_call(vcpu, number);
 		break;
 	default:
 		result = tmem_call(vcpu, number);

@@ -18,6 +18,7 @@
 #include "kernel/vm/memory_idle.h"
 #include "kernel/vm/memory_nested.h"
 #include "kernel/vm/memory_populate.h"
+#include "kernel/vm/memory_volatile.h"
 #include "kernel/vm/vm.h"
 #include "kernel/vm/window.h"
 
@@ -88,6 +89,7 @@ void memory_destroy(struct vm *vm)
 		if (unlikely(memory->gfns[frame] >> GFN_PIN_SHIFT))
 			BUG("VM %u destroyed while gfn %#lx is pinned", vm->id,
 				(unsigned long)frame);
+	memory_volatile_close(vm);
 	memory_abandon_huge(memory);
 	memory_collapse_cancel(memory);
 	memory_flip_destroy(memory);
@@ -101,12 +103,26 @@ void memory_destroy(struct vm *vm)
 }
 
 /* What a touch of @frame is that has no RAM behind it. */
-static __attribute__((noinline)) enum outcome not_ram(struct vm *vm, u64 frame)
+static __attribute__((noinline)) enum outcome not_ram(struct vcpu *vcpu, u64 frame, u32 access)
 {
+	struct vm *vm = vcpu->vm;
+	bool discarded = memory_is_discarded(vm, gfn(frame));
+
 	if ((READ_ONCE(vm->memory.gfns[frame]) & GFN_STATE) == GFN_MMIO)
 		return MMIO;
-	vm_complain(vm, "gfn %#lx is touched, but it is in the balloon", (unsigned long)frame);
+	if (discarded && memory_volatile_fault(vcpu, frame, access))
+		return DONE;
+	vm_complain(vm, "gfn %#lx is touched, but it %s", (unsigned long)frame,
+		discarded ? "was discarded" : "is in the balloon");
 	return BAD;
+}
+
+/* What was mapped by the time this CPU looked, and what was volatile and is so no longer. */
+static __attribute__((noinline)) enum outcome was_there(struct vm *vm, u64 frame, u32 access)
+{
+	if (access & ACCESS_WRITE)
+		memory_volatile_written(vm, frame);
+	return DONE;
 }
 
 enum outcome memory_fault(struct vcpu *vcpu, gpa_t address, u32 access)
@@ -123,8 +139,10 @@ enum outcome memory_fault(struct vcpu *vcpu, gpa_t address, u32 access)
 	error = memory_populate(vm, frame, true);
 	if (likely(error == 0))
 		return DONE;
+	if (error == POPULATED_ALREADY)
+		return was_there(vm, frame, access);
 	if (error == -SLUICE_EFAULT)
-		return not_ram(vm, frame);
+		return not_ram(vcpu, frame, access);
 	memory_wait(vcpu);
 	return WAIT;
 }
@@ -138,7 +156,7 @@ static inline void *entry_page(u64 entry)
 /* Out of line, so that memory_page() needs no stack frame. */
 static __attribute__((noinline)) void *page_slow(struct vm *vm, u64 frame)
 {
-	if (frame >= vm->memory.gfn_count || memory_populate(vm, frame, false))
+	if (frame >= vm->memory.gfn_count || memory_populate(vm, frame, false) < 0)
 		return NULL;
 	return entry_page(READ_ONCE(vm->memory.gfns[frame]));
 }

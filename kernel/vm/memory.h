@@ -16,9 +16,20 @@
  * REPORTED: the same, and the guest has said that it is free. BALLOONED: given up by the guest's
  * balloon driver until it takes it back; touched before, it is the guest's error. MOVING: its
  * content is on its way to another frame (memory_collapse.c) or its frame to another owner
- * (memory_flip.c); it keeps the old one until then, mapped nowhere.
+ * (memory_flip.c); it keeps the old one until then, mapped nowhere. DISCARDING: the same for a
+ * volatile page that may go (memory_discard.c). DISCARDED: it is gone, and the guest has not said
+ * that it knows (memory_volatile.c).
  */
-enum gfn_state { GFN_UNPOPULATED, GFN_RAM, GFN_MMIO, GFN_BALLOONED, GFN_REPORTED, GFN_MOVING };
+enum gfn_state {
+	GFN_UNPOPULATED,
+	GFN_RAM,
+	GFN_MMIO,
+	GFN_BALLOONED,
+	GFN_REPORTED,
+	GFN_MOVING,
+	GFN_DISCARDING,
+	GFN_DISCARDED
+};
 
 /*
  * An entry of the gfn table. Bits 3:0 state, 51:12 host frame (BALLOONED: the life of the balloon
@@ -96,6 +107,25 @@ struct flip {
 };
 
 struct idle_memory; /* kernel/vm/memory_idle.c */
+/* Pages of which the guest keeps a state byte (abi/volatile.h). */
+struct volatile_area {
+	bool active;
+	u64 first, pages; /* gfns */
+	gpa_t states;
+	u64 magic;
+	u64 hand; /* which page of the range is looked at next */
+};
+
+#define DISCARD_PAGES 64U
+
+/* Volatile pages that may go, unmapped until no CPU can reach them any more; those that are touched
+ * meanwhile come back (kernel/vm/memory_discard.c). */
+struct discards {
+	u64 epoch;
+	u32 count; /* 0: none under way */
+	u32 left;  /* of them, those that did not come back */
+	u64 frames[DISCARD_PAGES];
+};
 
 struct memory {
 	struct spinlock lock;
@@ -129,6 +159,12 @@ struct memory {
 	u64 splits;               /* larger pages that were split, for the summary */
 	u64 collapsed;            /* 2 MiB pages put together, for the summary */
 	struct idle_memory *idle; /* NULL where the processor keeps no accessed bits */
+	struct volatile_area volatiles;
+	struct discards discards;
+	u64 discarded_pages; /* that the guest has not taken note of */
+	/* For the summary: pages that were discarded; those that were touched in time, or made
+	 * stable; faults raised. */
+	u64 discarded, rescued, discard_faults;
 	/* TSC, 0: it lacks nothing. Since when no frame came that it wanted, and when it last tried
 	 * in vain (memory_wait.c). */
 	u64 short_since, short_last;
@@ -166,6 +202,9 @@ void *memory_page(struct vm *vm, gfn_t frame);
  * if no frame is to be had, with nothing but a prefix copied. */
 int __must_check memory_read(struct vm *vm, gpa_t from, void *to, u64 bytes);
 int __must_check memory_write(struct vm *vm, gpa_t to, const void *from, u64 bytes);
+
+/* Whether memory_page() and the like refuse @frame because it is discarded (abi/volatile.h). */
+bool memory_is_discarded(const struct vm *vm, gfn_t frame);
 
 /* Pins a guest frame for asynchronous I/O from submit to completion; 0 and the host frame, -EFAULT
  * if it is not RAM, -ENOMEM if no frame is to be had, -EBUSY if the pin count is full. */
@@ -239,10 +278,11 @@ u64 memory_lendable(void);
 /* @vcpu, the current one, needs a frame and there is none: it blocks until it may try again. The
  * caller lets it run its instruction again. */
 void memory_wait(struct vcpu *vcpu);
-/* Lets those try again for whom there are frames. The head of the dispatch loop; no lock is held.
- */
+/* Lets those try again for whom there are frames, what discards come to included. The head of the
+ * dispatch loop; no lock is held. */
 void memory_wake_waiters(void);
-/* Some guest waits while frames are on their way through limbo: the CPU must not sleep. */
+/* Some guest waits while frames are on their way, through limbo or as volatile pages that may go:
+ * the CPU must not sleep. */
 bool memory_wait_is_over_soon(void);
 /* Ten times a second on one CPU: all may try again. If nothing came to a guest for the time set by
  * memory_set_wait() it is stopped and named; of several the one that waits longest, and rather one

@@ -11,6 +11,7 @@
 #include "kernel/vm/memory_collapse.h"
 #include "kernel/vm/memory_flip.h"
 #include "kernel/vm/memory_nested.h"
+#include "kernel/vm/memory_volatile.h"
 
 /*
  * The common fault where memory is mapped in small pages: the table is there, a frame is free, no
@@ -87,7 +88,7 @@ int memory_enter_frames(struct memory *memory, u64 base, mfn_t host, unsigned or
 	int error = 0;
 
 	/* Else nested_map() finds out if another CPU was faster. */
-	if (unlikely(memory->ballooned_pages || memory->reported_pages))
+	if (unlikely(memory->ballooned_pages || memory->reported_pages || memory->discarded_pages))
 		error = check_open(memory, base, order, &reported);
 	if (error)
 		return error;
@@ -137,8 +138,20 @@ static int populate(struct vm *vm, u64 frame, bool restartable)
 			error = -SLUICE_EBUSY;
 			continue;
 		}
+		if (unlikely((entry & GFN_STATE) == GFN_DISCARDING)) {
+			memory_discard_touch(vm, frame, !restartable);
+			error = -SLUICE_EBUSY;
+			continue;
+		}
+		if (unlikely((entry & GFN_STATE) == GFN_DISCARDED)) {
+			error = memory_volatile_open(vm, frame);
+			if (error)
+				return error;
+			error = -SLUICE_EBUSY;
+			continue;
+		}
 		if (!memory_is_open(memory, entry))
-			return (entry & GFN_STATE) == GFN_RAM ? 0 : -SLUICE_EFAULT;
+			return (entry & GFN_STATE) == GFN_RAM ? POPULATED_ALREADY : -SLUICE_EFAULT;
 		order = largest_order(memory, frame, restartable);
 		if (order == HUGE_ORDER) {
 			if (memory_populate_huge(vm, frame))
@@ -164,7 +177,7 @@ static __attribute__((noinline)) int populate_slowly(struct vm *vm, u64 frame, b
 		WRITE_ONCE(memory->short_last, now);
 		if (!READ_ONCE(memory->short_since))
 			WRITE_ONCE(memory->short_since, now);
-	} else if (!error) {
+	} else if (error >= 0) {
 		WRITE_ONCE(memory->short_since, 0);
 	}
 	return error;

@@ -7,11 +7,13 @@
 #include "kernel/vm/vm.h"
 
 /*
- * Makes sure that @frame, below gfn_count, is populated. 0, -EFAULT if it is no RAM, -ENOMEM if no
+ * Makes sure that @frame, below gfn_count, is populated. 0; POPULATED_ALREADY if it was, by what is
+ * mapped or was on its way to be discarded; -EFAULT if it is no RAM or is discarded, -ENOMEM if no
  * frame is to be had. @restartable: the caller comes again, so that 0 may also mean that a part of
  * a 1 GiB page was prepared, or that the page is on its way to another frame. Takes LOCK_MEMORY;
  * may reclaim: no lock but LOCK_VM may be held.
  */
+#define POPULATED_ALREADY 1
 int __must_check memory_populate(struct vm *vm, u64 frame, bool restartable);
 
 void memory_scrub(mfn_t first, u64 pages);

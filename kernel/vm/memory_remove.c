@@ -12,6 +12,7 @@
 #include "kernel/vm/memory_collapse.h"
 #include "kernel/vm/memory_flip.h"
 #include "kernel/vm/memory_nested.h"
+#include "kernel/vm/memory_volatile.h"
 
 /* Whether the frame behind @entry, if any, can be taken. */
 static int check_removable(const struct memory *memory, u64 entry, bool populated)
@@ -20,7 +21,7 @@ static int check_removable(const struct memory *memory, u64 entry, bool populate
 		return entry >> GFN_PIN_SHIFT ? -SLUICE_EBUSY : 0;
 	if (populated || (entry & GFN_STATE) == GFN_MMIO)
 		return -SLUICE_EFAULT;
-	return memory_is_open(memory, entry) ? 0 : -SLUICE_EINVAL;
+	return memory_is_open(memory, entry) || entry == GFN_DISCARDED ? 0 : -SLUICE_EINVAL;
 }
 
 static int check_range(const struct memory *memory, u64 base, u64 pages, bool populated)
@@ -36,7 +37,7 @@ static int check_range(const struct memory *memory, u64 base, u64 pages, bool po
 
 /* What the entries were that became something else. */
 struct cleared {
-	u64 populated, reported;
+	u64 populated, reported, discarded;
 };
 
 /* Takes back what clear_entries() did to [base, end): the nested tables still know the frames. */
@@ -70,10 +71,12 @@ static int clear_entries(
 		if (entry >> GFN_PIN_SHIFT) {
 			restore_entries(memory, base, frame);
 			memory->reported_pages -= cleared->reported;
+			memory->discarded_pages -= cleared->discarded;
 			return -SLUICE_EBUSY;
 		}
 		cleared->populated += (entry & GFN_STATE) == GFN_RAM;
 		cleared->reported += entry == GFN_REPORTED;
+		cleared->discarded += entry == GFN_DISCARDED;
 	}
 	return 0;
 }
@@ -94,6 +97,7 @@ static int remove_locked(struct memory *memory, u64 base, unsigned order, u64 to
 		return error;
 	memory->populated_pages -= cleared.populated;
 	memory->reported_pages -= cleared.reported;
+	memory->discarded_pages -= cleared.discarded;
 	old = nested_detach(memory, base, level);
 	/* An empty table goes as well: processors may remember it. */
 	if (old & memory->layout->present) {
@@ -117,6 +121,8 @@ int memory_take_away(struct vm *vm, gfn_t first, unsigned order, u64 to, bool po
 		memory->collapse.base < first.raw + pages)
 		memory_collapse_cancel(memory);
 	memory_flip_call_off(memory, first.raw, pages);
+	if (unlikely(memory->discards.count))
+		memory_discard_cancel(memory, first.raw, pages);
 	error = remove_locked(memory, first.raw, order, to, populated);
 	if (!error && (to & GFN_STATE) == GFN_BALLOONED)
 		memory->ballooned_pages += pages;

@@ -6,6 +6,7 @@
  */
 #include "kernel/core/frame.h"
 #include "kernel/vm/limbo.h"
+#include "kernel/vm/memory_volatile.h"
 #include "kernel/vm/vm.h"
 
 /* Who waits tries again at least this often; without a try for so long, nobody waits any more. */
@@ -62,6 +63,7 @@ void memory_wake_waiters(void)
 {
 	u64 left = READ_ONCE(waiting);
 
+	memory_discards_finish();
 	for (; unlikely(left); left &= left - 1) {
 		struct vm *vm = vm_at((unsigned)__builtin_ctzl(left));
 
@@ -72,7 +74,8 @@ void memory_wake_waiters(void)
 
 bool memory_wait_is_over_soon(void)
 {
-	return unlikely(READ_ONCE(waiting)) && limbo_frames() > 0;
+	return unlikely(READ_ONCE(waiting)) &&
+	       (limbo_frames() > 0 || memory_discards_are_under_way());
 }
 
 /* Since when @vm waits, 0 if it does not (any more). */

@@ -1,10 +1,12 @@
 /*
- * Frames for guests, and the one point where tmem's ephemeral pages are taken back for them. The
+ * Frames for guests, and the one point where tmem's ephemeral pages are taken back for them, and
+ * guests' volatile pages discarded. The
  * reserve is kept full as long as that is possible, since the hypervisor's own allocations cannot
  * reclaim; a guest above its entitlement never gets the last half of it, and none the last frames.
  */
 #include "kernel/core/frame.h"
 #include "kernel/vm/memory.h"
+#include "kernel/vm/memory_volatile.h"
 #include "kernel/vm/tmem_port.h"
 #include "kernel/vm/vm.h"
 
@@ -83,6 +85,8 @@ mfn_t guest_frame_alloc(struct vm *vm, unsigned order)
 	frame = reclaim_frame(vm);
 	if (!mfn_is_none(frame))
 		return frame;
+	/* These come when all CPUs have passed; until then the reserve serves. */
+	memory_discard(vm);
 	if (frames_free() <= guest_frame_floor(vm))
 		return MFN_NONE;
 	return frame_alloc(FRAME_GUEST, 0, vm->id);

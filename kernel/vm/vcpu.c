@@ -118,3 +118,10 @@ void vcpu_inject_exception(struct vcpu *vcpu, u8 vector, u32 error)
 	};
 	vcpu_request(vcpu, VCPU_REQ_EVENT);
 }
+
+void vcpu_inject_page_fault(struct vcpu *vcpu, u64 address, u32 error)
+{
+	vcpu_inject_exception(vcpu, VECTOR_PF, error);
+	vcpu->event.has_address = true;
+	vcpu->event.address = address;
+}

@@ -72,6 +72,8 @@ struct vcpu_event {
 	bool has_error;
 	u32 error;
 	u8 length; /* of the instruction, for software interrupts and exceptions */
+	bool has_address;
+	u64 address; /* CR2 gets it with the event */
 };
 
 /* How a vCPU begins. */
@@ -148,6 +150,9 @@ void vcpu_block(struct vcpu *vcpu);
 /* Queues an exception for the next entry; a second one becomes #DF, then a triple fault (Intel SDM
  * vol. 3, table 6-5). @error is ignored unless the vector carries one. */
 void vcpu_inject_exception(struct vcpu *vcpu, u8 vector, u32 error);
+
+/* The same for #PF: CR2 gets @address. */
+void vcpu_inject_page_fault(struct vcpu *vcpu, u64 address, u32 error);
 
 static inline void vcpu_request(struct vcpu *vcpu, u32 bits)
 {

@@ -51,6 +51,7 @@ struct vm_memory_stats {
 	u64 flip_puts, flip_gets, flip_copies, splits;
 	bool idle_known;
 	u64 idle[BALLOON_AGES], touched[BALLOON_AGES]; /* kernel/vm/memory_idle.h */
+	u64 discarded, rescued, discard_faults;        /* volatile pages */
 };
 
 /* Operations of its sampled pages, and how many pages of them were asked for again and found to

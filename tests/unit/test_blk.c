@@ -13,7 +13,9 @@
 #include <cmocka.h>
 
 #include <abi/errno.h>
+#include <abi/hypercall.h>
 #include <abi/platform.h>
+#include <abi/volatile.h>
 
 #include "arch/x86/guest/ioapic.h"
 #include "fake/machine.h"
@@ -23,6 +25,7 @@
 #include "kernel/virtio/blk.h"
 #include "kernel/virtio/blk_state.h"
 #include "kernel/vm/memory_nested.h"
+#include "kernel/vm/memory_volatile.h"
 
 #define GUEST_RAM  MIB(8)
 #define SERVICE_US 100u
@@ -878,6 +881,45 @@ static void everything_comes_back(void **state)
 	assert_int_equal(frames_free(), before);
 }
 
+/* Pages 0x50 and on are volatile and gone when the request comes. */
+static void requests_for_discarded_pages_fail(void **state)
+{
+	struct vcpu vcpu = {.vm = vm, .regs = {[RDI] = 0, [RSI] = 256, [RDX] = MIB(4)}};
+	u8 *states;
+	(void)state;
+
+	bring_up(0);
+	for (u64 i = 0; i < 3; i++)
+		assert_non_null(memory_page(vm, gfn((DATA >> PAGE_SHIFT) + i)));
+	assert_int_equal(memory_volatile_call(&vcpu, HYPERCALL_VOLATILE_REGISTER), 0);
+	states = memory_page(vm, gfn(MIB(4) >> PAGE_SHIFT));
+	volatile_release(&states[(DATA >> PAGE_SHIFT) + 1]);
+	while (frames_free() > frames_reserve())
+		(void)frame_alloc(FRAME_DEVICE, 0, 0);
+	memory_discard(vm);
+	epoch_quiescent(epoch_now());
+	memory_discards_finish();
+	assert_int_equal(vm->memory.discarded, 1);
+	request(0, BLK_T_OUT, 0, DATA, SECTOR_SIZE);
+	request(3, BLK_T_IN, 0, DATA + PAGE_SIZE - SECTOR_SIZE, 2 * SECTOR_SIZE);
+	request(6, BLK_T_IN, 0, DATA + 2 * PAGE_SIZE, SECTOR_SIZE);
+	notify(0);
+	pass(3 * SERVICE + 1000);
+	assert_int_equal(used_index(), 3);
+	assert_int_equal(status_of(0), BLK_S_OK);
+	assert_int_equal(status_of(3), BLK_S_IOERR);
+	assert_int_equal(status_of(6), BLK_S_OK);
+	assert_non_null(strstr(fake_log_text,
+		"disk \"swap\": a request fails, since gfn 0x51 of its data is discarded"));
+	assert_int_equal(pins(), 6); /* the rings: the device goes on */
+	/* Made stable it takes data without a touch before. */
+	assert_false(volatile_hold(&states[(DATA >> PAGE_SHIFT) + 1]));
+	request(9, BLK_T_IN, 0, DATA + PAGE_SIZE, SECTOR_SIZE);
+	notify(0);
+	pass(SERVICE + 1000);
+	assert_int_equal(status_of(9), BLK_S_OK);
+}
+
 int main(void)
 {
 #define BLK_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -898,6 +940,7 @@ int main(void)
 		BLK_TEST(destroyed_in_flight),
 		BLK_TEST(stopped_in_flight),
 		BLK_TEST(two_cpus),
+		BLK_TEST(requests_for_discarded_pages_fail),
 		BLK_TEST(two_cpus_at_once),
 		BLK_TEST(reset_from_another_cpu),
 		BLK_TEST(chain_loops),

@@ -114,7 +114,8 @@ void lapic_nmi_accept(struct vcpu *vcpu)
 }
 void vcpu_inject_exception(struct vcpu *vcpu, u8 vector, u32 error)
 {
-	vcpu->event = (struct vcpu_event){true, EVENT_EXCEPTION, vector, false, error, 0};
+	vcpu->event = (struct vcpu_event){
+		.valid = true, .type = EVENT_EXCEPTION, .vector = vector, .error = error};
 }
 
 /* One plain register that a VMCB holds, one that it does not, one that is emulated. */

@@ -13,6 +13,8 @@
 	(SLUICE_FEATURE_TMEM | SLUICE_FEATURE_TMEM_BATCH | SLUICE_FEATURE_TMEM_FILTER |            \
 		SLUICE_FEATURE_TMEM_FLIP)
 
+#define ALL_FEATURES SLUICE_FEATURE_VOLATILE
+
 #define BASIC_MAX    0x16u
 #define EXTENDED     0x80000000u
 #define EXTENDED_MAX 0x80000008u
@@ -190,8 +192,9 @@ static struct cpuid_result hypervisor_leaf(const struct vcpu *vcpu, u32 leaf)
 		return (struct cpuid_result){SLUICE_CPUID_FEATURES, SLUICE_SIGNATURE_EBX,
 			SLUICE_SIGNATURE_ECX, SLUICE_SIGNATURE_EDX};
 	case SLUICE_CPUID_FEATURES:
-		return (struct cpuid_result){SLUICE_ABI_VERSION, vcpu->vm->tmem ? TMEM_FEATURES : 0,
-			hypercall_instruction, 0};
+		return (struct cpuid_result){SLUICE_ABI_VERSION,
+			ALL_FEATURES | (vcpu->vm->tmem ? TMEM_FEATURES : 0), hypercall_instruction,
+			0};
 	default:
 		return (struct cpuid_result){0};
 	}

@@ -132,6 +132,10 @@ void svm_deliver_event(struct vcpu *vcpu)
 	if (vcpu->event.valid) {
 		vcpu->event.valid = false;
 		vmcb->inject_event = encode(&vcpu->event);
+		if (vcpu->event.has_address) {
+			vmcb->cr2 = vcpu->event.address;
+			vmcb->clean &= ~(u32)CLEAN_CR2;
+		}
 		if (vcpu->event.type == EVENT_NMI)
 			block_nmi(svm);
 	} else if (unlikely(lapic_nmi_pending(vcpu)) && can_take_nmi(svm)) {

@@ -39,6 +39,8 @@ static void inject(const struct vcpu_event *event)
 	}
 	if (event->type >= EVENT_SOFT_INTERRUPT)
 		vmwrite(VMCS_ENTRY_INSTRUCTION_LENGTH, event->length);
+	if (event->has_address) /* CR2 is the guest's own during its turn (vmx_switch.c) */
+		write_cr2(event->address);
 	vmwrite(VMCS_ENTRY_EVENT, info);
 }
 

@@ -117,6 +117,19 @@ __attribute__((weak)) void vcpu_wake(struct vcpu *vcpu)
 	vcpu->blocking = false;
 }
 
+__attribute__((weak)) void vcpu_inject_page_fault(struct vcpu *vcpu, u64 address, u32 error)
+{
+	vcpu->event = (struct vcpu_event){
+		.valid = true,
+		.type = EVENT_EXCEPTION,
+		.vector = VECTOR_PF,
+		.has_error = true,
+		.error = error,
+		.has_address = true,
+		.address = address,
+	};
+}
+
 bool rate_limit_ok(struct rate_limit *limit)
 {
 	limit->total++;
