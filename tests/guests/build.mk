@@ -20,6 +20,7 @@ $O/guest-obj/%.S.o: %.S
 	$(call quiet,AS,$<)mkdir -p $(@D) && $(CC) $(TEST_GUEST_CFLAGS) -MMD -MP -c $< -o $@
 
 # A folder with a main.c is a guest of that name; what it links beside its own sources:
+TEST_GUEST_EXTRA_volatile := tests/guests/hostile/second.c
 TEST_GUEST_EXTRA_bench := arch/x86/pages.S tests/guests/litmus/machine.c
 $(foreach g,$(patsubst tests/guests/%/main.c,%,$(wildcard tests/guests/*/main.c)),\
 	$(eval $(call test_guest,$g,$(wildcard tests/guests/$g/*.c tests/guests/$g/*.S) $(TEST_GUEST_EXTRA_$g))))

@@ -1,0 +1,72 @@
+"""Volatile pages (docs/volatile.md): a guest that lets pages go sees which are gone, and nothing else of it is lost."""
+
+import pytest
+
+import serial_log
+from conftest import guest
+
+# All but some 40 MiB of the machine, so that a guest of 64 MiB wants more than there is.
+RESERVE = "204M"
+
+
+def volatile(name, mode, **keys):
+    return guest(name, "volatile", "64M", memory_min="8M", memory_start="64M", cmdline=mode, time_limit=10, **keys)
+
+
+def memory_stats(booted, name):
+    (row,) = [row for row in serial_log.stats(booted.log) if row.get("memory") == name]
+    return row
+
+
+def values(booted, name):
+    return {key: int(value) for key, value in (line.split("=") for line in booted.lines(name) if "=" in line)}
+
+
+def boot(sluice, *guests):
+    return sluice.boot({"machine": {"reserve": RESERVE}, "guest": list(guests)})
+
+
+def test_what_is_gone_is_known_and_what_is_held_stays(sluice):
+    booted = boot(sluice, volatile("one", "cache"))
+    seen = values(booted, "one")
+    assert seen["ended"] == 0, booted.tail()
+    assert booted.guests["one"]["verified"] == 1
+    assert seen["lost"] > 100 and seen["faults"] > 200
+    counted = memory_stats(booted, "one")
+    assert counted["discarded"] >= seen["lost"] + seen["faults"]
+    assert counted["discard_faults"] == seen["faults"]
+
+
+@pytest.mark.cpus(2)
+def test_guests_give_to_each_other(sluice):
+    """The honest one wants all that it is promised, and gets it from the other's cache."""
+    touch = guest("touch", "touch", "32M")
+    booted = boot(sluice, volatile("one", "cache"), touch)
+    assert values(booted, "one")["ended"] == 0
+    assert booted.guests["touch"]["verified"] == 1
+
+
+def test_without_a_handler_a_touch_stops_the_guest(sluice):
+    booted = boot(sluice, volatile("one", "touch"), guest("null"))
+    assert booted.guests["one"]["reason"] == "bad-access"
+    assert any("is touched, but it was discarded" in line for line in booted.log)
+    assert booted.guests["null"]["verified"] == 1
+
+
+@pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
+@pytest.mark.cpus(2)
+def test_a_guest_that_flips_states_harms_itself_only(sluice):
+    booted = boot(sluice, volatile("one", "flip", vcpus=2), guest("null"))
+    assert booted.guests["one"]["reason"] == "shutdown", booted.tail()
+    assert values(booted, "one")["ended"] == 0
+    assert memory_stats(booted, "one")["discarded"] > 0
+    assert booted.guests["null"]["verified"] == 1
+
+
+@pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
+@pytest.mark.cpus(2)
+def test_a_guest_may_lose_its_own_image(sluice):
+    """Its code, stack, descriptor and page tables go: however it ends, others do not notice."""
+    booted = boot(sluice, volatile("one", "wild", vcpus=2), guest("null"))
+    assert memory_stats(booted, "one")["discarded"] > 0
+    assert booted.guests["null"]["verified"] == 1

@@ -1,0 +1,276 @@
+/*
+ * The volatile guest: fills pages that it knows by heart, lets them be discarded, wants more memory
+ * than there is, and looks what became of them. The first word of its command line is a mode:
+ *
+ *   cache  keeps to the rules, and breaks them where the answer is a fault that it can handle
+ *   touch  has no handler: touching what is gone must end it
+ *   flip   its second vCPU sets state bytes at random all the while, but not those of the image
+ *   wild   of the image, too
+ */
+#include <abi/volatile.h>
+
+#include "../hostile/acts.h"
+#include "../hostile/machine.h"
+
+#define CACHE_FIRST (MIB(8) / PAGE)
+#define CACHE_PAGES (MIB(16) / PAGE)
+#define WANT_FIRST  (CACHE_FIRST + CACHE_PAGES)
+#define MAGIC       0x7f0000000000ul
+#define WORDS       (PAGE / 8)
+
+#define FAULT_WRITE 0x2u
+
+#define INTERRUPT_GATE 0x8e
+#define NOT_SLUICE     201
+#define NO_SUCH_MODE   202
+#define CAME_BACK      203
+
+extern const char page_fault_entry[];
+void page_fault(uint64_t address, uint64_t error);
+
+static struct gate idt[32];
+static uint8_t states[MIB(512) / PAGE] __attribute__((aligned(4096)));
+static uint64_t pages; /* of RAM */
+
+static volatile uint64_t faults, fault_gfn, fault_code;
+static volatile bool wrong_fault;
+
+static const struct start_info *start_info;
+
+uint64_t ram_end(void)
+{
+	const struct memory_map_entry *map = (const void *)start_info->memory_map;
+	uint64_t end = 0;
+
+	for (uint32_t i = 0; i < start_info->memory_map_entries; i++)
+		if (map[i].type == 1 && map[i].address + map[i].bytes > end)
+			end = map[i].address + map[i].bytes;
+	return end;
+}
+
+/* Any other page fault comes again for ever, and the guest's time limit ends that. */
+void page_fault(uint64_t address, uint64_t error)
+{
+	uint64_t frame = (address - MAGIC) / PAGE;
+
+	if (!(error & VOLATILE_FAULT) || address % PAGE || frame >= pages) {
+		wrong_fault = true;
+		return;
+	}
+	faults++;
+	fault_gfn = frame;
+	fault_code = error;
+	(void)volatile_hold(&states[frame]);
+}
+
+static void handle_faults(void)
+{
+	struct table_pointer pointer = {sizeof(idt) - 1, (uint64_t)idt};
+	uint64_t entry = (uint64_t)page_fault_entry;
+
+	idt[VECTOR_PF] = (struct gate){
+		.offset_low = (uint16_t)entry,
+		.selector = KERNEL_CODE,
+		.type = INTERRUPT_GATE,
+		.offset_middle = (uint16_t)(entry >> 16),
+		.offset_high = (uint32_t)(entry >> 32),
+	};
+	__asm__ volatile("lidt %0" : : "m"(pointer));
+}
+
+static volatile uint64_t *page_at(uint64_t frame)
+{
+	return (volatile uint64_t *)(frame * PAGE);
+}
+
+static int64_t enrol(uint64_t magic)
+{
+	return hypercall6(HYPERCALL_VOLATILE_REGISTER, 0, pages, (uint64_t)states, magic, 0, 0);
+}
+
+static void fill_cache(void)
+{
+	for (uint64_t frame = CACHE_FIRST; frame < WANT_FIRST; frame++) {
+		page_at(frame)[0] = frame;
+		page_at(frame)[WORDS - 1] = ~frame;
+	}
+	for (uint64_t frame = CACHE_FIRST; frame < WANT_FIRST; frame++)
+		volatile_release(&states[frame]);
+}
+
+/* All of the RAM that is left, so that pages are discarded for it. */
+static void want_memory(void)
+{
+	for (uint64_t frame = WANT_FIRST; frame < pages; frame++)
+		page_at(frame)[0] = frame;
+}
+
+static uint8_t state_of(uint64_t frame)
+{
+	return __atomic_load_n(&states[frame], __ATOMIC_ACQUIRE) & VOLATILE_STATE;
+}
+
+/* ---- Modes ---------------------------------------------------------------------------------- */
+
+static uint64_t kept, lost;
+
+/* By the rules. */
+static uint64_t look_after_hold(uint64_t frame)
+{
+	uint64_t before = faults;
+
+	if (volatile_hold(&states[frame])) {
+		kept++;
+		CHECK(page_at(frame)[0] == frame && page_at(frame)[WORDS - 1] == ~frame);
+	} else {
+		lost++;
+		CHECK(page_at(frame)[0] == 0 && page_at(frame)[WORDS - 1] == 0);
+	}
+	CHECK(faults == before);
+	return 0;
+}
+
+/* Without asking first: what is there is right, and what is gone says so. */
+static uint64_t look_without(uint64_t frame)
+{
+	uint64_t before = faults, word = page_at(frame)[0];
+
+	if (faults == before) {
+		CHECK(word == frame && page_at(frame)[WORDS - 1] == ~frame);
+		return 0;
+	}
+	CHECK(faults == before + 1 && fault_gfn == frame && fault_code == VOLATILE_FAULT);
+	CHECK(word == 0 && state_of(frame) == VOLATILE_STABLE);
+	CHECK(page_at(frame)[WORDS - 1] == 0);
+	return 0;
+}
+
+static uint64_t write_without(uint64_t frame)
+{
+	uint64_t before = faults;
+
+	page_at(frame)[0] = 1;
+	CHECK(page_at(frame)[0] == 1);
+	if (faults == before) {
+		CHECK(page_at(frame)[WORDS - 1] == ~frame);
+		return 0;
+	}
+	CHECK(faults == before + 1 && fault_gfn == frame);
+	CHECK(fault_code == (VOLATILE_FAULT | FAULT_WRITE));
+	CHECK(page_at(frame)[WORDS - 1] == 0 && state_of(frame) == VOLATILE_STABLE);
+	return 0;
+}
+
+/* The hypervisor's own access is refused, and there is no fault. */
+static uint64_t call_without(uint64_t frame)
+{
+	uint64_t before = faults;
+
+	if (state_of(frame) == VOLATILE_DISCARDED)
+		CHECK(hypercall2(HYPERCALL_CONSOLE_WRITE, frame * PAGE, 1) == -SLUICE_EFAULT);
+	CHECK(faults == before);
+	return 0;
+}
+
+static uint64_t mode_cache(void)
+{
+	static uint64_t (*const looks[])(uint64_t) = {
+		look_after_hold, look_without, write_without, call_without};
+	unsigned count = sizeof(looks) / sizeof(looks[0]);
+
+	CHECK(hypercall0(HYPERCALL_VOLATILE_UNREGISTER) == -SLUICE_EINVAL);
+	CHECK(hypercall6(HYPERCALL_VOLATILE_REGISTER, 0, pages, pages * PAGE, MAGIC, 0, 0) ==
+		-SLUICE_EFAULT);
+	CHECK(hypercall6(HYPERCALL_VOLATILE_REGISTER, 0, pages + 1, (uint64_t)states, MAGIC, 0,
+		      0) == -SLUICE_EFAULT);
+	CHECK(enrol(1ul << 47) == -SLUICE_EINVAL);
+	CHECK(enrol(MAGIC) == 0);
+	CHECK(enrol(MAGIC) == -SLUICE_EBUSY);
+	fill_cache();
+	want_memory();
+	for (uint64_t frame = CACHE_FIRST; frame < WANT_FIRST; frame++) {
+		uint64_t line = looks[frame % count](frame);
+
+		if (line)
+			return line;
+	}
+	for (uint64_t frame = WANT_FIRST; frame < pages; frame++)
+		CHECK(page_at(frame)[0] == frame);
+	CHECK(!wrong_fault && lost > 0 && faults > 0);
+	CHECK(hypercall0(HYPERCALL_VOLATILE_UNREGISTER) == 0);
+	print_value("kept", kept);
+	print_value("lost", lost);
+	print_value("faults", faults);
+	return 0;
+}
+
+static uint64_t mode_touch(void)
+{
+	CHECK(enrol(0) == 0);
+	fill_cache();
+	want_memory();
+	for (uint64_t frame = CACHE_FIRST; frame < WANT_FIRST; frame++)
+		if (state_of(frame) == VOLATILE_DISCARDED)
+			(void)page_at(frame)[0];
+	return CAME_BACK;
+}
+
+static volatile uint64_t flips, flip_first;
+
+static void flip_states(void)
+{
+	uint64_t random = 1;
+
+	for (;; flips++) {
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		states[flip_first + (random >> 33) % (pages - flip_first)] = (uint8_t)(random >>
+										       60);
+	}
+}
+
+/* What is read is what was written, or zeros; nothing else can be promised. */
+static uint64_t mode_flip(uint64_t first)
+{
+	uint64_t before;
+
+	flip_first = first;
+	CHECK(enrol(MAGIC) == 0);
+	fill_cache();
+	start_second(flip_states);
+	while (!flips)
+		__asm__ volatile("pause");
+	before = flips;
+	for (unsigned round = 0; round < 4; round++) {
+		want_memory();
+		for (uint64_t frame = CACHE_FIRST; frame < WANT_FIRST; frame++) {
+			uint64_t word = page_at(frame)[0];
+
+			CHECK(word == frame || word == 0);
+			page_at(frame)[0] = frame;
+		}
+	}
+	CHECK(flips != before && !wrong_fault);
+	return 0;
+}
+
+int main(const struct start_info *info)
+{
+	const char *mode = (const char *)info->command_line;
+	uint64_t result = NO_SUCH_MODE;
+
+	start_info = info;
+	pages = ram_end() / PAGE;
+	if (!guest_on_sluice() || !(cpuid(SLUICE_CPUID_FEATURES, 0).ebx & SLUICE_FEATURE_VOLATILE))
+		return NOT_SLUICE;
+	handle_faults();
+	if (mode && mode[0] == 'c')
+		result = mode_cache();
+	else if (mode && mode[0] == 't')
+		result = mode_touch();
+	else if (mode && mode[0] == 'f')
+		result = mode_flip(CACHE_FIRST);
+	else if (mode && mode[0] == 'w')
+		result = mode_flip(0);
+	print_value("ended", result);
+	return (int)result;
+}
