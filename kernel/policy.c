@@ -6,6 +6,7 @@
  */
 #include "kernel/policy.h"
 
+#include "arch/x86/arch.h"
 #include "kernel/policy_plan.h"
 #include "kernel/virtio/balloon.h"
 #include "kernel/vm/balloon_control.h"
@@ -22,6 +23,7 @@
 
 static const struct balloon_config *config;
 static u64 ticks, asked_at;
+static struct policy_cost cost;
 
 /* The numbers of the manifest, of the ABI and of the engine are the same. */
 _Static_assert(BALLOON_POLICY_REFAULT == BALLOON_CONTROL_REFAULT &&
@@ -124,7 +126,7 @@ static void relieve(void)
 		"another lacks what it is entitled to");
 }
 
-u64 policy_tick(void)
+static void tick(void)
 {
 	struct vm *vm;
 
@@ -142,5 +144,21 @@ u64 policy_tick(void)
 		policy_plan_tick();
 	policy_plan_limit_pool();
 	ticks++;
+}
+
+u64 policy_tick(void)
+{
+	u64 start = arch_tsc(), spent;
+
+	tick();
+	spent = arch_tsc() - start;
+	cost.ticks++;
+	cost.tsc_ticks += spent;
+	cost.longest = MAX(cost.longest, spent);
 	return config->tick_ms * 1000UL;
+}
+
+struct policy_cost policy_cost(void)
+{
+	return cost;
 }

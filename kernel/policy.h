@@ -14,6 +14,12 @@ bool __must_check policy_start(const struct balloon_config *config);
  * others, but at least memory_min. */
 void policy_guest_starts(struct vm *vm);
 
+/* What ticks took so far, in TSC ticks: all of them, and the longest. */
+struct policy_cost {
+	u64 ticks, tsc_ticks, longest;
+};
+struct policy_cost policy_cost(void);
+
 /* One tick: statistics, the drivers' health, and targets. Returns when the next is due, in us. */
 u64 policy_tick(void);
 

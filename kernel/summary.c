@@ -15,6 +15,7 @@
 #include "kernel/core/frame.h"
 #include "kernel/core/log.h"
 #include "kernel/core/timer.h"
+#include "kernel/policy.h"
 #include "kernel/policy_plan.h"
 #include "kernel/virtio/blk.h"
 #include "kernel/vm/memory_idle.h"
@@ -235,6 +236,7 @@ static void print_moves_for_tools(const struct vm *vm)
 /* The audit has just counted all frames, so these are exact. */
 static void print_machine(u64 boot_ticks, u64 audit_errors)
 {
+	struct policy_cost policy = policy_cost();
 	struct tmem_stats store = {0};
 
 	if (tmem_store)
@@ -245,6 +247,8 @@ static void print_machine(u64 boot_ticks, u64 audit_errors)
 		virt->name, arch_cpu_count(), LL(frames_total()), LL(frames_free()),
 		LL(audit_errors), LL(arch_tsc_hz()), LL(boot_ticks), LL(hypervisor_bytes),
 		LL(store.metadata_bytes));
+	log_info("stat: policy ticks=%llu tsc_ticks=%llu longest=%llu", LL(policy.ticks),
+		LL(policy.tsc_ticks), LL(policy.longest));
 }
 
 /* The world has stopped, so that waiting for the port costs nobody: with many guests the log's ring

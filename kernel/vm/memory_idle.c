@@ -23,8 +23,11 @@
 #define AGE_NONE 255U /* no frame stood there */
 #define AGE_MAX  254U
 
+#define PLACE_NONE ~0U
+
 struct idle_memory {
-	u8 age[PLACES]; /* ticks since the place was last seen used */
+	u32 place[PLACES]; /* gfns, ascending */
+	u8 age[PLACES];    /* ticks since the place was last seen used */
 	/* Of the last tick, in places. */
 	u32 looked; /* with a frame */
 	u32 idle[BALLOON_AGES], touched[BALLOON_AGES];
@@ -37,6 +40,27 @@ struct seen {
 	u64 base, pages;
 	bool used;
 };
+
+/* Spreads @number over 32 bits: a multiplication by the golden ratio, and the high half mixed in.
+ */
+static u32 scatter(u32 number)
+{
+	number *= 0x9e3779b9U;
+	return (number ^ number >> 15) * 0x85ebca6bU;
+}
+
+/* The guest frame of place @i in RAM that is cut into stretches, equal to within a page. There may
+ * be fewer pages than places; and beyond 16 TiB no host has frames. */
+static u32 place_of(const struct memory *memory, u32 i)
+{
+	u64 start = i * memory->ram_pages >> PLACES_SHIFT;
+	u64 pages = ((i + 1) * memory->ram_pages >> PLACES_SHIFT) - start;
+	u64 frame = start + (scatter(i ^ (u32)memory->owner << PLACES_SHIFT) * pages >> 32);
+
+	if (frame >= PLATFORM_HOLE_START >> PAGE_SHIFT)
+		frame += (PLATFORM_HOLE_END - PLATFORM_HOLE_START) >> PAGE_SHIFT;
+	return pages && frame < PLACE_NONE ? (u32)frame : PLACE_NONE;
+}
 
 int memory_idle_create(struct memory *memory)
 {
@@ -53,8 +77,10 @@ int memory_idle_create(struct memory *memory)
 	if (!memory->idle)
 		return -SLUICE_ENOMEM;
 	commit_count_tables(1);
-	for (unsigned i = 0; i < PLACES; i++)
+	for (u32 i = 0; i < PLACES; i++) {
+		memory->idle->place[i] = place_of(memory, i);
 		memory->idle->age[i] = AGE_NONE;
+	}
 	return 0;
 }
 
@@ -71,27 +97,6 @@ void memory_idle_destroy(struct memory *memory)
 static unsigned class_of(unsigned age)
 {
 	return MIN(31U - (unsigned)__builtin_clz(age), BALLOON_AGES - 1);
-}
-
-/* Spreads @number over 32 bits: a multiplication by the golden ratio, and the high half mixed in.
- */
-static u32 scatter(u32 number)
-{
-	number *= 0x9e3779b9U;
-	return (number ^ number >> 15) * 0x85ebca6bU;
-}
-
-/* The guest frame of place @i, of RAM that is cut into stretches of equal size within a page. False
- * if there are fewer pages than places and this one has none. */
-static bool place_at(const struct memory *memory, u32 i, u64 *frame)
-{
-	u64 start = i * memory->ram_pages >> PLACES_SHIFT;
-	u64 pages = ((i + 1) * memory->ram_pages >> PLACES_SHIFT) - start;
-
-	*frame = start + (scatter(i ^ (u32)memory->owner << PLACES_SHIFT) * pages >> 32);
-	if (*frame >= PLATFORM_HOLE_START >> PAGE_SHIFT)
-		*frame += (PLATFORM_HOLE_END - PLATFORM_HOLE_START) >> PAGE_SHIFT;
-	return pages != 0;
 }
 
 /*
@@ -160,9 +165,9 @@ void memory_idle_tick(struct vm *vm)
 	for (unsigned age = 0; age < BALLOON_AGES; age++)
 		state->idle[age] = state->touched[age] = 0;
 	for (u32 i = 0; i < PLACES; i++) {
-		u64 frame, kind;
+		u64 frame = state->place[i], kind;
 
-		if (!place_at(memory, i, &frame))
+		if (frame == PLACE_NONE)
 			continue;
 		kind = READ_ONCE(memory->gfns[frame]) & GFN_STATE;
 		if (kind != GFN_RAM && kind != GFN_MOVING) {

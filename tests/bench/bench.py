@@ -7,21 +7,26 @@ ELF file, prints a table and writes it as tab-separated values. A figure that wa
 
 The page copy in a put or get and the scrubbing in a nested fault are excluded: the bench guest links the hypervisor's
 own routines and times them in the same run, and that count is subtracted. They have rows of their own.
+
+Memory that moves from one guest to another, and ticks of the policies, are measured in boots of their own
+(docs/testing.md, "What make bench counts").
 """
 
 import argparse
+import dataclasses
 import re
 import struct
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
+import derive  # noqa: E402
 import emulator  # noqa: E402
+import serial_log  # noqa: E402
 
 # RAM ends inside of a 2 MiB block, so that its last pages are mapped one by one: what nested_fault needs.
 BENCH_MEMORY = "34812K"
@@ -45,6 +50,13 @@ MEMORY = 256  # MiB
 BOCHS = emulator.Machine(backend="bochs", memory=MEMORY)
 # One instruction takes one nanosecond of virtual time, and the TSC runs at 1 GHz.
 QEMU = emulator.Machine(backend="qemu", memory=MEMORY, extra=("-icount", "shift=0,sleep=off"))
+
+# Two guests of 16 to 80 MiB, of which the second gives the first so many 2 MiB units.
+MOVE_UNITS = (16, 32)
+MOVE_MIN, MOVE_MAX = 16, 80  # MiB
+# Guests that use a part of their RAM for two seconds, under ticks of 100 ms.
+TICK_GUESTS = {3: "32M", 64: "4M"}
+TICK_MEMORY = 512
 
 # Goals of VMX: what a guest sees, in instructions; then the machine's.
 GOALS = {
@@ -85,7 +97,7 @@ class BenchError(Exception):
     """Something was not measured; the message says what and why."""
 
 
-@dataclass
+@dataclasses.dataclass
 class Row:
     name: str
     value: int
@@ -101,7 +113,7 @@ class Row:
 def make_image(folder, args, manifest):
     (folder / "sluice.toml").write_text(manifest)
     image = folder / "bench.iso"
-    modules = [f"{name}.elf={args.guests / name}.elf" for name in ("bench", "null")]
+    modules = [f"{name}.elf={args.guests / name}.elf" for name in ("bench", "null", "move", "idle")]
     subprocess.run(
         [ROOT / "boot/mkiso.sh", image, args.hypervisor, folder / "sluice.toml", *modules], check=True
     )
@@ -187,6 +199,84 @@ def machine_figures(machine, args):
     return rows
 
 
+def move_log(machine, args, units):
+    """The log of a boot in which @units move, whole and without an error."""
+    guests = [
+        {"name": name, "kernel": "move.elf", "memory_min": f"{least}M", "memory_max": f"{MOVE_MAX}M", "cmdline": f"{units:02}"}
+        for name, least in (("taker", MOVE_MIN), ("giver", MOVE_MAX - 2 * units))
+    ]
+    balloon = {"policy": "alternate", "tick_ms": 100}
+    log = boot(machine, args, derive.write({"machine": {"console": "ring"}, "balloon": balloon, "guest": guests}))
+    for name in ("taker", "giver"):
+        require_verified(log, name)
+        if move_console(log, name)["moved"] != units:
+            raise BenchError(f"guest {name} did not move {units} units:\n" + emulator.last_lines(log))
+    return log
+
+
+def move_console(log, name):
+    pairs = (line.split("=") for line in serial_log.guest_lines(log, name) if "=" in line)
+    return {key: int(value) for key, value in pairs}
+
+
+def move_time(log):
+    """TSC ticks from the decision, the line with the second target of the taker, until both guests were done. The
+    taker's last reading of the TSC goes with the line of its end."""
+    lines = {"target": [], "end": []}
+    for line in log:
+        if 'guest "taker": balloon: target' in line:
+            lines["target"].append(serial_log.seconds_of(line))
+        elif 'guest "taker": shut down' in line:
+            lines["end"].append(serial_log.seconds_of(line))
+    if len(lines["target"]) != 2 or len(lines["end"]) != 1:
+        raise BenchError("not two targets and one end of the taker:\n" + emulator.last_lines(log))
+    hz = int(stats_of(log, "machine")["tsc_hz"])
+    done = max(move_console(log, name)["done"] for name in ("taker", "giver"))
+    return round((lines["end"][0] - lines["target"][1]) * hz) - (move_console(log, "taker")["end"] - done)
+
+
+def move_exits(log):
+    """Exits of both guests, but those for interrupts of the host."""
+    rows = [r for r in serial_log.stats(log) if r.get("exits") in ("taker", "giver")]
+    return sum(r["count"] for r in rows if r["reason"] != "interrupt")
+
+
+def move_figures(machine, args, clear_page=0):
+    """Rows of 2 MiB units that move from guest to guest: what the longer of two moves takes more, so that what is
+    done once is not in it. Instructions where @clear_page, those of scrubbing a page, is given."""
+    few, many = (move_log(machine, args, units) for units in MOVE_UNITS)
+    more = MOVE_UNITS[1] - MOVE_UNITS[0]
+    backend = stats_of(many, "machine")["backend"]
+    rows = [Row("move_2mib_exits", round((move_exits(many) - move_exits(few)) / more), "exits", backend)]
+    if clear_page:
+        own = move_console(many, "giver")["give_own"] + move_console(many, "taker")["take_own"]
+        each = (move_time(many) - move_time(few)) / more - own - 512 * clear_page
+        rows.append(Row("move_2mib_instructions", round(each), "instructions", backend))
+        rows.append(Row("move_64mib_ticks", move_time(many), "instructions", backend))
+    return rows
+
+
+def tick_figures(machine, args):
+    """Rows of what a tick of the policy `refault` takes on the mean."""
+    rows = []
+    for count, memory in TICK_GUESTS.items():
+        guests = [
+            {"name": f"idle{i}", "kernel": "idle.elf", "memory_min": "2M", "memory_max": memory, "cmdline": "24"}
+            for i in range(count)
+        ]
+        balloon = {"policy": "refault", "tick_ms": 100}
+        manifest = derive.write({"machine": {"console": "ring"}, "balloon": balloon, "guest": guests})
+        log = boot(dataclasses.replace(machine, memory=TICK_MEMORY), args, manifest)
+        for guest in guests:
+            require_verified(log, guest["name"])
+        stats = stats_of(log, "policy")
+        if int(stats["ticks"]) < 20:
+            raise BenchError(f"{count} guests: only {stats['ticks']} ticks:\n" + emulator.last_lines(log))
+        value = round(int(stats["tsc_ticks"]) / int(stats["ticks"]))
+        rows.append(Row(f"tick_{count}_guests", value, "instructions", stats_of(log, "machine")["backend"]))
+    return rows
+
+
 def text_bytes(path):
     """Bytes of the executable segments of an ELF64 file."""
     image = path.read_bytes()
@@ -207,6 +297,7 @@ def print_table(rows):
         verdict = "" if not row.goal else "  missed" if row.missed else "  ok"
         print(f"{row.name:<22} {row.value:>10}  {row.unit:<13} {row.backend:<8} {row.goal or '':>10}{verdict}")
     excluded = ", ".join(f"{routine} from {name}" for name, routine in EXCLUDED.items())
+    print("Units of 2 MiB that move: without scrubbing them (512 times clear_page).")
     print(f"Round trips as the guest sees them, rdtsc to rdtsc, empty loop subtracted; excluded: {excluded}.")
 
 
@@ -228,8 +319,10 @@ def main():
 
     try:
         rows = round_trips(BOCHS, args) + machine_figures(BOCHS, args)
+        clear_page = next(row.value for row in rows if row.name == "clear_page")
+        rows += move_figures(BOCHS, args, clear_page) + tick_figures(BOCHS, args)
         rows.append(Row("text_bytes", text_bytes(args.hypervisor), "bytes", "all", GOALS["text_bytes"]))
-        rows += round_trips(QEMU, args)
+        rows += round_trips(QEMU, args) + move_figures(QEMU, args)
     except (BenchError, emulator.EmulatorError, subprocess.CalledProcessError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

@@ -79,6 +79,25 @@ def test_memory_goes_to_and_fro(sluice):
     to_and_fro(sluice)
 
 
+@pytest.mark.backends(*MACHINES)
+@pytest.mark.cpus(1)
+def test_whole_blocks_move_by_one_exit_each(sluice):
+    """What `make bench` measures: 64 MiB in 2 MiB units, each given, taken and touched once."""
+    keys = {"kernel": "move", "memory_min": "16M", "memory_max": "80M", "cmdline": "32"}
+    booted = sluice.boot({"balloon": {"policy": "alternate"}, "guest": [guest("taker", **keys), guest("giver", **keys)]})
+    for name in ("taker", "giver"):
+        assert booted.guests[name]["verified"] == 1
+        assert "moved=32" in booted.lines(name)
+        assert_large(booted, name)
+        # The units, an image of 2 MiB and what the guest touched at first.
+        assert booted.exits(name, "nested_fault") <= 40
+    assert booted.memory["giver"]["ballooned_pages"] == 64 << 8
+    assert booted.memory["taker"]["ballooned_pages"] == 0
+    # The taker gave all of it at first.
+    assert booted.exits("giver", "mmio") < 32 + 48
+    assert booted.exits("taker", "mmio") < 2 * 32 + 48
+
+
 @pytest.mark.backends("qemu")
 @pytest.mark.cpus(2)
 def test_memory_goes_to_and_fro_between_processors(sluice):

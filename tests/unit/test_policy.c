@@ -127,8 +127,15 @@ static void what_ended_guests_had_can_be_had(void **state)
 
 static void a_tick_comes_when_the_manifest_says(void **state)
 {
+	struct policy_cost before = policy_cost(), after;
+
 	(void)state;
 	assert_int_equal(policy_tick(), 50000);
+	assert_int_equal(policy_tick(), 50000);
+	after = policy_cost();
+	assert_int_equal(after.ticks, before.ticks + 2);
+	assert_true(after.tsc_ticks > before.tsc_ticks);
+	assert_true(after.longest > 0 && after.longest <= after.tsc_ticks);
 }
 
 static void static_never_moves(void **state)
