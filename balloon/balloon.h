@@ -94,6 +94,7 @@ struct balloon_plan {
 struct balloon_parameters {
 	u64 memory;         /* pages of all guests' RAM and the pool together */
 	u64 pool_min;       /* of these, never planned away from the pool */
+	bool poolless;      /* no pages go to the pool: a share of it saves nothing */
 	u32 tick_ms;        /* length of a tick */
 	u32 down_permille;  /* RAM taken from a guest a tick with evidence, at most: of its RAM */
 	u32 probe_permille; /* and without */

@@ -114,8 +114,8 @@ static u64 plan_ram(struct balloon *engine, unsigned index, u64 hold,
 	const struct balloon_parameters *p = &engine->parameters;
 	const struct balloon_sample *sample = &engine->sample[index];
 	struct balloon_guest *guest = &engine->guest[index];
-	u64 ram = sample->actual, most = hold - hold / WINDOW, width = MAX(ram / 8, guest->step),
-	    gets = 0, hits = 0;
+	u64 ram = sample->actual, most = p->poolless ? hold : hold - hold / WINDOW,
+	    width = MAX(ram / 8, guest->step), gets = 0, hits = 0;
 	struct balloon_segment edge = {curve_at(guest, ram + width) - curve_at(guest, ram), width};
 
 	for (unsigned kind = 0; kind < BALLOON_CLASSES; kind++) {
@@ -136,7 +136,7 @@ static u64 plan_ram(struct balloon *engine, unsigned index, u64 hold,
 			step = MIN(cold, ram * p->down_permille / 1000);
 			*later += MIN(cold, ram - MIN(ram, sample->min)) -
 				  MIN(step, ram - MIN(ram, sample->min));
-		} else {
+		} else if (!p->poolless) {
 			guest->trial += step;
 		}
 		return ram - step;
@@ -258,6 +258,8 @@ static void plan(struct balloon *engine, unsigned count, struct balloon_wish *wi
 		room -= back;
 		guest->base = guest->size;
 		wishes[i].utility = (u32)MIN(per_mib, 0xffffffffUL);
+		if (engine->parameters.poolless && engine->sample[i].responsive)
+			wishes[i].target.ram = MIN(guest->size, engine->sample[i].max);
 		wishes[i].target.share = guest->size - MIN(guest->size, wishes[i].target.ram);
 	}
 }

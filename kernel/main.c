@@ -108,7 +108,8 @@ void kernel_main(void)
 	bug_set_last_exits(dispatch_report);
 	require(start_cpus());
 	require(start_tmem(&manifest->tmem));
-	require(policy_start(&manifest->balloon));
+	require(policy_start(
+		&manifest->balloon, manifest->tmem.enabled && !manifest->tmem.keys_only));
 	require(guests_start(manifest) > 0);
 	summary_note_start();
 	dispatch();

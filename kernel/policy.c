@@ -33,12 +33,12 @@ _Static_assert(BALLOON_POLICY_REFAULT == BALLOON_CONTROL_REFAULT &&
 		       BALLOON_POLICY_ALTERNATE == BALLOON_CONTROL_ALTERNATE,
 	"a policy has one number");
 
-bool policy_start(const struct balloon_config *balloon)
+bool policy_start(const struct balloon_config *balloon, bool has_pool)
 {
 	config = balloon;
 	memory_set_wait(config->wait_memory_s * 1000000UL);
 	balloon_control_set(config->policy);
-	if (!policy_plan_start(config))
+	if (!policy_plan_start(config, has_pool))
 		return false;
 	policy_plan_choose(config->policy);
 	return true;

@@ -7,8 +7,9 @@
 
 #include "kernel/vm/vm.h"
 
-/* Before the first guest starts; @config must stay. False after a message: no memory. */
-bool __must_check policy_start(const struct balloon_config *config);
+/* Before the first guest starts; @config must stay. @has_pool: tmem is on, and keeps pages. False
+ * after a message: no memory. */
+bool __must_check policy_start(const struct balloon_config *config, bool has_pool);
 
 /* The target of a guest that starts now: memory_start, or as much of memory_max as is not given to
  * others, but at least memory_min. */

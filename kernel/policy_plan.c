@@ -20,6 +20,9 @@
 #include "kernel/samples.h"
 #include "kernel/vm/tmem_port.h"
 
+/* This part of all that is divided is kept for the pool. */
+#define POOL_PART 32u
+
 /* What one guest may be told at most, as a tmem weight. */
 #define WEIGHT_MAX 65535UL
 
@@ -31,6 +34,7 @@ struct seat {
 };
 
 static const struct balloon_config *config;
+static bool pooled; /* there is a pool for pages */
 static struct balloon *engine;
 static struct seat seats[VMS_MAX];
 static unsigned seated;
@@ -41,11 +45,12 @@ static bool divides_pool;                  /* the policy sets the guests' weight
 static struct policy_moves moves[VMS_MAX]; /* by the slot of the VM */
 _Static_assert(VMS_MAX <= BALLOON_GUESTS_MAX, "the engine has a place for every guest");
 
-bool policy_plan_start(const struct balloon_config *balloon)
+bool policy_plan_start(const struct balloon_config *balloon, bool has_pool)
 {
 	struct balloon_parameters parameters;
 
 	config = balloon;
+	pooled = has_pool;
 	seated = 0;
 	chosen = ~0U;
 	divides_pool = false;
@@ -57,6 +62,7 @@ bool policy_plan_start(const struct balloon_config *balloon)
 		return false;
 	}
 	balloon_defaults(&parameters, frames_total(), config->tick_ms);
+	parameters.poolless = !pooled;
 	balloon_init(engine, &parameters);
 	return true;
 }
@@ -145,6 +151,15 @@ static u64 pages_on_their_way(void)
 					   MIN(seats[i].status.size_pages,
 						   MAX(seats[i].planned,
 							   seats[i].status.target_pages));
+	return pages;
+}
+
+static u64 pages_planned(void)
+{
+	u64 pages = 0;
+
+	for (unsigned i = 0; i < seated; i++)
+		pages += samples[i].actual;
 	return pages;
 }
 
@@ -314,15 +329,18 @@ static void trace(void)
 
 void policy_plan_tick(void)
 {
-	u64 memory, persistent;
+	u64 memory, pool_min = 0;
 
 	seat_guests();
 	sample_guests();
 	memory = pages_together();
-	memory -= MIN(memory, pages_on_their_way());
 	/* Persistent pages stay whatever is planned. */
-	persistent = tmem_store ? tmem_persistent_pages(tmem_store) : 0;
-	balloon_set_memory(engine, memory, tmem_store ? persistent + memory / 32 : 0);
+	if (pooled)
+		pool_min = tmem_persistent_pages(tmem_store) + memory / POOL_PART;
+	/* What is on its way is not there to be planned, and yet no reason to ask for more. */
+	memory = MAX(memory - MIN(memory, pages_on_their_way()),
+		MIN(memory, pages_planned() + pool_min));
+	balloon_set_memory(engine, memory, pool_min);
 	balloon_tick(engine, samples, seated, &plan);
 	for (unsigned i = 0; i < seated; i++)
 		tell_balloon(i);

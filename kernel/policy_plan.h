@@ -8,8 +8,9 @@
 
 #include "kernel/vm/vm.h"
 
-/* Prepares the engine; @config must stay. False after a message if there is no memory for it. */
-bool __must_check policy_plan_start(const struct balloon_config *config);
+/* Prepares the engine; @config must stay. @has_pool: pages can be put. False after a message if
+ * there is no memory for it. */
+bool __must_check policy_plan_start(const struct balloon_config *config, bool has_pool);
 
 /* From the next tick on @policy (enum policy_choice) is in force. */
 void policy_plan_choose(u32 policy);

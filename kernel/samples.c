@@ -5,6 +5,7 @@
 
 #include "kernel/core/timer.h"
 #include "kernel/virtio/blk.h"
+#include "kernel/vm/refaults.h"
 
 #define SECTORS_PER_PAGE 8
 #define SWAP_DISK        "swap"
@@ -122,6 +123,7 @@ void sample_take(struct vm *vm, const struct balloon_status *status, u64 size,
 		.min = vm->config->memory_min >> PAGE_SHIFT,
 		.max = status->max_pages,
 		.responsive = status->responsive,
+		.ghosts = vm->refaults ? &vm->refaults->ghosts : NULL,
 		.priority = vm->config->priority,
 		.max_refaults_per_second = vm->config->max_refaults_per_second,
 		.free = BALLOON_UNKNOWN,
