@@ -15,9 +15,11 @@
 #define TRIAL_PART       2U  /* of its RAM, so much at most is on trial at a time */
 #define TRIAL_TICKS      8U  /* mean time that memory taken on trial stays the guest's own */
 #define USE_ONE          (1U << 20)
-#define SPELL_FIRST      64U  /* ticks that a guest is expected to stay busy, before it is known */
-#define PEAK_TICKS       256U /* over which a guest's peak is forgotten */
-#define GOAL_BOOST       8U   /* utility of a guest that misses its service goal */
+/* How long a guest is expected to stay busy before it is known: so many ticks, and ms. */
+#define SPELL_FIRST    64U
+#define SPELL_FIRST_MS 6400U
+#define PEAK_TICKS     256U /* over which a guest's peak is forgotten */
+#define GOAL_BOOST     8U   /* utility of a guest that misses its service goal */
 
 /* Holding before this tick. */
 static u64 held(const struct balloon_guest *guest, const struct balloon_sample *sample, u64 even)
@@ -57,7 +59,8 @@ static void note_use(struct balloon_guest *guest, const struct balloon_sample *s
  * it did at its best lately; its spells are measured, and one that lasts longer than usual is
  * expected to last as long again.
  */
-static void note_spell(struct balloon_guest *guest, const struct balloon_sample *sample)
+static void note_spell(
+	struct balloon_guest *guest, const struct balloon_sample *sample, u32 tick_ms)
 {
 	u64 activity = (guest->hits_rate + guest->misses_rate) / 256;
 	bool busy;
@@ -65,7 +68,7 @@ static void note_spell(struct balloon_guest *guest, const struct balloon_sample 
 	for (unsigned age = 0; age < BALLOON_AGES; age++)
 		activity += sample->touched[age];
 	if (!guest->known)
-		guest->spell_usual = SPELL_FIRST;
+		guest->spell_usual = MAX(SPELL_FIRST, SPELL_FIRST_MS / tick_ms);
 	guest->activity = (u32)((guest->activity + 3 * MIN(activity, 1U << 28)) / 4);
 	guest->activity_peak -= guest->activity_peak / PEAK_TICKS;
 	guest->activity_peak = MAX(guest->activity_peak, guest->activity);
@@ -180,7 +183,7 @@ static void look(struct balloon *engine, unsigned count)
 
 		curve_update(guest, &engine->sample[i], hold);
 		note_use(guest, &engine->sample[i]);
-		note_spell(guest, &engine->sample[i]);
+		note_spell(guest, &engine->sample[i], p->tick_ms);
 		if (misses_goal(engine, i))
 			boost(guest);
 		guest->terms = (struct balloon_terms){hold, p->hold_permille, price_of(guest)};

@@ -198,9 +198,11 @@ u64 swap_in(u32 page, u64 entry, u32 frame)
 		counters.preswap_hits++;
 	} else {
 		u32 slot = entry_slot(entry);
-		unsigned tag = disk_submit(swap_disk, false, (u64)slot * SECTORS_PER_PAGE,
-			frame_address(frame), SECTORS_PER_PAGE);
+		unsigned tag;
 
+		preswap_ask(page, frame);
+		tag = disk_submit(swap_disk, false, (u64)slot * SECTORS_PER_PAGE,
+			frame_address(frame), SECTORS_PER_PAGE);
 		if (disk_finish(swap_disk, tag) != 0)
 			panic("swap disk: reading slot %u failed", (unsigned)slot);
 		counters.swap_reads++;

@@ -80,6 +80,18 @@ bool preswap_put(u32 page, u32 frame)
 	       page_call(HYPERCALL_TMEM_PUT, preswap_pool, OBJECT_ANONYMOUS, page, frame) == 0;
 }
 
+void preswap_ask(u32 page, u32 frame)
+{
+	s64 result;
+
+	if (!preswap_is_on())
+		return;
+	result = page_call(HYPERCALL_TMEM_GET, preswap_pool, OBJECT_ANONYMOUS, page, frame);
+	if (result != -SLUICE_ENOENT)
+		panic("preswap get of page %x, which is on the disk: %lld", (unsigned)page,
+			(long long)result);
+}
+
 /* ---- Several calls in one exit -----------------------------------------------------------------
  */
 

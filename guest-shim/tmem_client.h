@@ -34,6 +34,9 @@ bool preswap_put(u32 page, u32 frame);
 /* Fills @frame and flushes the hypervisor's copy. Panics if there is none, since that breaks tmem's
  * word. */
 void preswap_get(u32 page, u32 frame);
+/* Asks for a page that preswap refused, before it is read from the swap disk into @frame: it cannot
+ * be there, but so the hypervisor learns that it was wanted again. */
+void preswap_ask(u32 page, u32 frame);
 
 /* Forgets the copy of @page; there need not be one. It may happen as late as preswap_flush_now(),
  * before which nothing else may be done with preswap. */
