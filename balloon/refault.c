@@ -14,6 +14,7 @@
 #define WINDOW           16U /* of a holding, a 16th is kept in the pool */
 #define TRIAL_PART       2U  /* of its RAM, so much at most is on trial at a time */
 #define TRIAL_TICKS      8U  /* mean time that memory taken on trial stays the guest's own */
+#define FREE_PART        32U /* of its RAM, so much is left free to a guest */
 #define USE_ONE          (1U << 20)
 /* How long a guest is expected to stay busy before it is known: so many ticks, and ms. */
 #define SPELL_FIRST    64U
@@ -109,6 +110,14 @@ static u64 cold_pages(const struct balloon_guest *guest, const struct balloon_sa
 	return cold;
 }
 
+/* What the guest itself says it does not use, but for a small part that it works with. */
+static u64 spare_pages(const struct balloon_sample *sample)
+{
+	u64 kept = sample->actual / FREE_PART;
+
+	return sample->free == BALLOON_UNKNOWN ? 0 : sample->free - MIN(sample->free, kept);
+}
+
 /* The RAM that guest @index should have next, with @need the most urgent wish of the others. What
  * can be taken from it in later ticks is added to @later. */
 static u64 plan_ram(struct balloon *engine, unsigned index, u64 hold,
@@ -128,19 +137,23 @@ static u64 plan_ram(struct balloon *engine, unsigned index, u64 hold,
 	edge.gain = edge.gain * (1000 + p->hold_permille) / 1000;
 	guest->trial -= guest->trial / TRIAL_TICKS + (guest->trial != 0);
 	if (segment_steeper(need, &edge)) {
-		u64 most_on_trial = ram / TRIAL_PART;
-		u64 step = MIN(ram * p->down_permille / 1000,
-			most_on_trial - MIN(guest->trial, most_on_trial));
+		u64 most_on_trial = ram / TRIAL_PART, most_down = ram * p->down_permille / 1000;
+		u64 spare = spare_pages(sample), step = MIN(spare, most_down);
 
 		*why = BALLOON_EVIDENCE;
 		if (sample->idle_known) {
-			u64 cold = cold_pages(guest, sample, need, p->hold_permille);
+			u64 cold = MAX(spare, cold_pages(guest, sample, need, p->hold_permille));
 
-			step = MIN(cold, ram * p->down_permille / 1000);
+			step = MIN(cold, most_down);
 			*later += MIN(cold, ram - MIN(ram, sample->min)) -
 				  MIN(step, ram - MIN(ram, sample->min));
-		} else if (!p->poolless) {
-			guest->trial += step;
+		} else if (step < most_down) {
+			u64 trial = MIN(
+				most_down - step, most_on_trial - MIN(guest->trial, most_on_trial));
+
+			step += trial;
+			if (!p->poolless)
+				guest->trial += trial;
 		}
 		return ram - step;
 	}
