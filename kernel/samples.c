@@ -5,6 +5,7 @@
 
 #include "kernel/core/timer.h"
 #include "kernel/virtio/blk.h"
+#include "kernel/vm/memory_idle.h"
 #include "kernel/vm/refaults.h"
 
 #define SECTORS_PER_PAGE 8
@@ -133,6 +134,7 @@ void sample_take(struct vm *vm, const struct balloon_status *status, u64 size,
 		.swap_in = BALLOON_UNKNOWN,
 		.swap_out = BALLOON_UNKNOWN,
 	};
+	sample->idle_known = memory_idle_sample(vm, sample->idle, sample->touched);
 	sample_disks(vm, &now);
 	sample_tmem(vm, &now, sample);
 	note_events(sample, &now, last);

@@ -22,7 +22,7 @@ POLICY_CONFIGS = (
     "static+tmem", "selfballoon+tmem", "shares+tmem", "refault+tmem", "spread", "selfballoon", "shares", "refault",
 )
 POLICY_FACTOR = 0.5
-POLICY_TICK_MS = 50
+POLICY_TICK_MS = 20
 MEMORY_LEAST = "4M"  # what a guest keeps under every policy
 APPLICATIONS = ("search", "sort", "scan")
 MEMORY = 256  # MiB of the emulated machine
