@@ -13,6 +13,7 @@
 #include "guest-shim/frames.h"
 #include "guest-shim/reclaim.h"
 #include "guest-shim/tmem_client.h"
+#include "guest-shim/volatile.h"
 
 static struct disk *data_disk;
 
@@ -71,12 +72,48 @@ static int bring_in(u32 page, u32 *result)
 	return 0;
 }
 
+bool cache_keep(u32 frame)
+{
+	if (volatile_keep(frame))
+		return true;
+	counters.volatile_discarded++;
+	replace_remove(&replace, frame);
+	/* Nobody knows when it went. It would not have, had there been more memory. */
+	file_index_set_stamp(frames[frame].key, replace_stamp(&replace));
+	frames_give(frame);
+	return false;
+}
+
+void cache_let_go(u32 frame)
+{
+	if (!volatile_is_on() || replace.nodes[frame].locked ||
+		replace.nodes[frame].list != LIST_FILE_INACTIVE)
+		return;
+	counters.volatile_made++;
+	volatile_let_go(frame);
+}
+
+/* The active pages stay, so there must not be more of them than of the others. */
+static void let_go_of_aged(void)
+{
+	u32 frame;
+
+	while (volatile_is_on() && (frame = replace_age(&replace, REPLACE_FILE)) != REPLACE_NONE)
+		cache_let_go(frame);
+}
+
 /* The frame of @page, locked. */
 static int page_get(u32 page, u32 *frame)
 {
 	int error = 0;
 
 	*frame = file_index_frame(page);
+	if (*frame != FRAME_NONE && replace.nodes[*frame].list == LIST_FILE_INACTIVE) {
+		if (cache_keep(*frame))
+			counters.volatile_stable += volatile_is_on();
+		else
+			*frame = FRAME_NONE;
+	}
 	if (*frame != FRAME_NONE) {
 		counters.cache_hits++;
 	} else {
@@ -104,6 +141,8 @@ int cache_read(void *to, u64 offset, size_t length, u32 *last)
 		*last = page;
 		memcpy(to, (char *)frame_pointer(frame) + start, bytes);
 		replace.nodes[frame].locked = false;
+		let_go_of_aged();
+		cache_let_go(frame);
 		to = (char *)to + bytes;
 		offset += bytes;
 		length -= bytes;

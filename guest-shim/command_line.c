@@ -82,6 +82,8 @@ static int option_parse(const char *word, struct options *options)
 		valid = tmem_parse(word + 5, options);
 	else if (!strncmp(word, "filter=", 7))
 		valid = switch_parse(word + 7, &options->filter);
+	else if (!strncmp(word, "volatile=", 9))
+		valid = switch_parse(word + 9, &options->volatiles);
 	else if (!strncmp(word, "swappiness=", 11))
 		valid = whole_number(word + 11, 0, SWAPPINESS_MAX, &options->swappiness);
 	else if (!strncmp(word, "tsc_khz=", 8))
@@ -141,6 +143,9 @@ int command_line_parse(char *line, char *name, struct options *options, const ch
 			return -SLUICE_EINVAL;
 		options->argv[options->argc++] = word;
 	}
+	/* Each stands for the other: a page that may be discarded is not put, too. */
+	if (options->volatiles)
+		options->precache = false;
 	*bad = NULL;
 	return 0;
 }

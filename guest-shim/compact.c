@@ -5,6 +5,7 @@
  */
 #include "guest-shim/compact.h"
 
+#include "guest-shim/cache.h"
 #include "guest-shim/counters.h"
 #include "guest-shim/cpu.h"
 #include "guest-shim/file_index.h"
@@ -49,15 +50,23 @@ static u32 choose_block(void)
 	return best;
 }
 
+/* A page that is found discarded needs no room. */
 static void move_page(u32 from, u32 to)
 {
 	u32 key = frames[from].key;
+
+	if (frames[from].kind == FRAME_FILE && !cache_keep(from)) {
+		frames_take_this(from);
+		frames_give(to);
+		return;
+	}
 
 	page_copy(frame_pointer(to), frame_pointer(from));
 	frames[to] = frames[from];
 	replace_rename(&replace, from, to);
 	if (frames[to].kind == FRAME_FILE) {
 		file_index_set_frame(key, to);
+		cache_let_go(to);
 	} else {
 		u64 address = ANON_BASE + ((u64)key << PAGE_SHIFT);
 		u64 *entry = paging_entry(address);

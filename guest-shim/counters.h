@@ -17,6 +17,9 @@
 	X(precache_hits)       /* misses that precache served: disk reads avoided */               \
 	X(precache_misses)     /* misses of pages read before that it did not */                   \
 	X(precache_skipped)    /* of those, known from the miss filter: exits avoided */           \
+	X(volatile_made)       /* file pages that the hypervisor may discard, each time */         \
+	X(volatile_stable)     /* of those, asked for in time */                                   \
+	X(volatile_discarded)  /* and found gone */                                                \
 	X(disk_reads)          /* file pages read from the data disk */                            \
 	X(faults)              /* page faults on anonymous memory */                               \
 	X(zero_fills)          /* anonymous pages touched for the first time */                    \

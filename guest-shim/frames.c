@@ -5,6 +5,7 @@
 
 #include "guest-shim/cpu.h"
 #include "guest-shim/panic.h"
+#include "guest-shim/volatile.h"
 
 struct frame *frames;
 struct replace replace;
@@ -48,12 +49,13 @@ static u32 room_behind_image(const struct start_info *info, u32 pages)
 	panic("no room for the table of %u frames behind the image", (unsigned)highest_end(info));
 }
 
-void frames_init(const struct start_info *info, u32 swappiness)
+void frames_init(const struct start_info *info, u32 swappiness, bool volatiles)
 {
 	u32 count = highest_end(info);
 	size_t descriptors = ROUND_UP(count * sizeof(struct frame), 64);
-	size_t bytes = descriptors + count * sizeof(struct replace_node);
-	u32 pages = (u32)(ROUND_UP(bytes, PAGE_SIZE) >> PAGE_SHIFT);
+	size_t nodes = ROUND_UP(descriptors + count * sizeof(struct replace_node), PAGE_SIZE);
+	size_t states = volatile_bytes(volatiles, count);
+	u32 pages = (u32)((nodes + states) >> PAGE_SHIFT);
 	u32 first = room_behind_image(info, pages);
 
 	end = count;
@@ -61,6 +63,7 @@ void frames_init(const struct start_info *info, u32 swappiness)
 		page_zero(frame_pointer(first + page));
 	frames = frame_pointer(first);
 	replace_init(&replace, (void *)((char *)frames + descriptors), count, swappiness);
+	volatile_init(states ? (u8 *)frames + nodes : NULL, count);
 
 	/* From the top down, so that the lowest are handed out first. */
 	for (unsigned i = info->ranges; i-- > 0;) {
@@ -93,6 +96,7 @@ void frames_take_this(u32 frame)
 	if (after != FRAME_NONE)
 		frames[after].key = before;
 	free_count--;
+	(void)volatile_keep(frame); /* what it had is of no interest */
 	frames[frame] = (struct frame){.slot = SLOT_NONE, .kind = FRAME_RESERVED};
 }
 
@@ -105,6 +109,7 @@ void frames_give(u32 frame)
 		frames[free_list].key = frame;
 	free_list = frame;
 	free_count++;
+	volatile_let_go(frame);
 }
 
 void frames_lose(u32 frame)

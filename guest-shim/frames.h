@@ -31,8 +31,9 @@ struct frame {
 extern struct frame *frames; /* by frame number */
 extern struct replace replace;
 
-/* Takes over all RAM beside the image. Panics if there is not enough. */
-void frames_init(const struct start_info *info, u32 swappiness);
+/* Takes over all RAM beside the image, @volatiles: with volatile pages. Panics if there is not
+ * enough. */
+void frames_init(const struct start_info *info, u32 swappiness, bool volatiles);
 
 /* FRAME_NONE when there is no free one; its kind is FRAME_RESERVED until the caller says otherwise.
  */

@@ -85,7 +85,7 @@ void shim_main(const struct hvm_start_info *hvm)
 	start_info_read(&start_info, hvm);
 	options_read();
 	paging_init();
-	frames_init(&start_info, options.swappiness);
+	frames_init(&start_info, options.swappiness, options.volatiles);
 	clock_init(options.tsc_khz);
 	apic_init();
 	threads_init();

@@ -7,6 +7,7 @@
  * | 64 GiB  | anonymous memory (anon.h)                                             |
  * | 128 GiB | the application's stack and other areas that grow (area.h), a GiB each |
  * | 192 GiB | the window of precache's miss filter, read-only                       |
+ * | 256 GiB | nothing, ever: addresses that name discarded frames (volatile.h)      |
  */
 #ifndef SHIM_PAGING_H
 #define SHIM_PAGING_H
@@ -25,6 +26,7 @@
 #define ANON_BYTES GIB(64)
 #define AREA_BASE  GIB(128)
 
+#define VOLATILE_BASE    GIB(256)
 #define FILTER_BASE      GIB(192)
 #define FILTER_BYTES_MAX GIB(1)
 

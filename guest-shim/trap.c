@@ -13,6 +13,7 @@
 #include "guest-shim/cpu.h"
 #include "guest-shim/disk.h"
 #include "guest-shim/panic.h"
+#include "guest-shim/volatile.h"
 
 /* A fault with interrupts off comes from the shim itself, which must not touch what may be paged
  * out then. */
@@ -25,8 +26,11 @@ static bool fault_is_handled(const struct registers *registers)
 void trap(struct registers *registers)
 {
 	u64 vector = registers->vector;
+	u32 frame;
 
 	if (vector == VECTOR_PAGE_FAULT) {
+		if (volatile_is_fault(read_cr2(), registers->error, &frame))
+			panic("frame %x is touched while it may be discarded", (unsigned)frame);
 		balloon_hold();
 		if (!fault_is_handled(registers))
 			panic_registers(registers);

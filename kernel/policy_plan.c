@@ -209,6 +209,9 @@ static void sample_guests(void)
 				.size_pages = seat->vm->memory.ram_pages,
 				.stats_age = BALLOON_NEVER,
 			};
+		/* Who has volatile pages gives of them whatever others want: its size stays. */
+		if (READ_ONCE(seat->vm->memory.volatiles.active))
+			status->responsive = false;
 		/* A driver that does not answer (yet) leaves its guest where it is; the plan for it
 		 * is kept, for it may still start. */
 		if (!seat->planned)

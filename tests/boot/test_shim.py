@@ -9,12 +9,12 @@ from conftest import guest
 PACE = "pages=2600 rounds=600"
 
 
-def shim(name, arguments, data="shim.tar", **keys):
+def shim(name, arguments, data="shim.tar", memory_max="8M", **keys):
     disks = [
         {"name": "data", "module": data, "service_us": 100},
         {"name": "swap", "size": "16M", "service_us": 100},
     ]
-    return guest(name, "shim", "8M", cmdline=f"{arguments} {PACE}", disks=disks, **keys)
+    return guest(name, "shim", memory_max, cmdline=f"{arguments} {PACE}", disks=disks, **keys)
 
 
 def counters(booted, name):
@@ -154,3 +154,22 @@ def test_a_damaged_data_disk_is_named(sluice, tmp_path):
     for name in ("short", "bent"):
         assert booted.guests[name]["verified"] == 0 and booted.guests[name]["reason"] == "shutdown"
     assert booted.guests["null"]["verified"] == 1
+
+
+@pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
+@pytest.mark.cpus(1)
+def test_cache_pages_that_may_go_come_back_right(sluice):
+    """The guest sees 20 MiB and has some 12: what it cannot have is taken from its cache and its free frames."""
+    guests = [shim("shim", "expect=nothing volatile=on tmem=off", memory_max="20M", memory_min="4M", memory_start="20M")]
+    booted = sluice.boot({"machine": {"reserve": "237M"}, "balloon": {"policy": "static"}, "guest": guests})
+    assert_verified(booted, "shim")
+    seen, (memory,) = counters(booted, "shim"), [
+        row for row in serial_log.stats(booted.log) if row.get("memory") == "shim"
+    ]
+    assert seen["volatile_discarded"] > 100 and seen["volatile_stable"] > 100
+    # Free frames are discarded, too.
+    assert memory["discarded"] >= seen["volatile_discarded"]
+    assert memory["discard_faults"] == 0
+    # A page that is gone is a page read from the disk once more.
+    assert seen["disk_reads"] == seen["cache_misses"] and seen["precache_puts"] == 0
+    assert booted.guests["shim"]["disk_sectors"] == 8 * seen["disk_reads"]

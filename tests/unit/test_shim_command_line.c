@@ -68,6 +68,11 @@ static void test_each_half_of_tmem(void **state)
 	assert_true(!o.precache && o.preswap);
 	assert_int_equal(parse("filter=off", &o, &bad), 0);
 	assert_true(o.precache && !o.filter);
+	assert_false(o.volatiles);
+	assert_int_equal(parse("volatile=on tmem=on", &o, &bad), 0);
+	assert_true(o.volatiles && o.preswap && !o.precache); /* one or the other */
+	assert_int_equal(parse("volatile=on volatile=off", &o, &bad), 0);
+	assert_true(!o.volatiles && o.precache);
 	assert_int_equal(parse("filter=off filter=on", &o, &bad), 0);
 	assert_true(o.filter);
 	assert_int_equal(parse("tmem=off tmem=on", &o, &bad), 0);
@@ -94,6 +99,7 @@ static void test_bad_values_name_the_word(void **state)
 		"tmem=no",
 		"tmem=ON",
 		"filter=",
+		"volatile=1",
 		"filter=maybe",
 		"swappiness=",
 		"swappiness=201",
