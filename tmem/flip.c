@@ -57,13 +57,15 @@ static u32 place_frame(struct tmem_client *client, const struct tmem_handle *han
 	enum tmem_class class;
 	u32 slot;
 
-	if (!pool_flips(pool) || !has_room(client, pool) ||
-		pool_find(pool, handle->object, handle->index, &position))
+	if (!pool_flips(pool) || !has_room(client, pool))
 		return SLOT_NONE;
 	class = class_of(pool);
 	slot = arena_attach(client->tmem, class, client->number, frame);
 	if (slot != SLOT_NONE)
 		return slot;
+	/* A replacement goes where the page is: nothing is evicted for it. */
+	if (pool_find(pool, handle->object, handle->index, &position))
+		return SLOT_NONE;
 	slot = client_take_slot(client, class);
 	if (slot == SLOT_NONE)
 		slot = evict_for(client, class);

@@ -86,6 +86,9 @@ class Booted:
         # What each guest held at its end.
         self.memory = {row["memory"]: row for row in serial_log.stats(run.log) if "memory" in row}
 
+        # What page flip did for each guest, and how often its processors flushed.
+        self.flips = {row["flip"]: row for row in serial_log.stats(run.log) if "flip" in row}
+
     def lines(self, name):
         """The console of the guest @name."""
         return serial_log.guest_lines(self.log, name)

@@ -34,6 +34,8 @@ SURVIVES = {
     "balloon-merge": "pages that are put together while they are written lose nothing",
     "changing-page": "a put of a page that changes meanwhile stores what once stood there",
     "changing-batch": "entries that change while a batch reads them are checked as they are used",
+    "bad-flips": "ranges and frames that cannot be flipped get their errors, and pages go round whole",
+    "changing-flip": "a frame is the store's only when no other vCPU can write it, and no write is lost",
 }
 
 # These are stopped, for that reason.
@@ -67,6 +69,7 @@ KEYS = {
     "balloon-for-disk": {"disks": [{"name": "blank", "size": "1M"}]},
     "changing-page": {"vcpus": 2},
     "changing-batch": {"vcpus": 2},
+    "changing-flip": {"vcpus": 2},
 }
 # For what never ends by itself.
 LIMITED = [act for act, reason in STOPPED.items() if reason == "time-limit"]
@@ -115,6 +118,12 @@ def test_it_is_told_what_is_wrong(all_at_once, act):
     # Not 0: the line of the check that failed, in the file of this act.
     assert lines[-1] == "act ended=0", SURVIVES[act]
     assert all_at_once.guests[act]["reason"] == "shutdown"
+
+
+@pytest.mark.parametrize("act", ["bad-flips", "changing-flip"])
+def test_frames_do_change_hands(all_at_once, act):
+    flips = all_at_once.flips[act]
+    assert flips["puts"] > 100 and flips["gets"] > 100
 
 
 @pytest.mark.parametrize("act", [a for a in STOPPED if a not in NOT_IN_QEMU])

@@ -130,10 +130,10 @@ static void what_is_copied(void **state)
 	/* A page of zeros needs no frame. */
 	assert_null(put_frame(handle, (u64)HOST_PAGE_FILLED << HOST_KIND_SHIFT, 0));
 	assert_null(get_frame(handle, (u64)HOST_PAGE_FILLED << HOST_KIND_SHIFT));
-	/* A replacement goes where the page is. */
-	frame = put_frame(handle, 11, 0);
+	/* Where pages are looked at, a replacement is a new page; the old one goes first. */
+	assert_non_null(put_frame(handle, 11, 0));
+	frame = put_frame(handle, 12, 0);
 	assert_non_null(frame);
-	assert_null(put_frame(handle, 12, 0));
 	assert_ptr_equal(get_frame(handle, 12), frame);
 	tmem_port_free(frame, 0);
 	/* What is got and kept. */
@@ -142,6 +142,23 @@ static void what_is_copied(void **state)
 	assert_null(get_frame(lasting, 13));
 	assert_null(get_frame(lasting, 13));
 	assert_int_equal(store_audit(tmem), 0);
+	end();
+}
+
+static void a_replacement_goes_where_the_page_is(void **state)
+{
+	struct tmem_handle handle;
+	void *frame;
+
+	(void)state;
+	begin(0, 0);
+	handle = handle_of(ephemeral, 1, 1);
+	frame = put_frame(handle, 11, 0);
+	assert_non_null(frame);
+	assert_null(put_frame(handle, 12, 0));
+	assert_int_equal(frames(), 1);
+	assert_ptr_equal(get_frame(handle, 12), frame);
+	tmem_port_free(frame, 0);
 	end();
 }
 
@@ -294,6 +311,7 @@ int main(void)
 		cmocka_unit_test(the_frame_goes_and_comes_back),
 		cmocka_unit_test(both_ways_meet),
 		cmocka_unit_test(what_is_copied),
+		cmocka_unit_test(a_replacement_goes_where_the_page_is),
 		cmocka_unit_test(modes_that_look_into_pages_copy),
 		cmocka_unit_test(refused_puts_evict_nothing),
 		cmocka_unit_test(a_full_store_exchanges),

@@ -8,33 +8,20 @@
  * (arch/x86/pages.S) are linked into this guest too and timed in the same run, so that what they
  * cost can be told apart; the runner subtracts it and names it.
  */
-#include "../common/guest.h"
 #include "../litmus/litmus.h"
+#include "bench.h"
 
-#define SAMPLES 255u /* odd: the median is one of them */
-#define PAGE    4096u
-#define BLOCK   (2u << 20)
+#define BLOCK (2u << 20)
 
 #define MSR_APIC_BASE    0x1b
 #define UART_LINE_STATUS 0x3fd
-
-enum step { ALL_RIGHT, NOT_SLUICE, NO_RAM, NO_POOL, BAD_PUT, BAD_GET, BAD_MISS, BAD_FILTER };
-
-/* The hypervisor's own routines. */
-void arch_copy_page(void *to, const void *from);
-void arch_clear_page(void *page);
-
-/* Registers before the timed instruction; RAX and RDX also after it. */
-struct registers {
-	uint64_t rax, rcx, rdx, rdi, rsi, r8, r10;
-};
 
 /*
  * One timed run of @instruction. RAX and RDX are loaded between the two readings, since rdtsc
  * destroys them; that is part of the empty loop too.
  */
 #define DEFINE_TIMED(name, instruction)                                                            \
-	static uint64_t time_##name(struct registers *r)                                           \
+	uint64_t time_##name(struct registers *r)                                                  \
 	{                                                                                          \
 		register uint64_t r8 __asm__("r8") = r->r8;                                        \
 		register uint64_t r10 __asm__("r10") = r->r10;                                     \
@@ -66,11 +53,9 @@ DEFINE_TIMED(copy_page, "call arch_copy_page")
 DEFINE_TIMED(clear_page, "call arch_clear_page")
 DEFINE_TIMED(filter, "call filtered_get")
 
-typedef uint64_t timed(struct registers *r);
+uint64_t samples[SAMPLES];
 
-static uint64_t samples[SAMPLES];
-
-static uint64_t median(void)
+uint64_t median(void)
 {
 	for (unsigned i = 1; i < SAMPLES; i++) {
 		uint64_t value = samples[i];
@@ -83,7 +68,7 @@ static uint64_t median(void)
 	return samples[SAMPLES / 2];
 }
 
-static uint64_t empty_loop;
+uint64_t empty_loop;
 
 /* The median of @time with the same @registers again and again. */
 static uint64_t measure(timed *time, const struct registers *registers)
@@ -96,7 +81,7 @@ static uint64_t measure(timed *time, const struct registers *registers)
 	return median() - empty_loop;
 }
 
-static void report(const char *name, uint64_t value)
+void report(const char *name, uint64_t value)
 {
 	print("bench: ");
 	print_value(name, value);
@@ -229,6 +214,8 @@ int main(const struct start_info *info)
 
 	empty_loop = measure(time_nothing, &(struct registers){0});
 	report("empty_loop", empty_loop);
+	if (info->command_line && *(const char *)(uintptr_t)info->command_line)
+		return (int)measure_flip(*(const char *)(uintptr_t)info->command_line == 'f');
 	report("copy_page",
 		measure(time_copy_page,
 			&(struct registers){.rdi = (uintptr_t)other_page, .rsi = (uintptr_t)page}));

@@ -34,6 +34,8 @@ uint64_t act_balloon_for_disk(void);
 uint64_t act_balloon_merge(void);
 uint64_t act_changing_page(void);
 uint64_t act_changing_batch(void);
+uint64_t act_bad_flips(void);
+uint64_t act_changing_flip(void);
 
 /* Stopped. */
 uint64_t act_triple_fault(void);
@@ -52,6 +54,12 @@ uint64_t act_endless(void);
 uint64_t act_endless_masked(void);
 uint64_t act_debug_loop(void);
 uint64_t act_alignment_loop(void);
+
+/* balloon.c: starts the balloon device, whose rings' page is pinned then; its gfn. */
+uint64_t balloon_begin(void);
+/* Whether a page went into the balloon, or came out. */
+bool balloon_takes(uint64_t frame);
+bool balloon_gives(uint64_t frame);
 
 /* The address after the highest RAM, by start_info. */
 uint64_t ram_end(void);

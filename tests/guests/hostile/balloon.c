@@ -133,6 +133,25 @@ static void find_device(void)
 	device = devices + PLATFORM_BALLOON_SLOT * SLOT_WORDS;
 }
 
+uint64_t balloon_begin(void)
+{
+	find_device();
+	start(FEATURES);
+	return (uint64_t)rings / PAGE;
+}
+
+bool balloon_takes(uint64_t frame)
+{
+	send_range(INFLATE, (uint32_t)frame, 1);
+	return is_done(INFLATE);
+}
+
+bool balloon_gives(uint64_t frame)
+{
+	send_range(DEFLATE, (uint32_t)frame, 1);
+	return is_done(DEFLATE);
+}
+
 uint64_t act_bad_balloon(void)
 {
 	uint32_t end = (uint32_t)(ram_end() / PAGE);

@@ -45,7 +45,7 @@ uint64_t act_bad_numbers(void)
 {
 	static const uint64_t numbers[] = {0, 1, HYPERCALL_BASE - 1, HYPERCALL_BASE + 3,
 		HYPERCALL_BASE + 0xf, HYPERCALL_TMEM_BATCH + 1, HYPERCALL_BASE + 0x3f,
-		HYPERCALL_BASE + 0x40, HYPERCALL_TMEM_ABANDON + 1, HYPERCALL_BASE + 0x9f,
+		HYPERCALL_BASE + 0x5f, HYPERCALL_TMEM_ABANDON + 1, HYPERCALL_BASE + 0x9f,
 		HYPERCALL_BASE + 0xffff, 0xffffffff, (uint64_t)1 << 32 | HYPERCALL_NULL,
 		(uint64_t)1 << 63 | HYPERCALL_SHUTDOWN, ~(uint64_t)0};
 

@@ -34,6 +34,8 @@ static const struct act acts[] = {
 	{"balloon-merge", act_balloon_merge},
 	{"changing-page", act_changing_page},
 	{"changing-batch", act_changing_batch},
+	{"bad-flips", act_bad_flips},
+	{"changing-flip", act_changing_flip},
 	{"triple-fault", act_triple_fault},
 	{"wild-read", act_wild_read},
 	{"wild-write", act_wild_write},
