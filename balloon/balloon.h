@@ -35,7 +35,7 @@ struct balloon_sample {
 	struct {
 		u64 puts, gets, hits;
 	} tmem[BALLOON_CLASSES];
-	u64 disk_reads; /* pages its disks delivered, swap included; BALLOON_UNKNOWN */
+	u64 disk_reads; /* pages its disks delivered, and those written to swap; BALLOON_UNKNOWN */
 	u64 cpu_ns;     /* CPU time */
 	/* By accessed bits, if idle_known: RAM by the time since it was last seen used, and what
 	 * was used again in this tick by how long it had not been. Scaled up if only a part is

@@ -25,12 +25,19 @@ static void note_rates(struct balloon_guest *guest, const struct balloon_sample 
 	guest->misses_rate = (guest->misses_rate + 3 * misses * 256) / 4;
 }
 
+/* How far below the present RAM an estimated distance may still be one above it: so large a part.
+ */
+#define NEAR_PART 8U
+
+/* Misses of which no distance is known are taken for so many steps beyond what the guest holds. */
+#define UNKNOWN_STEPS 8U
+
 /* The weights of buckets, sampled gets in 256ths, into @weights; the sum of those that the present
  * gets can be of, and the unexplained ones, is returned. */
 static u64 weigh(const struct ghosts *ghosts, u64 first, u64 last, u64 *weights)
 {
 	u64 not_found = READ_ONCE(ghosts->not_found), again = READ_ONCE(ghosts->again);
-	u64 sum = not_found, hope;
+	u64 sum = not_found, hope, near = 0;
 
 	/* First reads: how far away their next use will be is not known, nor whether there will be
 	 * one. They count as far as the guest's others were read again, anywhere up to its maximum.
@@ -38,6 +45,14 @@ static u64 weigh(const struct ghosts *ghosts, u64 first, u64 last, u64 *weights)
 	hope = not_found * (again + 16) / (again + READ_ONCE(ghosts->first) + 64) / (last - first);
 	for (u64 bucket = 0; bucket < BALLOON_BUCKETS; bucket++) {
 		weights[bucket] = MIN(READ_ONCE(ghosts->found[bucket]), 1U << 18);
+		/* A distance is an estimate: what seems to lie just below the present RAM was not
+		 * there, so it lies just above. */
+		if (bucket < first && bucket >= first - first / NEAR_PART) {
+			near += weights[bucket];
+			weights[bucket] = 0;
+		}
+		if (bucket == first)
+			weights[bucket] += near;
 		if (bucket >= first)
 			sum += weights[bucket];
 		if (bucket >= first && bucket < last)
@@ -70,6 +85,11 @@ void curve_update(struct balloon_guest *guest, const struct balloon_sample *samp
 		if (bucket >= first)
 			*(bucket < split ? &within : &beyond) += gain[bucket];
 	}
+	/* Misses without any distance yet, such as first writes to swap: somewhere beyond. */
+	if (full && gets == 0)
+		for (u64 bucket = split; bucket < MIN(split + UNKNOWN_STEPS, BALLOON_BUCKETS);
+			bucket++)
+			gain[bucket] = guest->misses_rate / UNKNOWN_STEPS;
 	/* The distances are estimates, hits and misses are not. More memory than it holds saves a
 	 * guest no more than all its misses; and if what it holds is full, what it holds saves no
 	 * more than its hits. What exceeds that is put right beside the boundary. */

@@ -30,11 +30,14 @@ static void sample_disks(struct vm *vm, struct counters *now)
 		if (!disk_stats(vm, i, NULL, &stats))
 			continue;
 		now->reads += stats.read_sectors / SECTORS_PER_PAGE;
-		if (strcmp(vm->config->disks[i].name, SWAP_DISK) == 0)
-			now->swap_reads += stats.read_sectors / SECTORS_PER_PAGE;
-		else
+		if (strcmp(vm->config->disks[i].name, SWAP_DISK) == 0) {
+			now->reads += stats.write_sectors / SECTORS_PER_PAGE;
+			now->swapped += (stats.read_sectors + stats.write_sectors) /
+					SECTORS_PER_PAGE;
+		} else {
 			now->rereads += (stats.read_sectors - stats.first_sectors) /
 					SECTORS_PER_PAGE;
+		}
 	}
 }
 
@@ -55,7 +58,8 @@ static void sample_tmem(struct vm *vm, struct counters *now, struct balloon_samp
 }
 
 /*
- * What the guest asked for again and did not get from tmem: counted by its disks, since most misses
+ * What the guest asked for again and did not get from tmem, and what tmem did not take and went to
+ * swap: counted by its disks, since most misses
  * never reach the store (miss filters), and a guest need not use tmem at all.
  */
 static void note_events(
@@ -63,7 +67,7 @@ static void note_events(
 {
 	const u64 refaults[BALLOON_CLASSES] = {
 		[BALLOON_EPHEMERAL] = since(now->rereads, &last->rereads),
-		[BALLOON_PERSISTENT] = since(now->swap_reads, &last->swap_reads),
+		[BALLOON_PERSISTENT] = since(now->swapped, &last->swapped),
 	};
 
 	for (unsigned class = 0; class < BALLOON_CLASSES; class ++) {
