@@ -1,5 +1,7 @@
 """Idle memory by the accessed bits of the nested tables: `stat: idle=GUEST` lines (docs/memory.md)."""
 
+import dataclasses
+
 import pytest
 
 import serial_log
@@ -60,3 +62,16 @@ def test_without_accessed_bits_the_log_says_so(sluice):
     said = [line for line in booted.log if "idle memory is not known here: EPT without accessed bits" in line]
     assert len(said) == 1
     assert not [r for r in serial_log.stats(booted.log) if "idle" in r]
+
+
+@pytest.mark.backends("qemu")  # Bochs ends at 2 GiB
+@pytest.mark.cpus(1)
+def test_huge_pages_are_split_where_a_guest_may_shrink(sluice):
+    machine = dataclasses.replace(sluice.machine, memory=4608)
+    # The guest of test_memory.py, whose second GiB is mapped by one page.
+    one = guest("one", "memory", f"{(3 << 20) + (4 << 10) + 12}K", memory_min="64M")
+    booted = sluice.boot({"balloon": BALLOON | {"tick_ms": 10}, "guest": [one]}, machine=machine)
+    assert booted.guests["one"]["verified"] == 1
+    assert booted.exits("one", "nested_fault") > 512
+    assert booted.memory["one"]["huge_pages"] == 0
+    assert booted.memory["one"]["large_pages"] > 512
