@@ -86,20 +86,10 @@ bool cache_keep(u32 frame)
 
 void cache_let_go(u32 frame)
 {
-	if (!volatile_is_on() || replace.nodes[frame].locked ||
-		replace.nodes[frame].list != LIST_FILE_INACTIVE)
+	if (!volatile_is_on() || replace.nodes[frame].locked)
 		return;
 	counters.volatile_made++;
 	volatile_let_go(frame);
-}
-
-/* The active pages stay, so there must not be more of them than of the others. */
-static void let_go_of_aged(void)
-{
-	u32 frame;
-
-	while (volatile_is_on() && (frame = replace_age(&replace, REPLACE_FILE)) != REPLACE_NONE)
-		cache_let_go(frame);
 }
 
 /* The frame of @page, locked. */
@@ -108,7 +98,7 @@ static int page_get(u32 page, u32 *frame)
 	int error = 0;
 
 	*frame = file_index_frame(page);
-	if (*frame != FRAME_NONE && replace.nodes[*frame].list == LIST_FILE_INACTIVE) {
+	if (*frame != FRAME_NONE) {
 		if (cache_keep(*frame))
 			counters.volatile_stable += volatile_is_on();
 		else
@@ -141,7 +131,6 @@ int cache_read(void *to, u64 offset, size_t length, u32 *last)
 		*last = page;
 		memcpy(to, (char *)frame_pointer(frame) + start, bytes);
 		replace.nodes[frame].locked = false;
-		let_go_of_aged();
 		cache_let_go(frame);
 		to = (char *)to + bytes;
 		offset += bytes;

@@ -1,7 +1,7 @@
 /*
  * The page cache of the data disk. A page that leaves goes to precache, and a miss asks precache
- * before the disk; or, with volatile pages in its place, inactive pages may be discarded, and are
- * missed when they are asked for.
+ * before the disk; or, with volatile pages in its place, pages that are not being read may be
+ * discarded, and are missed when they are asked for.
  */
 #ifndef SHIM_CACHE_H
 #define SHIM_CACHE_H
@@ -28,7 +28,7 @@ int cache_read(void *to, u64 offset, size_t length, u32 *last) __must_check;
 /* The page in @frame is to be read: true if it is there. Else the hypervisor has discarded it, it
  * is in memory no more, and the frame is free. */
 bool cache_keep(u32 frame);
-/* Nobody reads the page in @frame now: it may be discarded, if it is an inactive one. */
+/* Nobody reads the page in @frame now: it may be discarded. */
 void cache_let_go(u32 frame);
 
 #endif

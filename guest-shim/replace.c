@@ -210,22 +210,15 @@ static enum replace_class choose_class(struct replace *r)
 
 /* Pages move from the active list's old end to the inactive list, where they are watched once more.
  */
-u32 replace_age(struct replace *r, enum replace_class class)
-{
-	u32 page = r->chains[active_of(class)].oldest;
-
-	if (!inactive_is_low(r, class))
-		return REPLACE_NONE;
-	if (class == REPLACE_ANON)
-		replace_test_young(page);
-	move(r, page, inactive_of(class));
-	return page;
-}
-
 static void age(struct replace *r, enum replace_class class)
 {
-	for (unsigned n = 0; n < AGE_MAX && replace_age(r, class) != REPLACE_NONE; n++)
-		;
+	for (unsigned n = 0; n < AGE_MAX && inactive_is_low(r, class); n++) {
+		u32 page = r->chains[active_of(class)].oldest;
+
+		if (class == REPLACE_ANON)
+			replace_test_young(page);
+		move(r, page, inactive_of(class));
+	}
 }
 
 static u32 take(struct replace *r, u32 page)

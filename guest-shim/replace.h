@@ -83,10 +83,6 @@ void replace_keep(struct replace *r, u32 page, enum replace_class class);
 /* The page @from is from now on the page @to, which must be in no list. */
 void replace_rename(struct replace *r, u32 from, u32 to);
 
-/* Where the active list of @class is too long for the inactive one, its oldest page moves there.
- * Returns that page, or REPLACE_NONE. */
-u32 replace_age(struct replace *r, enum replace_class class);
-
 /* Chooses the next page to leave and takes it out, or REPLACE_NONE when all are locked or not
  * evictable. */
 u32 replace_victim(struct replace *r);

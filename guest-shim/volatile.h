@@ -1,6 +1,6 @@
 /*
- * The guest's side of volatile pages (abi/volatile.h): cache pages that have not been used for a
- * while, and free frames, may be discarded by the hypervisor. Whoever takes such a frame keeps it
+ * The guest's side of volatile pages (abi/volatile.h): cache pages that are not being read, and
+ * free frames, may be discarded by the hypervisor. Whoever takes such a frame keeps it
  * first. Where the hypervisor offers none, or the command line does not ask for it, nothing is ever
  * let go.
  */

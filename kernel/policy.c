@@ -37,6 +37,8 @@ bool policy_start(const struct balloon_config *balloon, bool has_pool)
 {
 	config = balloon;
 	memory_set_wait(config->wait_memory_s * 1000000UL);
+	if (config->memory)
+		memory_set_together(config->memory >> PAGE_SHIFT);
 	balloon_control_set(config->policy);
 	if (!policy_plan_start(config, has_pool))
 		return false;

@@ -22,7 +22,7 @@ import experiment
 import image
 
 COLUMNS = (
-    "backend pool seed config guest disk_sectors first_reads sectors_avoided swap_writes swap_reads ticks verified"
+    "backend pool seed config guest disk_sectors first_reads sectors_avoided swap_writes swap_reads ticks verified exits cpu_ticks"
 ).split()
 # Columns that come from the guests' figures under the same names.
 FIGURES = COLUMNS[5:]

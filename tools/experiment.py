@@ -13,7 +13,7 @@ import image
 import serial_log
 
 MANIFEST = image.ROOT / "boot" / "manifests" / "experiment.toml"
-CONFIGS = ("tmem", "tmem_off", "spread")
+CONFIGS = ("tmem", "tmem_off", "spread", "volatile")
 SEEDS = (1, 2, 3)
 FACTORS = (0.9, 1.1, 1.3)  # of the overflow
 # The second part: policies, each with and without tmem, on less memory than the demand needs.
@@ -59,11 +59,22 @@ class Cell:
         common += ["tmem.enabled=false", "tmem.pool_max="]
         if self.config == "tmem_off":
             return common
+        if self.config == "volatile":
+            return common + self.volatile_overrides(manifest)
         if self.config == "spread":
             # The pool's memory as RAM, an equal part to each.
             part = self.pool // len(guests) // PAGE * PAGE // 1024
             return [*common, f"guest.*.memory_max+={part}K"]
         raise ValueError(f"no configuration {self.config}")
+
+    def volatile_overrides(self, manifest):
+        """Each guest may have all that guests and pool have together, and lets its cache be discarded for others."""
+        sizes = {guest["name"]: derive.size_of(guest["memory_max"]) for guest in manifest["guest"]}
+        together = f"{(sum(sizes.values()) + self.pool) // 1024}K"
+        return [
+            "balloon.policy=static", f"balloon.memory={together}", f"guest.*.memory_min={MEMORY_LEAST}",
+            f"guest.*.memory_max={together}", f"guest.*.memory_start={together}", "guest.*.cmdline~=volatile=on",
+        ]
 
     def policy_overrides(self, manifest):
         """A policy moves memory between the guests, and the pool if there is one: all together have what the guests

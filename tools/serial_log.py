@@ -52,11 +52,14 @@ def stats(log):
 
 
 def stats_of_guests(log):
-    """{guest name: its figures}; lines of one guest are joined. "total" is one of the names."""
+    """{guest name: its figures, and "exits", all of them together}; lines of one guest are joined. "total" is one of the names."""
     guests = {}
     for row in stats(log):
         if "guest" in row:
             guests.setdefault(row["guest"], {}).update(row)
+        elif "exits" in row:
+            figures = guests.setdefault(row["exits"], {})
+            figures["exits"] = figures.get("exits", 0) + row["count"]
     return guests
 
 

@@ -311,6 +311,13 @@ mfn_t guest_frame_alloc(struct vm *vm, unsigned order);
 /* From now on the pool may hold @pages; what it holds beyond that is taken from it, a bounded part
  * a call. No lock is held. (kernel/vm/reclaim.c) */
 void pool_limit(u64 pages);
+/* What guests and the pool may have together, in pages; ~0 at first. Policies plan with it; a guest
+ * with volatile pages, for which they do not, is held to it by discards. */
+void memory_set_together(u64 pages);
+/* By how many pages that is exceeded for @vm: negative where there is room. */
+s64 guest_frames_excess(const struct vm *vm);
+/* Whether a single frame is to be had for @vm, without taking one from anybody. */
+bool guest_may_have_frame(const struct vm *vm);
 /* How many frames stay free when @vm can have no more from the reserve. */
 u64 guest_frame_floor(const struct vm *vm);
 

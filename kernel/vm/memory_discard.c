@@ -17,7 +17,7 @@
 #include "kernel/vm/memory_nested.h"
 #include "kernel/vm/memory_volatile.h"
 
-/* State bytes that are looked at in one call at most, and guests that are asked. */
+/* State bytes that are looked at for one group at most (twice), and guests that are asked. */
 #define LOOK_MAX   8192U
 #define GUESTS_MAX 4U
 
@@ -118,8 +118,8 @@ static bool was_used(const struct memory *memory, u64 frame)
 	return accessed && (__atomic_fetch_and(leaf, ~accessed, __ATOMIC_RELAXED) & accessed);
 }
 
-/* Unmaps @frame if it may go. */
-static void take_page(struct memory *memory, u64 frame)
+/* Unmaps @frame if it may go, and with @spare only if it was not used. */
+static void take_page(struct memory *memory, u64 frame, bool spare)
 {
 	struct discards *discards = &memory->discards;
 	u64 *slot = &memory->gfns[frame], entry = READ_ONCE(*slot);
@@ -129,7 +129,7 @@ static void take_page(struct memory *memory, u64 frame)
 		return;
 	/* There may be no frame for the table of a split; and somebody may pin it at this moment.
 	 */
-	if (nested_split(memory, frame, 1) || was_used(memory, frame) ||
+	if (nested_split(memory, frame, 1) || (was_used(memory, frame) && spare) ||
 		!__atomic_compare_exchange_n(slot, &entry, (entry & GFN_HPA) | GFN_DISCARDING,
 			false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return;
@@ -143,12 +143,10 @@ static u64 run_at_hand(const struct volatile_area *area, u64 most)
 	return MIN(MIN(most, area->pages - area->hand), PAGE_SIZE - area->hand % PAGE_SIZE);
 }
 
-/* Fills the group with pages that are volatile, from the hand on. */
-static void look_for_pages(struct memory *memory)
+/* Fills the group with volatile pages from the hand on, looking at @left state bytes. */
+static void look_for_pages(struct memory *memory, u64 left, bool spare)
 {
 	struct volatile_area *area = &memory->volatiles;
-	/* Twice around, since the first look may only find what was used. */
-	u64 left = MIN(2 * area->pages, (u64)LOOK_MAX);
 
 	while (left > 0) {
 		u64 run = run_at_hand(area, left);
@@ -157,7 +155,7 @@ static void look_for_pages(struct memory *memory)
 		for (u64 i = 0; states && i < run; i++) {
 			if ((READ_ONCE(states[i]) & VOLATILE_STATE) != VOLATILE_VOLATILE)
 				continue;
-			take_page(memory, area->first + area->hand + i);
+			take_page(memory, area->first + area->hand + i, spare);
 			if (memory->discards.count == DISCARD_PAGES) {
 				area->hand += i;
 				return;
@@ -166,6 +164,19 @@ static void look_for_pages(struct memory *memory)
 		left -= run;
 		area->hand = (area->hand + run) % area->pages;
 	}
+}
+
+/* Used pages are spared once, but not if there are no others. */
+static void fill_group(struct memory *memory)
+{
+	struct volatile_area *area = &memory->volatiles;
+	u64 hand = area->hand, look = MIN(area->pages, (u64)LOOK_MAX);
+
+	look_for_pages(memory, look, true);
+	if (memory->discards.count)
+		return;
+	area->hand = hand;
+	look_for_pages(memory, look, false);
 }
 
 /* ---- Guests; LOCK_DISCARD is held ----------------------------------------------------------- */
@@ -179,7 +190,7 @@ static u64 begin(struct vm *vm)
 
 	spin_lock(&memory->lock);
 	if (memory->volatiles.active && !discards->count) {
-		look_for_pages(memory);
+		fill_group(memory);
 		count = discards->left = discards->count;
 	}
 	if (count) {
@@ -237,6 +248,15 @@ static u64 pages_under_way(void)
 	return pages;
 }
 
+/* Whether there is a frame for @vm, or will be. */
+static bool frames_suffice(const struct vm *vm)
+{
+	u64 coming = pages_under_way();
+
+	return frames_free() + limbo_frames() + coming > frames_reserve() &&
+	       guest_frames_excess(vm) < (s64)coming;
+}
+
 void memory_discard(struct vm *vm)
 {
 	u64 slots;
@@ -249,7 +269,7 @@ void memory_discard(struct vm *vm)
 	for (unsigned n = 0; n < GUESTS_MAX; n++) {
 		struct vm *giver;
 
-		if (frames_free() + limbo_frames() + pages_under_way() > frames_reserve())
+		if (frames_suffice(vm))
 			break;
 		giver = richest(slots, vm);
 		if (!giver)

@@ -24,7 +24,8 @@ static inline bool populate_small(struct vm *vm, u64 frame)
 	mfn_t host = MFN_NONE;
 	u64 *entry;
 
-	if (frames_free() <= frames_reserve())
+	if (frames_free() <= frames_reserve() ||
+		unlikely(memory->volatiles.active && guest_frames_excess(vm) >= 0))
 		return false;
 	spin_lock(&memory->lock);
 	entry = nested_small(memory, frame);

@@ -67,7 +67,7 @@ void memory_wake_waiters(void)
 	for (; unlikely(left); left &= left - 1) {
 		struct vm *vm = vm_at((unsigned)__builtin_ctzl(left));
 
-		if (vm && frames_free() > guest_frame_floor(vm))
+		if (vm && guest_may_have_frame(vm))
 			wake(vm);
 	}
 }

@@ -16,6 +16,25 @@
 /* Frames that no guest gets, so that there are tables for what guests give back. */
 #define TABLES_KEPT 64
 
+/* By how many a guest may exceed what all may have together, while frames are on their way. */
+#define EXCESS_MAX (2 * DISCARD_PAGES)
+
+static u64 together = ~0UL;
+
+void memory_set_together(u64 pages)
+{
+	together = pages;
+}
+
+s64 guest_frames_excess(const struct vm *vm)
+{
+	u64 taken = frames_of_class(FRAME_GUEST) + frames_of_class(FRAME_TMEM);
+
+	if (!READ_ONCE(vm->memory.volatiles.active) || together == ~0UL)
+		return -(s64)frames_total();
+	return (s64)(taken - together);
+}
+
 /* One frame out of tmem; what came with it goes to the allocator. */
 static mfn_t reclaim_frame(const struct vm *vm)
 {
@@ -70,11 +89,18 @@ u64 guest_frame_floor(const struct vm *vm)
 	return reserve / 2;
 }
 
+bool guest_may_have_frame(const struct vm *vm)
+{
+	return frames_free() > guest_frame_floor(vm) &&
+	       (guest_frames_excess(vm) < (s64)EXCESS_MAX || memory_is_entitled(vm));
+}
+
 mfn_t guest_frame_alloc(struct vm *vm, unsigned order)
 {
 	mfn_t frame;
 
-	if (frames_free() >= frames_reserve() + (1UL << order)) {
+	if (frames_free() >= frames_reserve() + (1UL << order) &&
+		guest_frames_excess(vm) + (s64)(1UL << order) <= 0) {
 		frame = frame_alloc(FRAME_GUEST, order, vm->id);
 		if (!mfn_is_none(frame))
 			return frame;
@@ -87,7 +113,7 @@ mfn_t guest_frame_alloc(struct vm *vm, unsigned order)
 		return frame;
 	/* These come when all CPUs have passed; until then the reserve serves. */
 	memory_discard(vm);
-	if (frames_free() <= guest_frame_floor(vm))
+	if (!guest_may_have_frame(vm))
 		return MFN_NONE;
 	return frame_alloc(FRAME_GUEST, 0, vm->id);
 }

@@ -418,7 +418,7 @@ static void services_get_an_error(void **state)
 	assert_false(memory_is_discarded(giver, gfn(PAGES)));
 }
 
-static void used_pages_are_spared_once(void **state)
+static void used_pages_are_spared(void **state)
 {
 	unsigned level;
 	(void)state;
@@ -476,6 +476,49 @@ static void the_richest_gives_first(void **state)
 	memory_discard(giver);
 	assert_int_equal(taker->memory.discards.left, DISCARD_PAGES);
 	assert_int_equal(giver->memory.discards.left, 0);
+}
+
+/* Frames are free, but those with volatile pages are not to have them. */
+static void all_together_have_no_more(void **state)
+{
+	u64 limit, got = 0;
+	(void)state;
+
+	assert_int_equal(enrol(0, PAGES, STATES, MAGIC), 0);
+	make_volatile(512, 100);
+	limit = frames_of_class(FRAME_GUEST) + frames_of_class(FRAME_TMEM);
+	memory_set_together(limit);
+	assert_int_equal(guest_frames_excess(giver), 0);
+	/* Who has none is the policies' affair. */
+	assert_true(guest_frames_excess(taker) < 0);
+	assert_int_equal(touch(&taker_vcpu, 0, ACCESS_WRITE), DONE);
+	assert_false(memory_discards_are_under_way());
+	assert_int_equal(memory_report(taker, gfn(0), BLOCK_ORDER), 0);
+	all_pass();
+	assert_int_equal(touch(&giver_vcpu, 1536, ACCESS_WRITE), DONE);
+	assert_int_equal(giver->memory.discards.left, DISCARD_PAGES);
+	all_pass();
+	memory_discards_finish();
+	assert_int_equal(giver->memory.discarded, DISCARD_PAGES);
+	assert_true(guest_frames_excess(giver) < 0);
+	/* Without anything left to discard there is an end to it, but not to what is promised. */
+	for (u64 frame = 1537; frame < 2048; frame++) {
+		if (touch(&giver_vcpu, frame, ACCESS_WRITE) != DONE)
+			break;
+		all_pass();
+		memory_discards_finish();
+		got++;
+	}
+	assert_int_equal(giver->memory.discarded, 100);
+	assert_int_equal(got + 1, 100 + 2 * DISCARD_PAGES);
+	assert_true(giver_vcpu.waits_for_memory);
+	memory_wake_waiters();
+	assert_true(giver_vcpu.waits_for_memory);
+	giver->entitled_pages = PAGES;
+	memory_wake_waiters();
+	assert_false(giver_vcpu.waits_for_memory);
+	assert_int_equal(touch(&giver_vcpu, 2047, ACCESS_WRITE), DONE);
+	memory_set_together(~0UL);
 }
 
 static void other_states_and_volatile_ones(void **state)
@@ -719,9 +762,10 @@ int main(void)
 		TEST(what_is_gone_faults),
 		TEST(without_a_handler_the_guest_is_at_fault),
 		TEST(services_get_an_error),
-		TEST(used_pages_are_spared_once),
+		TEST(used_pages_are_spared),
 		TEST(the_entitled_keep_theirs),
 		TEST(the_richest_gives_first),
+		TEST(all_together_have_no_more),
 		TEST(other_states_and_volatile_ones),
 		TEST(unregistering_ends_it),
 		TEST(state_bytes_do_not_go),
