@@ -82,6 +82,8 @@ static int option_parse(const char *word, struct options *options)
 		valid = tmem_parse(word + 5, options);
 	else if (!strncmp(word, "filter=", 7))
 		valid = switch_parse(word + 7, &options->filter);
+	else if (!strncmp(word, "flip=", 5))
+		valid = switch_parse(word + 5, &options->flip);
 	else if (!strncmp(word, "volatile=", 9))
 		valid = switch_parse(word + 9, &options->volatiles);
 	else if (!strncmp(word, "swappiness=", 11))

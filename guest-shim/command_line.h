@@ -12,6 +12,7 @@ struct options {
 	bool precache; /* tmem=on|off|precache|preswap */
 	bool preswap;
 	bool filter;     /* filter=on|off: ask the miss filter before precache */
+	bool flip;       /* flip=on|off: puts and gets exchange frames */
 	bool volatiles;  /* volatile=on|off: volatile pages; on: no precache */
 	u32 swappiness;  /* swappiness=0..200, how gladly anonymous memory is paged out */
 	u32 tsc_khz;     /* tsc_khz=N where no CPUID leaf says; 0 if not given */

@@ -14,7 +14,7 @@ extern const char image_start[], image_end[];
 
 static u32 free_list = FRAME_NONE;
 static u32 free_count;
-static u32 total, end;
+static u32 total, start, end;
 
 static u32 frame_of(const char *address)
 {
@@ -58,6 +58,7 @@ void frames_init(const struct start_info *info, u32 swappiness, bool volatiles)
 	u32 pages = (u32)((nodes + states) >> PAGE_SHIFT);
 	u32 first = room_behind_image(info, pages);
 
+	start = first + pages;
 	end = count;
 	for (u32 page = 0; page < pages; page++)
 		page_zero(frame_pointer(first + page));
@@ -124,6 +125,11 @@ void frames_regain(u32 frame)
 		panic("frame %x comes out of the balloon, but was not in it", (unsigned)frame);
 	total++;
 	frames_give(frame);
+}
+
+u32 frames_first(void)
+{
+	return start;
 }
 
 u32 frames_end(void)

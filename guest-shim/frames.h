@@ -51,6 +51,9 @@ void frames_regain(u32 frame);
 
 u32 frames_free(void);
 
+/* The first frame behind the image and the tables of frames: all above are the pool's. */
+u32 frames_first(void);
+
 /* The highest frame's number + 1. */
 u32 frames_end(void);
 

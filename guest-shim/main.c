@@ -13,6 +13,7 @@
 #include "guest-shim/disk.h"
 #include "guest-shim/file_index.h"
 #include "guest-shim/files.h"
+#include "guest-shim/flip.h"
 #include "guest-shim/frames.h"
 #include "guest-shim/hypercall.h"
 #include "guest-shim/paging.h"
@@ -66,6 +67,8 @@ static void application_run(void)
 	__asm__ volatile("sti" : : : "memory");
 	disk_init(options.virtio_base, options.virtio_stride, options.virtio_gsi);
 	balloon_init(options.virtio_base, options.virtio_stride, options.virtio_gsi);
+	if (options.flip)
+		flip_init(&start_info);
 	tmem_client_init(options.precache, options.preswap, options.filter);
 	swap_disk_init(disk_find("swap"));
 	reclaim_init();

@@ -8,6 +8,7 @@
 #include <abi/errno.h>
 
 #include "guest-shim/counters.h"
+#include "guest-shim/flip.h"
 #include "guest-shim/hypercall.h"
 #include "guest-shim/miss_filter.h"
 #include "guest-shim/panic.h"
@@ -67,7 +68,8 @@ bool precache_get(u32 page, u32 frame)
 		counters.precache_skipped++;
 		return false;
 	}
-	result = page_call(HYPERCALL_TMEM_GET, precache_pool, OBJECT_DATA_DISK, page, frame);
+	result = page_call(flip_is_on() ? HYPERCALL_TMEM_GET_FLIP : HYPERCALL_TMEM_GET,
+		precache_pool, OBJECT_DATA_DISK, page, frame);
 	if (result != 0 && result != -SLUICE_ENOENT)
 		panic("precache get of page %x into frame %x: %lld", (unsigned)page,
 			(unsigned)frame, (long long)result);
@@ -77,7 +79,8 @@ bool precache_get(u32 page, u32 frame)
 bool preswap_put(u32 page, u32 frame)
 {
 	return preswap_is_on() &&
-	       page_call(HYPERCALL_TMEM_PUT, preswap_pool, OBJECT_ANONYMOUS, page, frame) == 0;
+	       page_call(flip_is_on() ? HYPERCALL_TMEM_PUT_FLIP : HYPERCALL_TMEM_PUT, preswap_pool,
+		       OBJECT_ANONYMOUS, page, frame) == 0;
 }
 
 void preswap_ask(u32 page, u32 frame)
@@ -108,12 +111,13 @@ static void batch_add(u32 op, s32 pool, u64 object, u32 page, u32 frame)
 	};
 }
 
-/* Makes all calls; what a batch does not come to is called for by itself. */
+/* Makes all calls; what a batch does not come to is called for by itself. Flips go in no batch. */
 static void batch_run(void)
 {
 	s64 done = 0;
 
-	if (batched > 1 && hypercall_features() & SLUICE_FEATURE_TMEM_BATCH)
+	if (batched > 1 && batch[0].op != HYPERCALL_TMEM_PUT_FLIP &&
+		hypercall_features() & SLUICE_FEATURE_TMEM_BATCH)
 		done = hypercall(HYPERCALL_TMEM_BATCH, (u64)batch, batched, 0, 0, 0);
 	if (done < 0)
 		panic("a batch of %u tmem calls: %lld", (unsigned)batched, (long long)done);
@@ -157,7 +161,8 @@ void precache_put_soon(u32 page, u32 frame)
 {
 	if (batched == TMEM_BATCH_MAX)
 		panic("more than %u pages leave at once", (unsigned)batched);
-	batch_add(HYPERCALL_TMEM_PUT, precache_pool, OBJECT_DATA_DISK, page, frame);
+	batch_add(flip_is_on() ? HYPERCALL_TMEM_PUT_FLIP : HYPERCALL_TMEM_PUT, precache_pool,
+		OBJECT_DATA_DISK, page, frame);
 }
 
 u32 precache_puts_pending(void)

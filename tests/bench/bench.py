@@ -336,8 +336,8 @@ def print_table(rows):
         print(f"{row.name:<22} {row.value:>10}  {row.unit:<13} {row.backend:<8} {row.goal or '':>10}{verdict}")
     print(
         "put_*, get_*: pairs of a put and a get; put_alone_*: puts for which a frame is scrubbed; less copy_page or\n"
-        "clear_page. flushes_*, split_pages_*, flips_*: of the whole run, 765 puts and gets. No verdict on page flip\n"
-        "follows from these: it needs wall time on hardware, which was never measured."
+        "clear_page. flushes_*, split_pages_*, flips_*: of the whole run, 765 puts and 255 gets. No verdict on page\n"
+        "flip follows from these: it needs wall time on hardware, which was never measured."
     )
     excluded = ", ".join(f"{routine} from {name}" for name, routine in EXCLUDED.items())
     print("Units of 2 MiB that move: without scrubbing them (512 times clear_page).")

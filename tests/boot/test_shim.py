@@ -98,6 +98,35 @@ def test_misses_that_the_filter_knows_take_no_exit(sluice):
 
 
 @pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
+@pytest.mark.cpus(1)
+def test_pages_are_the_same_by_copy_and_by_flip(sluice):
+    """The applications' results are verified, and the same pages come from precache and preswap either way."""
+    guests = [shim("copy", "expect=tmem"), shim("flip", "expect=tmem flip=on")]
+    booted = sluice.boot(guests)
+    assert_verified(booted, "copy", "flip")
+    copied, flipped = counters(booted, "copy"), counters(booted, "flip")
+    for name in ("precache_puts", "precache_hits", "preswap_puts", "preswap_hits", "disk_reads", "swap_reads"):
+        assert copied[name] == flipped[name], name
+    assert booted.flips["copy"]["puts"] == booted.flips["copy"]["gets"] == 0
+    # Each page that was put but those of zeros and replacements; and what came back but what is kept.
+    assert booted.flips["flip"]["puts"] > (flipped["precache_puts"] + flipped["preswap_puts"]) / 2
+    assert booted.flips["flip"]["gets"] > flipped["precache_hits"] * 3 / 4
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(2)
+def test_flips_in_a_small_pool_and_with_two_vcpus(sluice):
+    guests = [
+        shim("one", "expect=any flip=on", preswap_max="2M"),
+        shim("two", "expect=any flip=on threads=on", preswap_max="1M", vcpus=2),
+    ]
+    booted = sluice.boot({"tmem": {"pool_max": "6M"}, "guest": guests})
+    assert_verified(booted, "one", "two")
+    for name in ("one", "two"):
+        assert booted.flips[name]["puts"] > 100 and booted.flips[name]["gets"] > 50
+
+
+@pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
 def test_a_thread_works_while_main_pages(sluice):
     booted = sluice.boot([shim("shim", "expect=tmem threads=on", vcpus=2)])
     assert_verified(booted, "shim")

@@ -68,6 +68,9 @@ static void test_each_half_of_tmem(void **state)
 	assert_true(!o.precache && o.preswap);
 	assert_int_equal(parse("filter=off", &o, &bad), 0);
 	assert_true(o.precache && !o.filter);
+	assert_false(o.flip);
+	assert_int_equal(parse("flip=on", &o, &bad), 0);
+	assert_true(o.flip && o.precache && o.preswap);
 	assert_false(o.volatiles);
 	assert_int_equal(parse("volatile=on tmem=on", &o, &bad), 0);
 	assert_true(o.volatiles && o.preswap && !o.precache); /* one or the other */
@@ -100,6 +103,7 @@ static void test_bad_values_name_the_word(void **state)
 		"tmem=ON",
 		"filter=",
 		"volatile=1",
+		"flip=1",
 		"filter=maybe",
 		"swappiness=",
 		"swappiness=201",

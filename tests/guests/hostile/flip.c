@@ -167,7 +167,7 @@ uint64_t act_bad_flips(void)
 
 /* ---- Two vCPUs ---------------------------------------------------------------------- */
 
-#define ROUNDS 50
+#define ROUNDS 20
 
 static volatile uint32_t wanted, done; /* passes over the page at FREE_GFN */
 static volatile uint32_t at_once;      /* others, without being asked */
