@@ -136,6 +136,7 @@ struct balloon_guest {
 	u64 base;              /* refault: its holding as the last plan left it */
 	u32 use[BALLOON_AGES]; /* chance of a page of this age to be used in a tick, smoothed;
 				  2^-20ths */
+	u32 edge;              /* the same for the oldest eighth of RAM; 0 if not known */
 	/* refault: how long the guest stays busy once it is, and since when it has been. */
 	u32 activity, activity_peak; /* pages used a tick, and the most lately */
 	u32 spell, spell_usual;      /* ticks */
@@ -147,7 +148,7 @@ struct balloon_guest {
 	/* Of one tick only, here because a CPU's stack is small. */
 	struct balloon_segment need, next;
 	struct balloon_terms terms;
-	u64 size; /* holding planned so far */
+	u64 least, size; /* holding: what cannot be taken this tick, and what is planned so far */
 };
 
 /* The engine's state: the caller's memory, about 70 KiB. */

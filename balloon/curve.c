@@ -8,6 +8,8 @@
 
 #include "balloon/ghosts.h"
 
+#define HOPE 24U
+
 /*
  * Gets that mean something, hits and misses of a tick: a miss is believed only if the guest's disks
  * read a page for it, so a guest cannot become hungry by asking for what it does not need.
@@ -34,15 +36,10 @@ static void note_rates(struct balloon_guest *guest, const struct balloon_sample 
 
 /* The weights of buckets, sampled gets in 256ths, into @weights; the sum of those that the present
  * gets can be of, and the unexplained ones, is returned. */
-static u64 weigh(const struct ghosts *ghosts, u64 first, u64 last, u64 *weights)
+static u64 weigh(const struct ghosts *ghosts, u64 first, u64 *weights)
 {
-	u64 not_found = READ_ONCE(ghosts->not_found), again = READ_ONCE(ghosts->again);
-	u64 sum = not_found, hope, near = 0;
+	u64 sum = READ_ONCE(ghosts->not_found), near = 0;
 
-	/* First reads: how far away their next use will be is not known, nor whether there will be
-	 * one. They count as far as the guest's others were read again, anywhere up to its maximum.
-	 */
-	hope = not_found * (again + 16) / (again + READ_ONCE(ghosts->first) + 64) / (last - first);
 	for (u64 bucket = 0; bucket < BALLOON_BUCKETS; bucket++) {
 		weights[bucket] = MIN(READ_ONCE(ghosts->found[bucket]), 1U << 18);
 		/* A distance is an estimate: what seems to lie just below the present RAM was not
@@ -55,10 +52,30 @@ static u64 weigh(const struct ghosts *ghosts, u64 first, u64 last, u64 *weights)
 			weights[bucket] += near;
 		if (bucket >= first)
 			sum += weights[bucket];
-		if (bucket >= first && bucket < last)
-			weights[bucket] += MIN(hope, 1U << 18);
 	}
 	return sum;
+}
+
+/*
+ * First reads, @rate a tick in 256ths: how far away their next use will be is not known, nor
+ * whether there will be one. They count as far as the guest's others were read again, evenly
+ * between @first and @last, its RAM and its maximum. Where accessed bits show that RAM is used
+ * again up to its edge, that goes on beyond it for a while: a bucket takes as much as the edge
+ * would, and at most HOPE of what is left.
+ */
+static void hope(const struct balloon_guest *guest, const struct ghosts *ghosts, u64 rate,
+	u64 first, u64 last, u64 *gain)
+{
+	u64 again = READ_ONCE(ghosts->again), all = again + READ_ONCE(ghosts->first);
+	u64 even = rate * (again + 16) / (all + 64) / (last - first);
+	u64 edge = guest->step * guest->edge >> 12; /* 2^-20ths to 256ths */
+
+	for (u64 bucket = first; bucket < last; bucket++) {
+		u64 part = MIN(MAX(even, MIN(edge, rate / HOPE)), rate);
+
+		gain[bucket] += part;
+		rate -= part;
+	}
 }
 
 void curve_update(struct balloon_guest *guest, const struct balloon_sample *sample, u64 hold)
@@ -76,15 +93,16 @@ void curve_update(struct balloon_guest *guest, const struct balloon_sample *samp
 	 * shape there, but the present gets are none of them. */
 	first = MIN(sample->actual / guest->step, BALLOON_BUCKETS - 1);
 	last = MIN(first + 1 + sample->max / guest->step, BALLOON_BUCKETS);
-	gets = ghosts ? weigh(ghosts, first, last, gain) : 0;
+	gets = ghosts ? weigh(ghosts, first, gain) : 0;
 	factor = gets ? ((guest->hits_rate + guest->misses_rate) << 12) / gets : 0;
 	full = sample->actual + sample->pool >= hold - hold / 32;
 	split = MIN(MAX(hold / guest->step, first + 1), BALLOON_BUCKETS - 1);
-	for (u64 bucket = 0; bucket < BALLOON_BUCKETS; bucket++) {
+	for (u64 bucket = 0; bucket < BALLOON_BUCKETS; bucket++)
 		gain[bucket] = factor * gain[bucket] >> 12;
-		if (bucket >= first)
-			*(bucket < split ? &within : &beyond) += gain[bucket];
-	}
+	if (ghosts)
+		hope(guest, ghosts, factor * READ_ONCE(ghosts->not_found) >> 12, first, last, gain);
+	for (u64 bucket = first; bucket < BALLOON_BUCKETS; bucket++)
+		*(bucket < split ? &within : &beyond) += gain[bucket];
 	/* Misses without any distance yet, such as first writes to swap: somewhere beyond. */
 	if (full && gets == 0)
 		for (u64 bucket = split; bucket < MIN(split + UNKNOWN_STEPS, BALLOON_BUCKETS);

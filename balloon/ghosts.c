@@ -8,7 +8,7 @@
 
 /* The histogram is halved after so many sampled gets: it remembers what the guest did lately,
  * however long ago that was, so a guest that wakes up is judged by what it did before it slept. */
-#define HALVE_GETS 64U
+#define HALVE_GETS 128U
 #define HALVE_PUTS 2048U
 #define HALVE_LONG 4096U
 

@@ -39,7 +39,7 @@ void balloon_defaults(struct balloon_parameters *parameters, u64 memory, u32 tic
 		.down_permille = 100,
 		.probe_permille = 10,
 		.up_permille = 250,
-		.hold_permille = 250,
+		.hold_permille = 150,
 		.tax_permille = 750,
 		.up_hysteresis = 1,
 		.down_hysteresis = 8,

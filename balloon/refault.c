@@ -21,6 +21,9 @@
 #define SPELL_FIRST_MS 6400U
 #define PEAK_TICKS     256U /* over which a guest's peak is forgotten */
 #define GOAL_BOOST     8U   /* utility of a guest that misses its service goal */
+/* Within which a plan must have saved as many reads as pages move. */
+#define PAY_TICKS 24U
+#define PAY_MS    6400U
 
 /* Holding before this tick. */
 static u64 held(const struct balloon_guest *guest, const struct balloon_sample *sample, u64 even)
@@ -44,15 +47,26 @@ static void boost(struct balloon_guest *guest)
 		guest->curve[i] = (u32)MIN((u64)guest->curve[i] * GOAL_BOOST, 0xffffffffUL);
 }
 
-/* How often RAM is used again, by how long it lay idle: what a guest would lose with it. */
+/* How often RAM is used again, by how long it lay idle: what a guest would lose with it; and how
+ * often its oldest eighth is, which tells of the pages that were just evicted. */
 static void note_use(struct balloon_guest *guest, const struct balloon_sample *sample)
 {
+	u64 eighth = MAX(sample->actual / 8, 1UL), left = eighth, sum = 0;
+
 	for (unsigned age = 0; age < BALLOON_AGES; age++) {
 		u64 all = sample->idle[age] + sample->touched[age];
 		u64 now = balloon_part(USE_ONE, sample->touched[age], all);
 
 		guest->use[age] = (u32)((guest->use[age] + 3 * now) / 4);
 	}
+	for (unsigned age = BALLOON_AGES; age-- > 0;) {
+		u64 part = MIN(sample->idle[age], left);
+
+		sum += part * guest->use[age];
+		left -= part;
+	}
+	sum += left * guest->use[0];
+	guest->edge = sample->idle_known ? (u32)(sum / eighth) : 0;
 }
 
 /*
@@ -194,8 +208,8 @@ static void look(struct balloon *engine, unsigned count)
 		struct balloon_guest *guest = &engine->guest[i];
 		u64 hold = held(guest, &engine->sample[i], even);
 
-		curve_update(guest, &engine->sample[i], hold);
 		note_use(guest, &engine->sample[i]);
+		curve_update(guest, &engine->sample[i], hold);
 		note_spell(guest, &engine->sample[i], p->tick_ms);
 		if (misses_goal(engine, i))
 			boost(guest);
@@ -205,9 +219,9 @@ static void look(struct balloon *engine, unsigned count)
 }
 
 /* Gives @room to the guests, the steepest stretch first. A stretch may count on @later, pages that
- * will be there in some ticks: it is begun with what there is. Returns the room that nobody needs.
- */
-static u64 divide(struct balloon *engine, unsigned count, u64 room, u64 later)
+ * will be there in some ticks: it is begun with what there is, and @begun says so. Returns the room
+ * that nobody needs. */
+static u64 divide(struct balloon *engine, unsigned count, u64 room, u64 later, bool *begun)
 {
 	unsigned rounds = MAX(ROUNDS_MIN, ROUNDS_PER_GUEST * count);
 
@@ -233,6 +247,7 @@ static u64 divide(struct balloon *engine, unsigned count, u64 room, u64 later)
 		if (!best)
 			break;
 		pages = MIN(best->next.pages, room);
+		*begun |= pages < best->next.pages;
 		best->size += pages;
 		room -= pages;
 		later -= best->next.pages - pages;
@@ -241,9 +256,39 @@ static u64 divide(struct balloon *engine, unsigned count, u64 room, u64 later)
 	return room;
 }
 
+/*
+ * Curves are estimates, and where they are nearly equal each tick's noise would move memory to and
+ * fro. So the plan as a whole must save, soon or within the takers' spells if these are shorter,
+ * more reads than pages move; else everyone keeps what it holds. Returns the room then left.
+ */
+static u64 stay_if_better(struct balloon *engine, unsigned count, u64 room)
+{
+	u64 with = 0, without = 0, price = 0, left = engine->parameters.memory;
+	u32 ticks = MAX(PAY_TICKS, PAY_MS / engine->parameters.tick_ms);
+
+	for (unsigned i = 0; i < count; i++) {
+		const struct balloon_guest *guest = &engine->guest[i];
+		u64 hold = guest->terms.hold, per_page = MAX(guest->terms.price, 65536 / ticks);
+
+		/* What it holds is not to be had: RAM that goes, or a minimum that was raised. */
+		if (hold > left || hold < guest->least)
+			return room;
+		left -= hold;
+		with += curve_at(guest, guest->size);
+		without += curve_at(guest, hold);
+		price += (guest->size - MIN(guest->size, hold)) * per_page >> 8;
+	}
+	if (with >= without + price)
+		return room;
+	for (unsigned i = 0; i < count; i++)
+		engine->guest[i].size = engine->guest[i].terms.hold;
+	return left;
+}
+
 static void plan(struct balloon *engine, unsigned count, struct balloon_wish *wishes)
 {
 	u64 room = engine->parameters.memory, later = 0;
+	bool begun = false;
 
 	look(engine, count);
 	for (unsigned i = 0; i < count; i++) {
@@ -258,10 +303,14 @@ static void plan(struct balloon *engine, unsigned count, struct balloon_wish *wi
 			*ram = sample->actual;
 		wishes[i].reason = misses_goal(engine, i) ? BALLOON_GOAL : BALLOON_REFAULTS;
 		/* What is RAM next, or on trial, cannot be anyone else's. */
-		guest->size = MIN(MAX(*ram + guest->trial, sample->min), engine->parameters.memory);
+		guest->least = MIN(
+			MAX(*ram + guest->trial, sample->min), engine->parameters.memory);
+		guest->size = guest->least;
 		room -= MIN(room, guest->size);
 	}
-	room = divide(engine, count, room, later);
+	room = divide(engine, count, room, later, &begun);
+	if (!begun)
+		room = stay_if_better(engine, count, room);
 	for (unsigned i = 0; i < count; i++) {
 		struct balloon_guest *guest = &engine->guest[i];
 		/* What nobody needs stays where it is. */
