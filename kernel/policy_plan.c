@@ -318,7 +318,7 @@ static void trace(void)
 
 		log_debug("trace: balloon=%s size=%lu planned=%lu target=%lu share=%lu pool=%lu "
 			  "reads=%lu puts=%lu,%lu gets=%lu,%lu hits=%lu,%lu cpu_us=%lu free=%ld "
-			  "available=%ld responsive=%d",
+			  "available=%ld pressure=%lu responsive=%d",
 			seats[i].vm->config->name, (unsigned long)seats[i].status.size_pages,
 			(unsigned long)s->actual, (unsigned long)plan.target[i].ram,
 			(unsigned long)plan.target[i].share, (unsigned long)s->pool,
@@ -326,7 +326,8 @@ static void trace(void)
 			(unsigned long)s->tmem[1].puts, (unsigned long)s->tmem[0].gets,
 			(unsigned long)s->tmem[1].gets, (unsigned long)s->tmem[0].hits,
 			(unsigned long)s->tmem[1].hits, (unsigned long)s->cpu_ns / 1000,
-			(long)s->free, (long)s->available, s->responsive);
+			(long)s->free, (long)s->available, (unsigned long)engine->guest[i].pressure,
+			s->responsive);
 	}
 }
 

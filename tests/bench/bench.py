@@ -49,6 +49,16 @@ vcpus = {2 if name == "flip2" else 1}
 """
     for name, way in FLIP_WAYS.items()
 )
+KEYS_MANIFEST = """\
+[tmem]
+keys_only = true
+
+[[guest]]
+name = "bench"
+kernel = "bench.elf"
+cmdline = "keys"
+memory_max = "8M"
+"""
 NULL_MANIFEST = """\
 [machine]
 console = "ring"
@@ -193,6 +203,15 @@ def round_trips(machine, args):
     for name in sorted(set(EXCLUDED.values())):
         rows.append(Row(name, figures[name], "instructions", backend))
     return rows
+
+
+def key_figures(machine, args):
+    """Rows of puts and gets of a store that only looks at keys, which nothing is copied by."""
+    log = boot(machine, args, KEYS_MANIFEST)
+    require_verified(log, "bench")
+    backend = stats_of(log, "machine")["backend"]
+    figures = guest_figures(log)
+    return [Row(name, figures[name], "instructions", backend) for name in ("tmem_put_keys_only", "tmem_get_keys_only")]
 
 
 def flip_figures(machine, args, routines):
@@ -368,7 +387,7 @@ def main():
         rows += round_trips(QEMU, args) + move_figures(QEMU, args)
         for machine, backend in ((BOCHS, "VMX"), (QEMU, "SVM")):
             routines = {row.name: row.value for row in rows if row.backend == backend}
-            rows += flip_figures(machine, args, routines)
+            rows += flip_figures(machine, args, routines) + key_figures(machine, args)
     except (BenchError, emulator.EmulatorError, subprocess.CalledProcessError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

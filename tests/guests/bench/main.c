@@ -157,6 +157,20 @@ static enum step measure_all_tmem(void)
 	return ALL_RIGHT;
 }
 
+/* Where the manifest has the store look at keys only: what that costs a guest. */
+static enum step measure_keys(void)
+{
+	int64_t pool = hypercall3(HYPERCALL_TMEM_POOL_NEW, 0, 0, 0);
+
+	if (pool < 0)
+		return NO_POOL;
+	if (!measure_tmem("tmem_put_keys_only", HYPERCALL_TMEM_PUT, pool, -SLUICE_ENOSPC))
+		return BAD_PUT;
+	if (!measure_tmem("tmem_get_keys_only", HYPERCALL_TMEM_GET, pool, -SLUICE_ENOENT))
+		return BAD_MISS;
+	return ALL_RIGHT;
+}
+
 #define FILTER_OBJECT 0x1234
 
 static struct window window;
@@ -214,8 +228,11 @@ int main(const struct start_info *info)
 
 	empty_loop = measure(time_nothing, &(struct registers){0});
 	report("empty_loop", empty_loop);
-	if (info->command_line && *(const char *)(uintptr_t)info->command_line)
-		return (int)measure_flip(*(const char *)(uintptr_t)info->command_line == 'f');
+	if (info->command_line && *(const char *)(uintptr_t)info->command_line) {
+		char way = *(const char *)(uintptr_t)info->command_line;
+
+		return (int)(way == 'k' ? measure_keys() : measure_flip(way == 'f'));
+	}
 	report("copy_page",
 		measure(time_copy_page,
 			&(struct registers){.rdi = (uintptr_t)other_page, .rsi = (uintptr_t)page}));
