@@ -46,7 +46,7 @@ static void start(u8 policy, u64 memory)
 {
 	balloon = (struct balloon_config){
 		.policy = policy, .memory = MIB(memory), .tick_ms = 50, .wait_memory_s = 30};
-	assert_true(policy_start(&balloon, true));
+	assert_true(policy_start(&balloon, tmem_store != NULL));
 }
 
 static int setup(void **state)
