@@ -11,6 +11,7 @@
 #include <abi/volatile.h>
 
 #include "arch/x86/arch.h"
+#include "kernel/vm/memory_collapse.h"
 
 #define ADDRESS_BITS 48 /* canonical: bit 47 and those above are alike */
 
@@ -67,31 +68,43 @@ bool memory_is_discarded(const struct vm *vm, gfn_t frame)
 	       (READ_ONCE(memory->gfns[frame.raw]) & GFN_STATE) == GFN_DISCARDED;
 }
 
+/* The state byte of @frame, with LOCK_MEMORY taken; NULL if all are stable: it has none, or the
+ * guest gave the page that it is in away, or never wrote there. That page may be on its way. */
+static u8 *lock_state(struct vm *vm, u64 frame)
+{
+	struct memory *memory = &vm->memory;
+	const struct volatile_area *area = &memory->volatiles;
+
+	for (;;) {
+		u64 holder;
+
+		spin_lock(&memory->lock);
+		holder = (area->states.raw + frame - area->first) >> PAGE_SHIFT;
+		/* What holds the states is never discarded, but may be since an earlier
+		 * registration. */
+		if (!has_state(area, frame) || memory_volatile_holds_states(memory, frame))
+			return NULL;
+		if ((memory->gfns[holder] & GFN_STATE) != GFN_MOVING)
+			return memory_volatile_state(memory, frame);
+		spin_unlock(&memory->lock);
+		memory_collapse_touch(vm, holder, false);
+	}
+}
+
 int memory_volatile_open(struct vm *vm, u64 frame)
 {
 	struct memory *memory = &vm->memory;
-	u8 state = VOLATILE_STABLE;
-	gpa_t at;
+	const u8 *state = lock_state(vm, frame);
+	int error = 0;
 
-	spin_lock(&memory->lock);
-	/* What holds the states is never discarded, but may be since an earlier registration. */
-	at = gpa(
-		has_state(&memory->volatiles, frame) && !memory_volatile_holds_states(memory, frame)
-			? memory->volatiles.states.raw + frame - memory->volatiles.first
-			: ~0UL);
-	spin_unlock(&memory->lock);
-	/* A guest that gave the page with its state bytes away has none: then all are stable. */
-	if (at.raw != ~0UL && memory_read(vm, at, &state, sizeof(state)) == -SLUICE_ENOMEM)
-		return -SLUICE_ENOMEM;
-	if ((state & VOLATILE_STATE) != VOLATILE_STABLE)
-		return -SLUICE_EFAULT;
-	spin_lock(&memory->lock);
-	if ((memory->gfns[frame] & GFN_STATE) == GFN_DISCARDED) {
+	if (state && (READ_ONCE(*state) & VOLATILE_STATE) != VOLATILE_STABLE) {
+		error = -SLUICE_EFAULT;
+	} else if ((memory->gfns[frame] & GFN_STATE) == GFN_DISCARDED) {
 		WRITE_ONCE(memory->gfns[frame], GFN_UNPOPULATED);
 		memory->discarded_pages--;
 	}
 	spin_unlock(&memory->lock);
-	return 0;
+	return error;
 }
 
 void memory_volatile_written(struct vm *vm, u64 frame)

@@ -12,8 +12,7 @@ s64 memory_volatile_call(struct vcpu *vcpu, u64 number);
 
 /*
  * @frame, found discarded, is touched: makes it unpopulated if the guest has made it stable. 0, or
- * -EFAULT if it has not; -ENOMEM if there is no frame for the state byte. Takes LOCK_MEMORY; no
- * lock but LOCK_VM may be held.
+ * -EFAULT if it has not. Takes LOCK_MEMORY; no lock but LOCK_VM may be held.
  */
 int __must_check memory_volatile_open(struct vm *vm, u64 frame);
 
