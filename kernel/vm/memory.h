@@ -122,8 +122,9 @@ struct volatile_area {
  * meanwhile come back (kernel/vm/memory_discard.c). */
 struct discards {
 	u64 epoch;
-	u32 count; /* 0: none under way */
-	u32 left;  /* of them, those that did not come back */
+	u32 count;  /* 0: none under way */
+	u32 left;   /* of them, those that did not come back */
+	bool flush; /* accessed bits were cleared in the search for them */
 	u64 frames[DISCARD_PAGES];
 };
 

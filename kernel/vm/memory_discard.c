@@ -17,13 +17,14 @@
 #include "kernel/vm/memory_nested.h"
 #include "kernel/vm/memory_volatile.h"
 
-/* State bytes that are looked at for one group at most (twice), and guests that are asked. */
+/* State bytes that are looked at for one group at most, and guests in one call (both twice). */
 #define LOOK_MAX   8192U
 #define GUESTS_MAX 4U
 
 static struct spinlock discard_lock = SPINLOCK(LOCK_DISCARD);
-static u64 expected;  /* a bit for each VM slot whose guest has volatile pages */
-static u64 under_way; /* a bit for each VM slot with pages under way */
+static u64 expected;        /* a bit for each VM slot whose guest has volatile pages */
+static u64 under_way;       /* a bit for each VM slot with pages under way */
+static unsigned clock_slot; /* whose guest's hand is the clock's; LOCK_DISCARD */
 _Static_assert(VMS_MAX == 64, "a bit for each");
 
 static u64 slot_bit(const struct memory *memory)
@@ -108,14 +109,18 @@ static void finish_group(struct memory *memory)
 	end_group(memory);
 }
 
-/* A page that was used since the hand came by last is spared once, where the processor tells. */
-static bool was_used(const struct memory *memory, u64 frame)
+/* Whether the page was used since the hand came by last, where the processor tells. Processors must
+ * forget it then, to tell again. */
+static bool was_used(struct memory *memory, u64 frame)
 {
 	u64 accessed = memory->layout->accessed;
 	unsigned level;
 	u64 *leaf = nested_lookup(memory, frame, &level);
 
-	return accessed && (__atomic_fetch_and(leaf, ~accessed, __ATOMIC_RELAXED) & accessed);
+	if (!(__atomic_fetch_and(leaf, ~accessed, __ATOMIC_RELAXED) & accessed))
+		return false;
+	memory->discards.flush = true;
+	return true;
 }
 
 /* Unmaps @frame if it may go, and with @spare only if it was not used. */
@@ -143,12 +148,13 @@ static u64 run_at_hand(const struct volatile_area *area, u64 most)
 	return MIN(MIN(most, area->pages - area->hand), PAGE_SIZE - area->hand % PAGE_SIZE);
 }
 
-/* Fills the group with volatile pages from the hand on, looking at @left state bytes. */
-static void look_for_pages(struct memory *memory, u64 left, bool spare)
+/* Fills the group with volatile pages from the hand on. True if it came to the end of the range,
+ * and stands at its beginning. */
+static bool look_for_pages(struct memory *memory, bool spare)
 {
 	struct volatile_area *area = &memory->volatiles;
 
-	while (left > 0) {
+	for (u64 left = LOOK_MAX; left > 0;) {
 		u64 run = run_at_hand(area, left);
 		const u8 *states = memory_volatile_state(memory, area->first + area->hand);
 
@@ -158,73 +164,70 @@ static void look_for_pages(struct memory *memory, u64 left, bool spare)
 			take_page(memory, area->first + area->hand + i, spare);
 			if (memory->discards.count == DISCARD_PAGES) {
 				area->hand += i;
-				return;
+				return false;
 			}
 		}
 		left -= run;
-		area->hand = (area->hand + run) % area->pages;
+		area->hand += run;
+		if (area->hand == area->pages) {
+			area->hand = 0;
+			return true;
+		}
 	}
-}
-
-/* Used pages are spared once, but not if there are no others. */
-static void fill_group(struct memory *memory)
-{
-	struct volatile_area *area = &memory->volatiles;
-	u64 hand = area->hand, look = MIN(area->pages, (u64)LOOK_MAX);
-
-	look_for_pages(memory, look, true);
-	if (memory->discards.count)
-		return;
-	area->hand = hand;
-	look_for_pages(memory, look, false);
+	return false;
 }
 
 /* ---- Guests; LOCK_DISCARD is held ----------------------------------------------------------- */
 
-/* Unmaps a group of the guest's volatile pages; how many. */
-static u64 begin(struct vm *vm)
+/* Unmaps a group of the guest's volatile pages, with @spare only such as were not used. */
+static void begin(struct vm *vm, bool spare)
 {
 	struct memory *memory = &vm->memory;
 	struct discards *discards = &memory->discards;
-	u64 count = 0;
+	bool at_end = true;
+	u64 epoch = 0;
 
 	spin_lock(&memory->lock);
-	if (memory->volatiles.active && !discards->count) {
-		fill_group(memory);
-		count = discards->left = discards->count;
-	}
-	if (count) {
+	discards->flush = false;
+	if (memory->volatiles.active && !discards->count)
+		at_end = look_for_pages(memory, spare);
+	discards->left = discards->count;
+	if (discards->count || discards->flush)
 		__atomic_fetch_add(&memory->generation, 1, __ATOMIC_RELEASE);
-		discards->epoch = epoch_advance();
+	if (discards->count) {
+		discards->epoch = epoch = epoch_advance();
 		__atomic_fetch_or(&under_way, slot_bit(memory), __ATOMIC_SEQ_CST);
 	}
 	spin_unlock(&memory->lock);
-	if (count)
-		epoch_kick(discards->epoch);
-	return count;
+	if (epoch)
+		epoch_kick(epoch);
+	if (at_end && clock_slot == memory->owner - 1U)
+		clock_slot = (clock_slot + 1) % VMS_MAX;
 }
 
-/* What @vm has above what it is entitled to; from others than @asking nothing else is taken. */
-static u64 surplus(const struct vm *vm, const struct vm *asking)
+/* Whether @vm may be taken from: it has more than it is entitled to, or is to get the frame itself.
+ */
+static bool may_give(const struct vm *vm, const struct vm *asking)
 {
-	u64 populated = READ_ONCE(vm->memory.populated_pages);
-	u64 above = populated - MIN(populated, vm->entitled_pages);
-
-	return vm == asking ? above + 1 : above;
+	return vm && (vm == asking || READ_ONCE(vm->memory.populated_pages) > vm->entitled_pages);
 }
 
-/* The guest of those in @slots with most to give, or NULL. */
-static struct vm *richest(u64 slots, const struct vm *asking)
+/* The next guest of those in *@slots, from the clock's on, who may give; he is taken out of them.
+ */
+static struct vm *next_giver(u64 *slots, const struct vm *asking)
 {
-	struct vm *best = NULL;
+	while (*slots) {
+		u64 from_clock = *slots & ~(BIT(clock_slot) - 1);
+		unsigned slot = (unsigned)__builtin_ctzl(from_clock ? from_clock : *slots);
+		struct vm *vm = vm_at(slot);
 
-	for (; slots; slots &= slots - 1) {
-		struct vm *vm = vm_at((unsigned)__builtin_ctzl(slots));
-
-		if (vm && surplus(vm, asking) > (best ? surplus(best, asking) : 0))
-			best = vm;
+		*slots &= ~BIT(slot);
+		if (may_give(vm, asking))
+			return vm;
+		if (slot == clock_slot)
+			clock_slot = (clock_slot + 1) % VMS_MAX;
 	}
-	return best;
+	return NULL;
 }
 
 static void finish_passed(void)
@@ -257,26 +260,29 @@ static bool frames_suffice(const struct vm *vm)
 	       guest_frames_excess(vm) < (s64)coming;
 }
 
+static void begin_for(struct vm *vm, bool spare)
+{
+	u64 slots = READ_ONCE(expected) & ~READ_ONCE(under_way);
+
+	for (unsigned n = 0; n < GUESTS_MAX && !frames_suffice(vm); n++) {
+		struct vm *giver = next_giver(&slots, vm);
+
+		if (!giver)
+			return;
+		begin(giver, spare);
+	}
+}
+
 void memory_discard(struct vm *vm)
 {
-	u64 slots;
-
 	if (likely(!READ_ONCE(expected)))
 		return;
 	spin_lock(&discard_lock);
 	finish_passed();
-	slots = READ_ONCE(expected) & ~READ_ONCE(under_way);
-	for (unsigned n = 0; n < GUESTS_MAX; n++) {
-		struct vm *giver;
-
-		if (frames_suffice(vm))
-			break;
-		giver = richest(slots, vm);
-		if (!giver)
-			break;
-		slots &= ~slot_bit(&giver->memory);
-		begin(giver);
-	}
+	begin_for(vm, true);
+	/* Used pages are spared once, but not if there are no others. */
+	if (!READ_ONCE(under_way))
+		begin_for(vm, false);
 	spin_unlock(&discard_lock);
 }
 

@@ -457,25 +457,70 @@ static void the_entitled_keep_theirs(void **state)
 	assert_int_equal(giver->memory.discarded, 20);
 }
 
-static void the_richest_gives_first(void **state)
+static void make_volatile_in_taker(u64 first, u64 count)
 {
+	u8 *states = memory_page(taker, gfn(STATES >> PAGE_SHIFT));
+
+	for (u64 frame = first; frame < first + count; frame++)
+		assert_non_null(memory_page(taker, gfn(frame)));
+	for (u64 frame = first; frame < first + count; frame++)
+		volatile_release(states + frame);
+	taker->entitled_pages = 0;
+}
+
+/* One hand goes round all of them, and takes what was not used, whoever has more. */
+static void guests_give_in_turn(void **state)
+{
+	unsigned level;
 	(void)state;
+
 	assert_int_equal(enrol(0, PAGES, STATES, MAGIC), 0);
 	assert_int_equal(
 		call(&taker_vcpu, HYPERCALL_VOLATILE_REGISTER, 0, PAGES, STATES, MAGIC), 0);
 	make_volatile(512, 100);
-	for (u64 frame = 512; frame < 2048; frame++) {
-		u8 *page = memory_page(taker, gfn(STATES >> PAGE_SHIFT));
-
-		assert_non_null(memory_page(taker, gfn(frame)));
-		volatile_release(page + frame);
+	make_volatile_in_taker(512, 200);
+	/* Ten of the pages are in use. */
+	for (u64 frame = 512; frame < 522; frame++) {
+		assert_int_equal(nested_split(&giver->memory, frame, 1), 0);
+		*nested_lookup(&giver->memory, frame, &level) |= fake_npt.accessed;
 	}
-	taker->entitled_pages = 0;
-	assert_true(taker->memory.populated_pages > giver->memory.populated_pages);
 	fill_machine(0);
+	for (unsigned i = 0; i < 12; i++) {
+		memory_discard(giver);
+		all_pass();
+		memory_discards_finish();
+		fill_machine(0);
+		/* Those ten are not taken before the hand comes by again. */
+		if (giver->memory.discarded > 90)
+			assert_int_equal(taker->memory.discarded, 200);
+	}
+	assert_int_equal(taker->memory.discarded, 200);
+	assert_int_equal(giver->memory.discarded, 100);
+}
+
+/* Looking for pages makes processors forget, or they would not tell of the next use. */
+static void who_is_looked_at_flushes(void **state)
+{
+	u64 generation;
+	unsigned level;
+	(void)state;
+
+	assert_int_equal(enrol(0, PAGES, STATES, MAGIC), 0);
+	make_volatile(512, 4);
+	for (u64 frame = 512; frame < 516; frame++) {
+		assert_int_equal(nested_split(&giver->memory, frame, 1), 0);
+		*nested_lookup(&giver->memory, frame, &level) |= fake_npt.accessed;
+	}
+	assert_int_equal(
+		call(&taker_vcpu, HYPERCALL_VOLATILE_REGISTER, 0, PAGES, STATES, MAGIC), 0);
+	make_volatile_in_taker(512, 4);
+	fill_machine(0);
+	generation = giver->memory.generation;
 	memory_discard(giver);
-	assert_int_equal(taker->memory.discards.left, DISCARD_PAGES);
 	assert_int_equal(giver->memory.discards.left, 0);
+	assert_int_equal(taker->memory.discards.left, 4);
+	assert_true(giver->memory.generation > generation);
+	assert_int_equal(*nested_lookup(&giver->memory, 512, &level) & fake_npt.accessed, 0);
 }
 
 /* Frames are free, but those with volatile pages are not to have them. */
@@ -764,7 +809,8 @@ int main(void)
 		TEST(services_get_an_error),
 		TEST(used_pages_are_spared),
 		TEST(the_entitled_keep_theirs),
-		TEST(the_richest_gives_first),
+		TEST(guests_give_in_turn),
+		TEST(who_is_looked_at_flushes),
 		TEST(all_together_have_no_more),
 		TEST(other_states_and_volatile_ones),
 		TEST(unregistering_ends_it),
