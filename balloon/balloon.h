@@ -131,7 +131,9 @@ struct balloon_guest {
 	struct balloon_target target; /* of the last plan; share 0 before the first */
 	bool known;                   /* has been planned before */
 	u64 hits_rate, misses_rate;   /* gets a tick, smoothed; 256ths */
-	u64 reads_rate;               /* disk reads a tick, smoothed; 256ths */
+	/* refault: gets, and those of them that hit or that a disk was read for; halved together */
+	u64 gets_lately, backed_lately;
+	u64 reads_rate;        /* disk reads a tick, smoothed; 256ths */
 	u64 pressure;          /* share of the guest's faults that waited for a disk, 1024ths */
 	u64 base;              /* refault: its holding as the last plan left it */
 	u32 use[BALLOON_AGES]; /* chance of a page of this age to be used in a tick, smoothed;

@@ -8,7 +8,8 @@
 
 #include "balloon/ghosts.h"
 
-#define HOPE 24U
+#define HOPE        24U
+#define GETS_LATELY 16384U /* about as many as the histogram remembers */
 
 /*
  * Gets that mean something, hits and misses of a tick: a miss is believed only if the guest's disks
@@ -22,14 +23,21 @@ static void note_rates(struct balloon_guest *guest, const struct balloon_sample 
 		hits += sample->tmem[kind].hits;
 		misses += sample->tmem[kind].gets - sample->tmem[kind].hits;
 	}
+	guest->gets_lately += hits + misses;
 	misses = MIN(misses, sample->disk_reads);
+	guest->backed_lately += hits + misses;
+	while (guest->gets_lately > GETS_LATELY) {
+		guest->gets_lately /= 2;
+		guest->backed_lately /= 2;
+	}
 	guest->hits_rate = (guest->hits_rate + 3 * hits * 256) / 4;
 	guest->misses_rate = (guest->misses_rate + 3 * misses * 256) / 4;
 }
 
-/* How far below the present RAM an estimated distance may still be one above it: so large a part.
- */
-#define NEAR_PART 8U
+/* How far below the present RAM an estimated distance may still be one above it: so large a part,
+ * and at most so many pages, since the more are sampled the better is the estimate. */
+#define NEAR_PART  8U
+#define NEAR_PAGES 1024U
 
 /* Misses of which no distance is known are taken for so many steps beyond what the guest holds. */
 #define UNKNOWN_STEPS 8U
@@ -39,12 +47,13 @@ static void note_rates(struct balloon_guest *guest, const struct balloon_sample 
 static u64 weigh(const struct ghosts *ghosts, u64 first, u64 *weights)
 {
 	u64 sum = READ_ONCE(ghosts->not_found), near = 0;
+	u64 near_steps = MIN(first / NEAR_PART, NEAR_PAGES / MAX(ghosts->step, 1UL));
 
 	for (u64 bucket = 0; bucket < BALLOON_BUCKETS; bucket++) {
 		weights[bucket] = MIN(READ_ONCE(ghosts->found[bucket]), 1U << 18);
 		/* A distance is an estimate: what seems to lie just below the present RAM was not
 		 * there, so it lies just above. */
-		if (bucket < first && bucket >= first - first / NEAR_PART) {
+		if (bucket < first && bucket >= first - near_steps) {
 			near += weights[bucket];
 			weights[bucket] = 0;
 		}
@@ -81,7 +90,7 @@ static void hope(const struct balloon_guest *guest, const struct ghosts *ghosts,
 void curve_update(struct balloon_guest *guest, const struct balloon_sample *sample, u64 hold)
 {
 	const struct ghosts *ghosts = sample->ghosts;
-	u64 first, last, split, sum = 0, within = 0, beyond = 0, factor, gets;
+	u64 first, last, split, sum = 0, within = 0, beyond = 0, factor, gets, rate, believed;
 	u64 gain[BALLOON_BUCKETS] = {0}; /* weights at first */
 	bool full;
 
@@ -94,13 +103,20 @@ void curve_update(struct balloon_guest *guest, const struct balloon_sample *samp
 	first = MIN(sample->actual / guest->step, BALLOON_BUCKETS - 1);
 	last = MIN(first + 1 + sample->max / guest->step, BALLOON_BUCKETS);
 	gets = ghosts ? weigh(ghosts, first, gain) : 0;
-	factor = gets ? ((guest->hits_rate + guest->misses_rate) << 12) / gets : 0;
+	/* Of distances, only so many are believed as gets were backed by a page: a guest that
+	 * asks for what is not there, and does not read it either, has them as it likes. */
+	rate = guest->hits_rate + guest->misses_rate;
+	believed = rate * (guest->backed_lately + 1) / (guest->gets_lately + 1);
+	factor = gets ? (believed << 12) / gets : 0;
 	full = sample->actual + sample->pool >= hold - hold / 32;
 	split = MIN(MAX(hold / guest->step, first + 1), BALLOON_BUCKETS - 1);
 	for (u64 bucket = 0; bucket < BALLOON_BUCKETS; bucket++)
 		gain[bucket] = factor * gain[bucket] >> 12;
 	if (ghosts)
-		hope(guest, ghosts, factor * READ_ONCE(ghosts->not_found) >> 12, first, last, gain);
+		hope(guest, ghosts,
+			(factor * READ_ONCE(ghosts->not_found) >> 12) +
+				(gets ? rate - believed : 0),
+			first, last, gain);
 	for (u64 bucket = first; bucket < BALLOON_BUCKETS; bucket++)
 		*(bucket < split ? &within : &beyond) += gain[bucket];
 	/* Misses without any distance yet, such as first writes to swap: somewhere beyond. */

@@ -15,6 +15,7 @@
 #define TRIAL_PART       2U  /* of its RAM, so much at most is on trial at a time */
 #define TRIAL_TICKS      8U  /* mean time that memory taken on trial stays the guest's own */
 #define FREE_PART        32U /* of its RAM, so much is left free to a guest */
+#define AGE_STALE        4U  /* the class of RAM that was not used for 16 ticks */
 #define USE_ONE          (1U << 20)
 /* How long a guest is expected to stay busy before it is known: so many ticks, and ms. */
 #define SPELL_FIRST    64U
@@ -109,11 +110,11 @@ static u32 price_of(const struct balloon_guest *guest)
 
 /* Pages of RAM, from the oldest on, that are worth less than @need, @hold permille apart. */
 static u64 cold_pages(const struct balloon_guest *guest, const struct balloon_sample *sample,
-	const struct balloon_segment *need, u32 hold)
+	const struct balloon_segment *need, u32 hold, unsigned youngest)
 {
 	u64 cold = 0;
 
-	for (unsigned age = BALLOON_AGES; age-- > 0; cold += sample->idle[age]) {
+	for (unsigned age = BALLOON_AGES; age-- > youngest; cold += sample->idle[age]) {
 		u64 use = (u64)guest->use[age] * sample->priority / BALLOON_PRIORITY *
 			  (1000 + hold) / 1000;
 
@@ -142,21 +143,28 @@ static u64 plan_ram(struct balloon *engine, unsigned index, u64 hold,
 	struct balloon_guest *guest = &engine->guest[index];
 	u64 ram = sample->actual, most = p->poolless ? hold : hold - hold / WINDOW,
 	    width = MAX(ram / 8, guest->step), gets = 0, hits = 0;
+	bool dear;
 	struct balloon_segment edge = {curve_at(guest, ram + width) - curve_at(guest, ram), width};
 
 	for (unsigned kind = 0; kind < BALLOON_CLASSES; kind++) {
 		gets += sample->tmem[kind].gets;
 		hits += sample->tmem[kind].hits;
 	}
+	gets = hits + MIN(gets - hits, sample->disk_reads);
 	edge.gain = edge.gain * (1000 + p->hold_permille) / 1000;
 	guest->trial -= guest->trial / TRIAL_TICKS + (guest->trial != 0);
-	if (segment_steeper(need, &edge)) {
+	/* Its refaults say that RAM is worth more to it than to others. Of a guest most of whose
+	 * gets nothing stood behind, accessed bits are believed instead. */
+	dear = !segment_steeper(need, &edge);
+	if (!dear || (sample->idle_known && 2 * guest->backed_lately < guest->gets_lately &&
+			     cold_pages(guest, sample, need, p->hold_permille, AGE_STALE))) {
 		u64 most_on_trial = ram / TRIAL_PART, most_down = ram * p->down_permille / 1000;
 		u64 spare = spare_pages(sample), step = MIN(spare, most_down);
 
 		*why = BALLOON_EVIDENCE;
 		if (sample->idle_known) {
-			u64 cold = MAX(spare, cold_pages(guest, sample, need, p->hold_permille));
+			u64 cold = MAX(spare, cold_pages(guest, sample, need, p->hold_permille,
+						      dear ? AGE_STALE : 0));
 
 			step = MIN(cold, most_down);
 			*later += MIN(cold, ram - MIN(ram, sample->min)) -

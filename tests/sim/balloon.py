@@ -29,8 +29,9 @@ WIDTH, HEIGHT, GAP = 900, 180, 36
 
 def simulate(name, options):
     """The rows of one workload as dictionaries; the series is left in a file beside."""
+    workload, name = name, Path(name).name.removesuffix(".pages")
     series = BUILD / "sim" / f"{name}.series"
-    command = [SIMULATOR, *options, "--series", series, name]
+    command = [SIMULATOR, *options, "--series", series, workload]
     text = subprocess.run(command, check=True, timeout=1800, capture_output=True, text=True).stdout
     rows = [dict(zip(COLUMNS + MORE, line.split("\t"))) for line in text.splitlines()]
     draw(name, series)
@@ -95,6 +96,7 @@ def main():
     parser.add_argument("--no-accessed-bits", action="store_true")
     arguments = parser.parse_args()
     names = subprocess.run([SIMULATOR, "--list"], check=True, capture_output=True, text=True).stdout.split()
+    names += [str(path) for path in sorted((BUILD / "sim").glob("*.pages"))]  # recorded
     names = [name for name in names if arguments.only in name]
     options = ["--no-accessed-bits"] if arguments.no_accessed_bits else []
     FIGURES.mkdir(parents=True, exist_ok=True)

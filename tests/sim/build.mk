@@ -19,6 +19,14 @@ SIM_BALLOON_SRC := $(wildcard balloon/*.c tests/sim/balloon/*.c)
 $O/sim/simulate: $(SIM_BALLOON_SRC) $(wildcard balloon/*.h tests/sim/balloon/*.h)
 	$(call quiet,HOSTCC,$@)mkdir -p $(@D) && $(CC) -std=gnu11 -O2 -g $(WARNINGS) -I. -Iinclude $(filter %.c,$^) -o $@
 
+# What the experiment's guests touch, recorded on the host: the number is the seed.
+define recorded_rule
+$O/sim/$1.pages: tests/sim/record.py tests/sim/demand.py $(SIM_APPS:%=$O/sim/%) $O/guests/newlib.tar $(MANIFEST_CHECK)
+	$$(call quiet,RECORD,$$@)O=$O $(PYTHON) $$< $2 $$@
+endef
+$(eval $(call recorded_rule,experiment-3,1))
+$(eval $(call recorded_rule,experiment-3.holdout,101))
+
 .PHONY: sim
-sim: $O/sim/simulate
+sim: $O/sim/simulate $O/sim/experiment-3.pages $O/sim/experiment-3.holdout.pages
 	@O=$O $(PYTHON) tests/sim/balloon.py --jobs $(JOBS)

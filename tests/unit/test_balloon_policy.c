@@ -205,6 +205,76 @@ static void misses_without_reads_are_not_believed(void **state)
 	assert_int_equal(plan.target[0].ram, 8000);
 }
 
+/* Nor does RAM grow by gets that brought nothing. */
+static void ram_grows_by_what_was_brought(void **state)
+{
+	(void)state;
+	start("refault");
+	hungry(1, 10);
+	samples[1].tmem[0].gets = 5000;
+	ticks(10);
+	assert_in_range(plan.target[1].ram, 0, 8000 + 10 * 10);
+}
+
+/* Hits bring pages into RAM; where all RAM lies idle there were none, whatever was put and got. */
+static void hits_that_leave_ram_idle_are_not_believed(void **state)
+{
+	u64 held[2];
+
+	(void)state;
+	for (unsigned idle = 0; idle < 2; idle++) {
+		start("refault");
+		hungry(0, 3000);
+		ghosts[0].found[12000 / ghosts[0].step] = 0;
+		ghosts[0].found[24000 / ghosts[0].step] = 64 * 256;
+		hungry(1, 5000);
+		samples[1].tmem[0].hits = 5000;
+		samples[1].disk_reads = 0;
+		samples[1].pool = 2000;
+		ghosts[1].found[12000 / ghosts[1].step] = 0;
+		ghosts[1].found[9000 / ghosts[1].step] = 64 * 256;
+		if (idle) {
+			samples[1].idle[7] = samples[1].actual;
+			samples[1].touched[0] = 0;
+		}
+		ticks(40);
+		held[idle] = holds(1);
+	}
+	assert_in_range(held[1], 1000, held[0] / 2);
+}
+
+/* A guest that reads for the first time has no distances. If its RAM is in use up to the edge it is
+ * taken to go on like that, and if not, not. */
+static void first_reads_count_beyond_a_busy_edge(void **state)
+{
+	(void)state;
+	for (unsigned busy = 0; busy < 2; busy++) {
+		start("refault");
+		hungry(1, 1000);
+		memset(ghosts[1].found, 0, sizeof(ghosts[1].found));
+		ghosts[1].not_found = ghosts[1].first = 64 * 256;
+		samples[1].idle[7] = busy ? 0 : 8000;
+		samples[1].touched[0] = busy ? 8000 : 0;
+		ticks(10);
+		assert_true(busy ? holds(1) > 12000 : holds(1) <= 10000);
+	}
+}
+
+/* A read in 33 ticks for each page is more than nothing, and less than what moving all of them is
+ * worth. */
+static void what_does_not_pay_is_left_where_it_is(void **state)
+{
+	(void)state;
+	start("refault");
+	hungry(1, 60);
+	ticks(10);
+	assert_int_equal(holds(1), 10000);
+	start("refault");
+	hungry(1, 400);
+	ticks(10);
+	assert_true(holds(1) >= 12000);
+}
+
 static void priority_decides_between_equals(void **state)
 {
 	(void)state;
@@ -304,6 +374,10 @@ int main(void)
 		cmocka_unit_test(refault_is_quiet_without_need),
 		cmocka_unit_test(used_memory_is_not_taken),
 		cmocka_unit_test(misses_without_reads_are_not_believed),
+		cmocka_unit_test(ram_grows_by_what_was_brought),
+		cmocka_unit_test(hits_that_leave_ram_idle_are_not_believed),
+		cmocka_unit_test(first_reads_count_beyond_a_busy_edge),
+		cmocka_unit_test(what_does_not_pay_is_left_where_it_is),
 		cmocka_unit_test(priority_decides_between_equals),
 		cmocka_unit_test(a_missed_goal_comes_first),
 		cmocka_unit_test(without_accessed_bits_ram_is_taken_on_trial),

@@ -250,18 +250,25 @@ static void note_idle(
 }
 
 /* What a liar says and does: it has nothing to spare, it faults and swaps without end, and it asks
- * again and again for what it put, without ever reading its disk. */
-static void lie(struct sim_vm *vm, struct balloon_sample *sample)
+ * again and again for what it put. Either for all, without ever reading its disk; or only for what
+ * is in the pool (an echo), so that all its gets are hits and its pages the youngest there. */
+static void lie(const struct sim_machine *machine, struct sim_vm *vm, struct balloon_sample *sample)
 {
+	bool echo = machine->workload->echo;
+
 	sample->free = sample->available = sample->caches = 0;
 	sample->major_faults = sample->swap_in = sample->swap_out = ~1UL;
-	for (u32 n = 0; n < vm->guest->pages; n++)
-		if (vm->page[n].place != IN_RAM) {
-			note_get(vm, n);
-			note_put(vm, n);
-			sample->tmem[BALLOON_EPHEMERAL].gets++;
-			sample->tmem[BALLOON_EPHEMERAL].puts++;
-		}
+	for (u32 n = 0; n < vm->guest->pages; n++) {
+		if (vm->page[n].place == IN_RAM || (echo && vm->page[n].place != IN_POOL))
+			continue;
+		note_get(vm, n);
+		note_put(vm, n);
+		sample->tmem[BALLOON_EPHEMERAL].gets++;
+		sample->tmem[BALLOON_EPHEMERAL].puts++;
+		sample->tmem[BALLOON_EPHEMERAL].hits += echo;
+		if (echo)
+			vm->used_tick = machine->tick;
+	}
 }
 
 void machine_sample(struct sim_machine *machine, struct balloon_sample *samples, bool accessed_bits)
@@ -289,7 +296,7 @@ void machine_sample(struct sim_machine *machine, struct balloon_sample *samples,
 		if (accessed_bits)
 			note_idle(machine, vm, sample);
 		if ((int)i == machine->workload->liar && !machine->workload->honest)
-			lie(vm, sample);
+			lie(machine, vm, sample);
 	}
 }
 

@@ -2,7 +2,11 @@
  * The balloon simulator: one workload under every policy and the oracle.
  *
  *   simulate --list                    names of the workloads
- *   simulate [--no-accessed-bits] [--series FILE] WORKLOAD
+ *   simulate [--no-accessed-bits] [--series FILE] [--seed N] [--policy NAME] WORKLOAD
+ *
+ * WORKLOAD is one of the list, or a path with a slash in it: a recording. --seed plays another of
+ * the same kind; --policy only that one, without the oracle: reads, those of honest guests, the
+ * same when the liar is honest, oscillation.
  *
  * Prints tab-separated lines: workload, guests, policy, disk_reads, x_oracle, x_static,
  * oscillation, and for the goals: phase, holdout (0, 1), shifting (0, 1), reads of the honest
@@ -76,7 +80,7 @@ static struct result play(
 			if (series)
 				fprintf(series, "%s\t%u\t%u\t%.2f\t%.2f\t%lu\n", policy, tick, i,
 					(double)target->ram / SIM_MIB,
-					(double)target->share / SIM_MIB, machine.vm[i].tick_reads);
+					(double)target->share / SIM_MIB, machine.vm[i].reads);
 		}
 	}
 	result.reads = machine_reads(&machine);
@@ -129,13 +133,45 @@ static void simulate(struct sim_workload *workload, bool accessed_bits, FILE *se
 		workload->shifting);
 }
 
+/* For tuning: one policy. */
+static void simulate_one(
+	struct sim_workload *workload, const char *policy, bool accessed_bits, FILE *series)
+{
+	struct result result = play(workload, policy, accessed_bits, series), honest = result;
+
+	workload->honest = true;
+	if (workload->liar >= 0)
+		honest = play(workload, policy, accessed_bits, NULL);
+	printf("%s\t%s\t%lu\t%lu\t%lu\t%.3f\n", workload->name, policy, result.reads,
+		result.honest_reads, honest.honest_reads, result.oscillation);
+}
+
+static void make_named(struct sim_workload *workload, const char *name, u64 seed)
+{
+	unsigned found = 0;
+
+	if (strchr(name, '/')) {
+		workload_read(workload, name);
+		return;
+	}
+	while (found < workload_count() && strcmp(workload_name(found), name) != 0)
+		found++;
+	if (found == workload_count()) {
+		fprintf(stderr, "simulate: no workload %s (--list shows them)\n", name);
+		exit(2);
+	}
+	workload_make(workload, found, seed);
+}
+
 int main(int argc, char **argv)
 {
+	const char *policy = NULL;
 	bool accessed_bits = true;
 	FILE *series = NULL;
+	u64 seed = 0;
 
 	for (int i = 1; i < argc; i++) {
-		unsigned found = workload_count();
+		struct sim_workload workload;
 
 		if (strcmp(argv[i], "--list") == 0) {
 			for (unsigned w = 0; w < workload_count(); w++)
@@ -144,28 +180,24 @@ int main(int argc, char **argv)
 		}
 		if (strcmp(argv[i], "--no-accessed-bits") == 0) {
 			accessed_bits = false;
-			continue;
-		}
-		if (strcmp(argv[i], "--series") == 0 && i + 1 < argc) {
+		} else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
+			seed = strtoul(argv[++i], NULL, 10);
+		} else if (strcmp(argv[i], "--policy") == 0 && i + 1 < argc) {
+			policy = argv[++i];
+		} else if (strcmp(argv[i], "--series") == 0 && i + 1 < argc) {
 			series = fopen(argv[++i], "w");
 			if (!series) {
 				perror(argv[i]);
 				return 1;
 			}
-			continue;
+		} else {
+			make_named(&workload, argv[i], seed);
+			if (policy)
+				simulate_one(&workload, policy, accessed_bits, series);
+			else
+				simulate(&workload, accessed_bits, series);
+			workload_free(&workload);
 		}
-		for (unsigned w = 0; w < workload_count(); w++)
-			if (strcmp(workload_name(w), argv[i]) == 0)
-				found = w;
-		if (found == workload_count()) {
-			fprintf(stderr, "simulate: no workload %s (--list shows them)\n", argv[i]);
-			return 2;
-		}
-		struct sim_workload workload;
-
-		workload_make(&workload, found);
-		simulate(&workload, accessed_bits, series);
-		workload_free(&workload);
 	}
 	return series && fclose(series) != 0;
 }

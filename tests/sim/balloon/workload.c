@@ -10,7 +10,7 @@
 
 #include "tests/sim/balloon/workload.h"
 
-enum schedule { STEADY, SHIFTING, BURSTY, SCAN, IDLE_MAJORITY, EVERYONE, LIAR };
+enum schedule { STEADY, SHIFTING, BURSTY, SCAN, IDLE_MAJORITY, EVERYONE, LIAR, ECHO };
 enum pattern { EVEN, SKEWED, LOOP, ONCE };
 
 /* Tuning was done on the seeds below 100 alone. */
@@ -52,6 +52,8 @@ static const struct recipe {
 	{"everyone-8.holdout", EVERYONE, 8, 1000, 1000, 32, 115},
 	{"liar-6", LIAR, 6, 1200, 200, 32, 16},
 	{"liar-6.holdout", LIAR, 6, 1200, 200, 32, 116},
+	{"echo-6", ECHO, 6, 1200, 200, 32, 17},
+	{"echo-6.holdout", ECHO, 6, 1200, 200, 32, 117},
 };
 
 /* What a guest does when it is hungry and when it is not. */
@@ -220,9 +222,13 @@ static void guest_make(struct sim_workload *workload, unsigned index, const stru
 	guest->pages = habit.set + habit.position + 1;
 }
 
-void workload_make(struct sim_workload *workload, unsigned index)
+void workload_make(struct sim_workload *workload, unsigned index, u64 seed)
 {
-	const struct recipe *recipe = &recipes[index];
+	struct recipe chosen = recipes[index];
+	const struct recipe *recipe = &chosen;
+
+	if (seed)
+		chosen.seed = seed;
 
 	*workload = (struct sim_workload){
 		.name = recipe->name,
@@ -231,7 +237,8 @@ void workload_make(struct sim_workload *workload, unsigned index)
 		.phase = recipe->phase,
 		.holdout = recipe->seed >= 100,
 		.shifting = recipe->schedule == SHIFTING,
-		.liar = recipe->schedule == LIAR ? 0 : -1,
+		.liar = recipe->schedule == LIAR || recipe->schedule == ECHO ? 0 : -1,
+		.echo = recipe->schedule == ECHO,
 		.memory = recipe->guests * recipe->mib * SIM_MIB,
 		.guest = sim_alloc(recipe->guests, sizeof(struct sim_guest)),
 	};

@@ -1,6 +1,6 @@
 /*
- * Generated workloads for the balloon simulator: for each guest the pages that it touches, tick by
- * tick. A workload is a name, a number of guests, a length of phases and a seed; the same four give
+ * Workloads for the balloon simulator: for each guest the pages that it touches, tick by tick. A
+ * generated one is a name, a number of guests, a length of phases and a seed; the same four give
  * the same accesses everywhere.
  */
 #ifndef SIM_WORKLOAD_H
@@ -25,6 +25,7 @@ struct sim_workload {
 	bool holdout;  /* its seed was never used in tuning */
 	bool shifting; /* the goal against `static` counts */
 	int liar;      /* guest that lies, or -1 */
+	bool echo;     /* it lies by taking back what it has in the pool and putting it again */
 	bool honest;   /* this time it does not */
 	u32 memory;    /* pages of RAM and pool together */
 	struct sim_guest *guest;
@@ -39,8 +40,11 @@ u32 sim_below(struct sim_random *random, u32 bound);
 
 unsigned workload_count(void);
 const char *workload_name(unsigned index);
-/* Makes workload @index; ends the program if memory is short. */
-void workload_make(struct sim_workload *workload, unsigned index);
+/* Makes workload @index, with @seed instead of its own if that is not 0; ends the program if memory
+ * is short. */
+void workload_make(struct sim_workload *workload, unsigned index, u64 seed);
+/* Reads a recorded one, which is named as the file; ends the program if it is none. */
+void workload_read(struct sim_workload *workload, const char *path);
 void workload_free(struct sim_workload *workload);
 
 void *sim_alloc(size_t count, size_t size);
