@@ -101,6 +101,9 @@ static inline bool mfn_is_none(mfn_t n)
 #define likely(x)           __builtin_expect(!!(x), 1)
 #define unlikely(x)         __builtin_expect(!!(x), 0)
 
+/* The compiler cannot take @x to pieces any more. */
+#define HIDE_FROM_COMPILER(x) __asm__("" : "+r"(x))
+
 #define READ_ONCE(x)     __atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define WRITE_ONCE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
 

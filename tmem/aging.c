@@ -74,12 +74,11 @@ void aging_fit(struct tmem_client *client)
 
 enum queue aging_victim(const struct tmem_client *client)
 {
-	const struct page_list *lists = client->lists;
+	u64 main = client->main_pages, small = client->stats.ephemeral_pages - main;
 
 	if (!client->aging)
-		return lists[QUEUE_SMALL].count ? QUEUE_SMALL : QUEUE_MAIN;
-	return queues_victim(
-		&client->aging->queues, lists[QUEUE_SMALL].count, lists[QUEUE_MAIN].count);
+		return small ? QUEUE_SMALL : QUEUE_MAIN;
+	return queues_victim(&client->aging->queues, small, main);
 }
 
 void aging_visit(

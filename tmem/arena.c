@@ -195,14 +195,16 @@ static void close_block(struct arena *arena, struct block *block)
 }
 
 /* Gives the record back; no slot is present. */
-static void block_destroy(struct arena *arena, struct block *block)
+static void block_destroy(struct tmem *tmem, struct block *block)
 {
+	struct arena *arena = &tmem->arena;
 	u32 number = block->number;
 
 	unlist_block(arena, block);
 	close_block(arena, block);
 	if (block->frames)
 		metadata_free_locked(arena, block->frames);
+	client_forget_block(tmem, number);
 	drop_records(arena, number);
 	block->number = 0;
 	block->unused = arena->unused;
@@ -293,8 +295,10 @@ static bool block_is_unused(const struct block *block)
 }
 
 /* Gives all frames of a block without pages to the port, and its record back. */
-static void block_release(struct arena *arena, struct block *block)
+static void block_release(struct tmem *tmem, struct block *block)
 {
+	struct arena *arena = &tmem->arena;
+
 	if (block_is_virtual(block)) {
 		arena->virtual_blocks--;
 	} else if (block->base && block->present == BLOCK_PAGES) {
@@ -311,7 +315,7 @@ static void block_release(struct arena *arena, struct block *block)
 			tmem_port_free(frame, 0);
 		}
 	}
-	block_destroy(arena, block);
+	block_destroy(tmem, block);
 }
 
 static void all_free(struct arena *arena, struct block *block)
@@ -443,16 +447,23 @@ static unsigned take_from(
 	if (block_is_unused(block) && block->present == BLOCK_PAGES && block->base)
 		arena->empty_blocks--;
 	for (u32 word = 0; word < BLOCK_PAGES / 64 && end != slots; word++) {
-		u32 first = block->number * BLOCK_PAGES + word * 64;
+		u64 first = (u64)block->number * BLOCK_PAGES + word * 64;
 		u64 bits = block->free[word];
 		struct page *records = record(block, word * 64);
 
 		while (bits && end != slots) {
 			u64 bit = (u64)__builtin_ctzl(bits);
+			u64 run = bits >> bit == ~0UL >> bit ? 64 - bit
+							     : (u64)__builtin_ctzl(~(bits >> bit));
+			u32 *from;
 
-			bits &= bits - 1;
-			WRITE_ONCE(records[bit].client, client);
-			*--end = first + (u32)bit;
+			run = MIN(run, (u64)(end - slots));
+			from = end - run;
+			bits &= ~((~0UL >> (64 - run)) << bit);
+			for (struct page *page = &records[bit]; end != from; page++, bit++) {
+				WRITE_ONCE(page->client, client);
+				*--end = (u32)(first + bit);
+			}
 		}
 		block->free[word] = bits;
 	}
@@ -507,14 +518,16 @@ unsigned arena_take(struct tmem *tmem, unsigned class, u32 client, u32 *slots, u
 }
 
 /* What is due when slots of @block have become free: it is listed, or given up when it is empty. */
-static void block_has_room(struct arena *arena, struct block *block)
+static void block_has_room(struct tmem *tmem, struct block *block)
 {
+	struct arena *arena = &tmem->arena;
+
 	if (block->claimed)
 		return;
 	if (block_is_unused(block)) {
 		if (!block->base || block->present < BLOCK_PAGES ||
 			arena->empty_blocks >= EMPTY_BLOCKS_MAX) {
-			block_release(arena, block);
+			block_release(tmem, block);
 			return;
 		}
 		arena->empty_blocks++;
@@ -524,38 +537,45 @@ static void block_has_room(struct arena *arena, struct block *block)
 }
 
 /* A single frame goes back to the port at once. */
-static void give_single(struct arena *arena, struct block *block, u32 place)
+static void give_single(struct tmem *tmem, struct block *block, u32 place)
 {
 	void *frame = block->frames[place];
 
-	mark_absent(arena, block, place);
+	mark_absent(&tmem->arena, block, place);
 	tmem_port_free(frame, 0);
 	if (!block->present && !block->claimed)
-		block_destroy(arena, block);
+		block_destroy(tmem, block);
 }
 
 void arena_give(struct tmem *tmem, const u32 *slots, unsigned count)
 {
 	struct arena *arena = &tmem->arena;
 
+	const u32 *end = slots + count;
+
 	lock(tmem);
 	WRITE_ONCE(arena->dry, false);
-	for (unsigned i = 0; i < count;) {
-		u32 number = slots[i] / BLOCK_PAGES;
+	while (slots != end) {
+		const u32 *first = slots;
+		u32 number = *slots / BLOCK_PAGES;
 		struct block *block = block_at(tmem, number);
-		unsigned first = i;
 
 		if (unlikely(block->frames)) {
-			give_single(arena, block, slots[i++] % BLOCK_PAGES);
+			give_single(tmem, block, *slots++ % BLOCK_PAGES);
 			continue;
 		}
-
 		/* Neighbours often come together. */
-		do
-			mark_free(block, slots[i] % BLOCK_PAGES);
-		while (++i < count && slots[i] / BLOCK_PAGES == number);
-		block->free_count = (u16)(block->free_count + (i - first));
-		block_has_room(arena, block);
+		while (slots != end && *slots / BLOCK_PAGES == number) {
+			u32 word = *slots / 64;
+			u64 bits = 0;
+
+			do
+				bits |= BIT(*slots++ % 64);
+			while (slots != end && *slots / 64 == word);
+			block->free[word % (BLOCK_PAGES / 64)] |= bits;
+		}
+		block->free_count = (u16)(block->free_count + (slots - first));
+		block_has_room(tmem, block);
 	}
 	unlock(tmem);
 }
@@ -569,9 +589,9 @@ static void *detach(struct tmem *tmem, u32 slot)
 	if (block->claimed)
 		return frame;
 	if (!block->present)
-		block_destroy(&tmem->arena, block);
+		block_destroy(tmem, block);
 	else if (block_is_unused(block))
-		block_release(&tmem->arena, block);
+		block_release(tmem, block);
 	return frame;
 }
 
@@ -659,9 +679,9 @@ void arena_unclaim(struct tmem *tmem, struct block *block)
 		open_block(arena, block);
 	}
 	if (!block->present)
-		block_destroy(arena, block);
+		block_destroy(tmem, block);
 	else if (block_is_unused(block))
-		block_release(arena, block);
+		block_release(tmem, block);
 	else if (block->free_count && !block->listed)
 		list_block(arena, block);
 }
@@ -696,7 +716,7 @@ void arena_destroy(struct tmem *tmem)
 		struct block *block = arena_block(tmem, number);
 
 		if (block)
-			block_release(arena, block);
+			block_release(tmem, block);
 	}
 	for (u32 leaf = 0; leaf < arena->blocks.reach; leaf++)
 		if (directory_leaf(&arena->blocks, leaf))

@@ -232,6 +232,10 @@ static inline void *block_frame(const struct block *block, u32 slot)
 	return likely(block->base) ? block->base + place * PAGE_SIZE : block->frames[place];
 }
 
+/* The block with this number goes, and its records: whoever keeps where they are forgets it
+ * (tmem/client.c). Arena lock. */
+void client_forget_block(struct tmem *tmem, u32 number);
+
 /*
  * For reclaim and the audit, with the arena lock held. arena_block(): the block with this number or
  * NULL. arena_claim() keeps a block from being allocated from and from going away; arena_unclaim()

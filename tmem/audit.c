@@ -8,6 +8,7 @@
 
 #include "tmem/aging.h"
 #include "tmem/dense.h"
+#include "tmem/page_list.h"
 #include "tmem/filter.h"
 
 struct audit {
@@ -214,10 +215,38 @@ static void audit_filter(struct audit *audit, const struct pool *pool, u64 pages
 			(unsigned long long)pages);
 }
 
+/* What is kept of the last lookup, and of what the common paths have to think of. */
+static bool recent_is_right(const struct pool *pool)
+{
+	const struct object *object = pool->recent_object;
+	u32 group_id = pool_recent_group_id(pool);
+
+	if (object && (object != object_at(pool, pool->recent_object_id) ||
+			      memcmp(object->key, pool->recent_key, sizeof(object->key)) != 0 ||
+			      pool->recent_sum != pool_sum_of_key(pool, object->key)))
+		return false;
+	if (pool->absent_number != NO_GROUP && !object)
+		return false;
+	return pool->recent_number == NO_GROUP ||
+	       (object && pool->recent_group == group_at(pool, group_id) &&
+		       pool->recent_group->number == pool->recent_number &&
+		       pool->recent_group->object == pool->recent_object_id);
+}
+
+static bool flags_are_right(const struct pool *pool)
+{
+	return pool->filtered == (pool->filter != NULL) &&
+	       pool->aged == (pool->client->aging && !pool->persistent);
+}
+
 static void audit_pool(struct audit *audit, struct pool *pool, u64 *pages)
 {
 	u64 objects = 0, groups = 0, before = *pages;
 
+	/* Before any lookup is made here. */
+	if (!recent_is_right(pool) || !flags_are_right(pool))
+		FAIL(audit, "client %u pool %u: the last lookup or the flags are not right",
+			pool->client->number, pool->id);
 	for (u32 leaf = slab_next_leaf(&pool->objects, 0); leaf != ~0U;
 		leaf = slab_next_leaf(&pool->objects, leaf + 1)) {
 		for (u32 place = 1; place <= pool->objects.per_leaf; place++) {
@@ -276,7 +305,8 @@ static u64 audit_list(struct audit *audit, const struct tmem_client *client, uns
 	u64 listed = 0;
 	u32 prev = 0;
 
-	for (u32 slot = list->oldest; slot && listed <= client->stats.ephemeral_pages; listed++) {
+	for (u32 slot = page_list_oldest(list); slot && listed <= client->stats.ephemeral_pages;
+		listed++) {
 		const struct page *page = page_at(audit->tmem, slot);
 		const struct pool *pool = client->pools[page_pool(page)];
 
@@ -287,11 +317,28 @@ static u64 audit_list(struct audit *audit, const struct tmem_client *client, uns
 		prev = slot;
 		slot = page->next & SLOT_MASK;
 	}
-	if (listed != list->count || list->newest != prev ||
-		(prev && list->newest_page != page_at(audit->tmem, prev)))
+	if (list->newest != prev ||
+		list->newest_page != (prev ? page_at(audit->tmem, prev) : &list->head))
+		FAIL(audit, "client %u queue %u ends with slot %x in place of %x", client->number,
+			queue, list->newest, prev);
+	if (queue == QUEUE_MAIN && listed != client->main_pages)
 		FAIL(audit, "client %u queue %u: %llu pages, %llu counted", client->number, queue,
-			(unsigned long long)listed, (unsigned long long)list->count);
+			(unsigned long long)listed, (unsigned long long)client->main_pages);
 	return listed;
+}
+
+static bool half_is_right(const struct tmem_client *client)
+{
+	const struct slot_half *half = &client->half;
+	u32 first = half->number << HALF_SHIFT;
+	const struct block *block;
+
+	if (half->number == HALF_NONE)
+		return true;
+	block = arena_block(client->tmem, first / BLOCK_PAGES);
+	return block && block == half->block && block->base &&
+	       half->records == block_page(block, first) &&
+	       half->frames == block_frame(block, first);
 }
 
 static void audit_client(struct audit *audit, struct tmem_client *client)
@@ -317,6 +364,9 @@ static void audit_client(struct audit *audit, struct tmem_client *client)
 	if (client->aging)
 		aging_visit(client->aging, visit_metadata, audit);
 	audit_magazines(audit, client);
+	if (!half_is_right(client))
+		FAIL(audit, "client %u: slots %x00 and up are not where it thinks", client->number,
+			client->half.number);
 	if (client->dense) {
 		audit->bad |= dense_audit(client, audit->contents, visit_metadata, audit) != 0;
 		audit->dense_frames += client->dense_frames[EPHEMERAL] +

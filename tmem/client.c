@@ -9,12 +9,11 @@
 
 #include "tmem/aging.h"
 #include "tmem/dense.h"
+#include "tmem/page_list.h"
 
 /* ---- Slots at hand ------------------------------------------------------------------ */
 
-/* The own magazine is empty: a batch from the arena, else one frame of the other class, since
- * mixing is better than evicting. */
-static __attribute__((noinline)) u32 refill(struct tmem_client *client, unsigned class)
+static u32 take_batch(struct tmem_client *client, unsigned class)
 {
 	struct magazine *magazine = &client->magazines[class];
 	u32 count = 0;
@@ -22,15 +21,25 @@ static __attribute__((noinline)) u32 refill(struct tmem_client *client, unsigned
 	if (class == VIRTUAL || !arena_is_dry(client->tmem, &client->patience))
 		count = arena_take(
 			client->tmem, class, client->number, magazine->slots, MAGAZINE_BATCH);
+	WRITE_ONCE(magazine->count, count);
+	return count;
+}
 
-	if (!count && class != VIRTUAL) {
-		magazine = &client->magazines[1 - class];
-		count = magazine->count;
+bool client_refill(struct tmem_client *client, enum tmem_class class)
+{
+	return take_batch(client, class) != 0;
+}
+
+/* The own magazine is empty: a batch from the arena, else one frame of the other class, since
+ * mixing is better than evicting. */
+static __attribute__((noinline)) u32 refill(struct tmem_client *client, unsigned class)
+{
+	if (!take_batch(client, class)) {
+		if (class == VIRTUAL)
+			return SLOT_NONE;
+		class = 1 - class;
 	}
-	if (!count)
-		return SLOT_NONE;
-	WRITE_ONCE(magazine->count, count - 1);
-	return magazine->slots[count - 1];
+	return client_slot_at_hand(client, class);
 }
 
 u32 client_take_slot(struct tmem_client *client, unsigned class)
@@ -50,6 +59,13 @@ void client_spill(struct tmem_client *client, unsigned class, u32 keep)
 	WRITE_ONCE(magazine->count, keep);
 }
 
+void client_spill_full(struct tmem_client *client)
+{
+	for (unsigned class = 0; class < SLOT_CLASSES; class ++)
+		if (client->magazines[class].count == MAGAZINE_SLOTS)
+			client_spill(client, class, MAGAZINE_SLOTS - MAGAZINE_BATCH);
+}
+
 void client_give_all_slots(struct tmem_client *client)
 {
 	for (unsigned class = 0; class < SLOT_CLASSES; class ++) {
@@ -57,6 +73,35 @@ void client_give_all_slots(struct tmem_client *client)
 
 		arena_give(client->tmem, magazine->slots, magazine->count);
 		WRITE_ONCE(magazine->count, 0);
+	}
+}
+
+/* ---- The half of a block that was used last ------------------------------------------ */
+
+__attribute__((noinline)) bool client_turn_to(struct tmem_client *client, u32 slot)
+{
+	u32 number = slot >> HALF_SHIFT, first = number << HALF_SHIFT;
+	struct block *block = block_of(client->tmem, slot);
+
+	_Static_assert(PAGES_PER_LEAF == 1U << HALF_SHIFT, "the records of a half are one page");
+	if (!block->base)
+		return false;
+	client->half.records = block_page(block, first);
+	client->half.frames = block_frame(block, first);
+	client->half.block = block;
+	WRITE_ONCE(client->half.number, number);
+	return true;
+}
+
+/* Whoever has the block in mind has no slot of it any more. */
+void client_forget_block(struct tmem *tmem, u32 number)
+{
+	for (u32 i = 0; i < tmem->client_count; i++) {
+		struct tmem_client *client = tmem->clients[i];
+
+		if (READ_ONCE(client->half.number) == number * 2 ||
+			READ_ONCE(client->half.number) == number * 2 + 1)
+			WRITE_ONCE(client->half.number, HALF_NONE);
 	}
 }
 
@@ -257,7 +302,10 @@ int client_begin(struct tmem_client *client, const struct tmem_client_config *co
 	client->sample_threshold = config->sample_threshold;
 	client->owner = config->owner;
 	client->private_puts = client->private_gets = 0;
-	memset(client->lists, 0, sizeof(client->lists));
+	page_list_init(&client->lists[QUEUE_SMALL], SLOT_QUEUED);
+	page_list_init(&client->lists[QUEUE_MAIN], SLOT_QUEUED_MAIN);
+	client->main_pages = 0;
+	WRITE_ONCE(client->half.number, HALF_NONE);
 	client->modes[EPHEMERAL] = config->ephemeral_modes;
 	client->modes[PERSISTENT] = config->persistent_modes;
 	if (!client->tmem->keys_only &&
@@ -356,6 +404,7 @@ void tmem_destroy(struct tmem *tmem)
 	for (unsigned number = 0; number < TMEM_CLIENTS; number++)
 		if (tmem->clients[number])
 			metadata_free(tmem, tmem->clients[number]);
+	tmem->client_count = 0;
 	metadata_free(tmem, tmem->content_key.words);
 	arena_destroy(tmem);
 	tmem_port_free(tmem, 0);

@@ -35,11 +35,22 @@ struct restore {
 	u64 check, pools, pages;
 };
 
-/* Pages in order of age. */
+/* Pages in order of age: see tmem/page_list.h. */
 struct page_list {
-	u32 oldest, newest;       /* slots, 0 = none */
-	struct page *newest_page; /* the record of @newest */
-	u64 count;
+	struct page head;
+	struct page *newest_page;
+	u32 newest; /* slot */
+	u32 state;  /* enum slot_state, as it stands in page.prev */
+};
+
+/* Where the last slot lay that was used: 256 slots whose frames stand in a row. */
+#define HALF_SHIFT 8
+#define HALF_NONE  ~0U
+struct slot_half {
+	u32 number; /* of the slots, without the lowest 8 bits; HALF_NONE: the rest says nothing */
+	struct page *records;
+	u8 *frames;
+	struct block *block;
 };
 
 struct aging;
@@ -48,9 +59,10 @@ struct tmem_client {
 	struct tmem_lock lock;
 	bool alive;
 	bool frozen;
-	bool is_owner; /* of a shared pool */
-	u8 number;     /* in tmem->clients */
-	u8 patience;   /* of arena_is_dry() */
+	bool is_owner;   /* of a shared pool */
+	u8 number;       /* in tmem->clients */
+	u8 patience;     /* of arena_is_dry() */
+	bool filter_due; /* client_filter_work() has something to do */
 	u32 weight;
 	bool used;   /* it put or got since the last tick */
 	u32 used_at; /* the last tick at which @used was found set */
@@ -70,10 +82,9 @@ struct tmem_client {
 	u32 sequence; /* odd while the lock is held: see client_sequence() */
 	struct pool *pools[TMEM_POOLS_PER_GUEST];
 	struct page_list lists[2]; /* of ephemeral pages, by enum queue */
+	u64 main_pages;            /* of them, in the second */
 	struct aging *aging;       /* NULL: all are in the first list */
-	/* The block of a slot used lately, 0 = none. Its record is always at the same place. */
-	u32 recent_number;
-	struct block *recent_block;
+	struct slot_half half;
 	u64 hash_keys[6];
 	u32 sample_threshold;
 	void *owner;                    /* for tmem_port_sampled() */
@@ -86,7 +97,6 @@ struct tmem_client {
 	struct restore restore;
 	struct magazine magazines[SLOT_CLASSES]; /* by the class of the slots' blocks */
 	struct filter *dead_filters;             /* of pools that are gone, chained */
-	bool filter_due;                         /* client_filter_work() has something to do */
 };
 _Static_assert(sizeof(struct tmem_client) <= PAGE_SIZE, "a client is one page");
 
@@ -122,17 +132,44 @@ static inline void client_note_use(struct tmem_client *client)
 	WRITE_ONCE(client->used, true);
 }
 
-/* The block of a slot, which is likely that of the slot before; and the slot's record. Client lock.
+/*
+ * Slots that the client has, and that are likely near the one before (client->half). What is kept
+ * of a half goes when its block does (client_forget_block()), and no block goes of which the client
+ * has a slot. Client lock.
  */
+bool client_turn_to(struct tmem_client *client, u32 slot);
+
+static inline bool client_has_half(const struct tmem_client *client, u32 slot)
+{
+	return likely(slot >> HALF_SHIFT == READ_ONCE(client->half.number));
+}
+
+/* Whether client->half is that of @slot now: if its block came whole. */
+static inline bool client_is_near(struct tmem_client *client, u32 slot)
+{
+	return client_has_half(client, slot) || client_turn_to(client, slot);
+}
+
+/* The record and the frame of a slot in client->half. */
+static inline struct page *near_page(const struct tmem_client *client, u32 slot)
+{
+	return client->half.records + (slot & ((1U << HALF_SHIFT) - 1));
+}
+
+static inline void *near_frame(const struct tmem_client *client, u32 slot)
+{
+	return client->half.frames + (u64)(slot & ((1U << HALF_SHIFT) - 1)) * PAGE_SIZE;
+}
+
 static inline struct block *client_block(struct tmem_client *client, u32 slot)
 {
-	u32 number = slot / BLOCK_PAGES;
+	return client_is_near(client, slot) ? client->half.block : block_of(client->tmem, slot);
+}
 
-	if (unlikely(client->recent_number != number)) {
-		client->recent_number = number;
-		client->recent_block = block_at(client->tmem, number);
-	}
-	return client->recent_block;
+static inline struct page *client_page(const struct tmem_client *client, u32 slot)
+{
+	return client_has_half(client, slot) ? near_page(client, slot)
+					     : page_at(client->tmem, slot);
 }
 
 /* The pool a guest named, or NULL. */
@@ -156,22 +193,36 @@ static inline u32 client_slot_at_hand(struct tmem_client *client, unsigned class
 /* A slot of the client's own magazines or of the arena; SLOT_NONE if neither has one. Client lock.
  */
 u32 client_take_slot(struct tmem_client *client, unsigned class);
+/* A batch for the magazine of frames of this class, which is empty. False: there is none. Client
+ * lock. */
+bool client_refill(struct tmem_client *client, enum tmem_class class);
 /* Gives all but the @keep latest slots of a magazine to the arena. Client lock. */
 void client_spill(struct tmem_client *client, unsigned class, u32 keep);
+
+static inline struct magazine *client_magazine_of(
+	struct tmem_client *client, const struct block *block)
+{
+	struct magazine *magazine = &client->magazines[READ_ONCE(block->class)];
+
+	HIDE_FROM_COMPILER(magazine); /* it would compute the address three times */
+	return magazine;
+}
+
+/* A magazine that has become full gives half of its slots away. Client lock. */
+void client_spill_full(struct tmem_client *client);
 
 /* Puts a slot into the magazine of its block's class. Client lock. */
 static inline void client_give_slot(
 	struct tmem_client *client, const struct block *block, struct page *page, u32 slot)
 {
-	unsigned class = READ_ONCE(block->class);
-	struct magazine *magazine = &client->magazines[class];
+	struct magazine *magazine = client_magazine_of(client, block);
 	u32 count = magazine->count;
 
 	page_set_state(page, SLOT_EMPTY);
 	magazine->slots[count++] = slot;
 	WRITE_ONCE(magazine->count, count);
 	if (unlikely(count == MAGAZINE_SLOTS))
-		client_spill(client, class, MAGAZINE_SLOTS - MAGAZINE_BATCH);
+		client_spill_full(client);
 }
 /* Empties the magazines into the arena. Client lock. */
 void client_give_all_slots(struct tmem_client *client);
@@ -200,6 +251,12 @@ static inline u64 client_ephemeral_frames(const struct tmem_client *client)
  * gone. */
 bool client_flush_object(
 	struct tmem_client *client, struct pool *pool, u32 object_id, unsigned *pages);
+
+/* What is due when the last page of a class has gone; what a page of a pool with modes leaves
+ * besides its slot. Client lock. */
+void client_no_pages_left(struct tmem_client *client, enum tmem_class class);
+void client_drop_content(
+	struct tmem_client *client, const struct pool *pool, u32 slot, struct page *page);
 
 /* Drops one, and keeps the slot. */
 void client_drop_and_keep_slot(

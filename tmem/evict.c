@@ -11,6 +11,7 @@
 
 #include "tmem/aging.h"
 #include "tmem/dense.h"
+#include "tmem/page_list.h"
 
 static struct tmem_client *client_number(const struct tmem *tmem, u32 number)
 {
@@ -120,7 +121,7 @@ static u32 take_from_magazine(struct tmem_client *client)
 /* The slot of the page that goes next; there is one. */
 static u32 next_to_go(const struct tmem_client *client)
 {
-	return client->lists[aging_victim(client)].oldest;
+	return page_list_oldest(&client->lists[aging_victim(client)]);
 }
 
 /* Pages without a frame of their own that one look for a frame evicts. */

@@ -3,36 +3,20 @@
  * The client's lock is held.
  */
 #include "tmem/dense.h"
+#include "tmem/page_list.h"
 
-/* What names the page in the slot that @page is the record of. */
-static void rename_page(struct tmem_client *client, const struct page *page, u32 to)
+/* What names the page that was in @slot and is in @to now, with the record @page. */
+static void rename_page(struct tmem_client *client, struct page *page, u32 slot, u32 to)
 {
 	struct pool *pool = client->pools[page_pool(page)];
-	struct page_list *list;
-	u32 next = page->next & SLOT_MASK, prev = page->prev & SLOT_MASK;
 
 	if (page_is_grouped(page))
 		group_at(pool, page_owner(page))->pages[page_place(page)] = to;
 	else
 		object_at(pool, page_owner(page))->first = to & SLOT_MASK;
-	if (!page_is_queued(page))
-		return;
-	list = &client->lists[page_state(page) - SLOT_QUEUED];
-	if (next) {
-		struct page *after = page_at(client->tmem, next);
-
-		WRITE_ONCE(after->prev, (after->prev & ~SLOT_MASK) | to);
-	} else {
-		list->newest = to;
-		list->newest_page = page_at(client->tmem, to);
-	}
-	if (prev) {
-		struct page *before = page_at(client->tmem, prev);
-
-		before->next = (before->next & ~SLOT_MASK) | to;
-	} else {
-		list->oldest = to;
-	}
+	if (page_is_queued(page))
+		page_list_rename(
+			client, &client->lists[page_state(page) - SLOT_QUEUED], page, slot, to);
 }
 
 void client_move_record(struct tmem_client *client, u32 slot, u32 to, u32 content)
@@ -43,7 +27,7 @@ void client_move_record(struct tmem_client *client, u32 slot, u32 to, u32 conten
 	target->owner = from->owner;
 	WRITE_ONCE(target->client, content);
 	WRITE_ONCE(target->prev, from->prev);
-	rename_page(client, target, to);
+	rename_page(client, target, slot, to);
 	if (client->pools[page_pool(target)]->filter)
 		client_filter_moved(client, client->pools[page_pool(target)], slot, to);
 }

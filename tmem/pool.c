@@ -52,7 +52,10 @@ struct pool *pool_create(struct tmem_client *client, u8 id, bool persistent, con
 		return NULL;
 	pool->client = client;
 	pool->id = id;
+	pool->mark = (u32)id << SLOT_BITS;
+	pool->recent_number = pool->absent_number = NO_GROUP;
 	pool->persistent = persistent;
+	pool->aged = client->aging && !persistent;
 	pool->modes = client->modes[persistent ? PERSISTENT : EPHEMERAL];
 	pool->sample_threshold = pool->lock_below = client->sample_threshold;
 	pool->salt = client->hash_keys[0] * (id + 1U);
@@ -75,11 +78,17 @@ void pool_free(struct tmem *tmem, struct pool *pool)
 	metadata_retire(tmem, pool);
 }
 
+static void forget_recent_object(struct pool *pool)
+{
+	pool->recent_object = NULL;
+	pool->recent_number = pool->absent_number = NO_GROUP;
+}
+
 /* ---- Sums --------------------------------------------------------------------------- */
 
 u64 pool_sum_apart(const struct pool *pool, const u64 key[3])
 {
-	if (__atomic_load_n(&pool->filter, __ATOMIC_ACQUIRE))
+	if (pool->filtered)
 		return tmem_filter_object(pool->filter_key, key);
 	return hash_words(pool->client->hash_keys, key[0], key[1], key[2]) + pool->salt;
 }
@@ -88,9 +97,16 @@ void pool_open_filter(struct pool *pool, struct filter *filter)
 {
 	for (unsigned i = 0; i < TMEM_FILTER_KEY_WORDS; i++)
 		pool->filter_key[i] = tmem_port_random();
-	pool->recent_object = NULL;
-	__atomic_store_n(&pool->filter, filter, __ATOMIC_RELEASE);
-	WRITE_ONCE(pool->apart, true);
+	forget_recent_object(pool);
+	pool->filtered = true;
+	pool->filter = filter;
+}
+
+void pool_close_filter(struct pool *pool)
+{
+	forget_recent_object(pool);
+	pool->filtered = false;
+	pool->filter = NULL;
 }
 
 /* ---- Finding ------------------------------------------------------------------------ */
@@ -100,8 +116,18 @@ static void set_recent_object(struct pool *pool, struct object *object, u32 id, 
 {
 	pool->recent_object = object;
 	pool->recent_object_id = id;
+	pool->recent_number = pool->absent_number = NO_GROUP;
 	pool->recent_sum = pool_sum(pool, object->key, hash);
-	WRITE_ONCE(pool->recent_key, object->key[0]);
+	WRITE_ONCE(pool->recent_key[0], object->key[0]);
+	pool->recent_key[1] = object->key[1];
+	pool->recent_key[2] = object->key[2];
+}
+
+static void set_recent_group(struct pool *pool, struct group *group, u32 id)
+{
+	pool->recent_group = group;
+	pool->recent_number = group->number;
+	pool->recent_owner = (u32)PAGE_GROUPED | id;
 }
 
 static __attribute__((noinline)) u32 search_object(struct pool *pool, const u64 key[3], u64 hash)
@@ -124,7 +150,7 @@ u32 pool_find_object(struct pool *pool, const u64 key[3])
 	return table_surely_lacks(&pool->object_table, hash) ? 0 : search_object(pool, key, hash);
 }
 
-static __attribute__((noinline)) u32 search_group(struct pool *pool, u64 key, u64 hash)
+static bool search_group(struct pool *pool, u64 key, u64 hash)
 {
 	const struct table *table = &pool->group_table;
 	u32 id = table_find_part(table, &table->now, hash, match_group, &key);
@@ -132,20 +158,24 @@ static __attribute__((noinline)) u32 search_group(struct pool *pool, u64 key, u6
 	if (!id && table_is_moving(table))
 		id = table_find_part(
 			table, &table->old, hash_word(table->old.keys, key), match_group, &key);
-	if (id) {
-		pool->recent_group = group_at(pool, id);
-		pool->recent_group_id = id;
-	}
-	return id;
+	if (id)
+		set_recent_group(pool, group_at(pool, id), id);
+	return id != 0;
 }
 
-u32 pool_find_group(struct pool *pool, u32 object_id, u32 number)
+bool pool_find_group(struct pool *pool, u32 number)
 {
 	const struct table *table = &pool->group_table;
-	u64 key = group_key(object_id, number);
-	u64 hash = hash_word(table->now.keys, key);
+	u64 key = group_key(pool->recent_object_id, number);
+	u64 hash;
 
-	return table_surely_lacks(table, hash) ? 0 : search_group(pool, key, hash);
+	if (pool->absent_number == number)
+		return false;
+	hash = hash_word(table->now.keys, key);
+	if (search_group(pool, key, hash))
+		return true;
+	pool->absent_number = number;
+	return false;
 }
 
 void pool_locate(struct pool *pool, u32 slot, struct position *position)
@@ -207,8 +237,8 @@ static void add_group(
 	object->first = id & 0x7fffffff;
 	table_insert(tmem, &pool->group_table,
 		hash_word(pool->group_table.now.keys, group_key(object_id, number)), id);
-	pool->recent_group = group;
-	pool->recent_group_id = id;
+	set_recent_group(pool, group, id);
+	pool->absent_number = NO_GROUP;
 }
 
 /* The object's only page moves into a group. */
@@ -220,8 +250,7 @@ static void group_only_page(
 	object->grouped = 1;
 	object->first = 0;
 	add_group(tmem, pool, object_id, object, object->index / GROUP_PAGES);
-	group_set(pool->recent_group, pool->recent_group_id, object->index % GROUP_PAGES,
-		page_at(tmem, slot), slot);
+	pool_set_near(pool, object->index, page_at(tmem, slot), slot);
 }
 
 static void add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 index, u32 slot,
@@ -241,7 +270,20 @@ static void add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u
 	table_insert(tmem, &pool->object_table, hash, object_id);
 	/* The sum outlives the keys of the table. */
 	if (unlikely(pool->object_table.rekeys))
-		WRITE_ONCE(pool->apart, true);
+		pool->rekeyed = true;
+}
+
+bool pool_can_extend(struct pool *pool, u32 index)
+{
+	u32 number = index / GROUP_PAGES;
+
+	return pool->recent_object->grouped && pool->recent_number != number &&
+	       !pool_find_group(pool, number);
+}
+
+void pool_extend(struct tmem *tmem, struct pool *pool, u32 index)
+{
+	add_group(tmem, pool, pool->recent_object_id, pool->recent_object, index / GROUP_PAGES);
 }
 
 void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 index, u32 slot,
@@ -255,10 +297,9 @@ void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 ind
 	}
 	if (!position->object->grouped)
 		group_only_page(tmem, pool, position->object_id, position->object);
-	if (pool->recent_group == NULL || pool->recent_group->object != position->object_id ||
-		pool->recent_group->number != number)
+	if (pool->recent_number != number)
 		add_group(tmem, pool, position->object_id, position->object, number);
-	group_set(pool->recent_group, pool->recent_group_id, index % GROUP_PAGES, page, slot);
+	pool_set_near(pool, index, page, slot);
 }
 
 /* ---- Removing ----------------------------------------------------------------------- */
@@ -270,7 +311,7 @@ void pool_remove_object(struct tmem *tmem, struct pool *pool, const struct posit
 		position->object_id);
 	position->object->first = 0;
 	if (pool->recent_object == position->object)
-		pool->recent_object = NULL;
+		forget_recent_object(pool);
 	slab_put(tmem, &pool->objects, OBJECT_ID_SHIFT, position->object_id, position->object);
 }
 
@@ -288,10 +329,22 @@ void pool_remove_group(struct tmem *tmem, struct pool *pool, const struct positi
 	else
 		position->object->first = group->next & 0x7fffffff;
 	if (pool->recent_group == group)
-		pool->recent_group = NULL;
+		pool->recent_number = NO_GROUP;
 	slab_put(tmem, &pool->groups, GROUP_ID_SHIFT, position->group_id, group);
 	if (!position->object->first)
 		pool_remove_object(tmem, pool, position);
+}
+
+__attribute__((noinline)) void pool_remove_recent_group(struct tmem *tmem, struct pool *pool)
+{
+	const struct position position = {
+		.object_id = pool->recent_object_id,
+		.object = pool->recent_object,
+		.group_id = pool_recent_group_id(pool),
+		.group = pool->recent_group,
+	};
+
+	pool_remove_group(tmem, pool, &position);
 }
 
 u32 pool_any_object(struct pool *pool)

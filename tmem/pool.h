@@ -1,7 +1,7 @@
 /*
  * A pool and its index. An object with one page names it directly; otherwise its pages stand in
- * groups of 16 consecutive indices. Objects are found by their 192-bit key, groups by object and
- * index / 16, in two hash tables of the pool. All of it is guarded by the client's lock.
+ * groups of 32 consecutive indices. Objects are found by their 192-bit key, groups by object and
+ * index / 32, in two hash tables of the pool. All of it is guarded by the client's lock.
  *
  * Ids of objects and groups are those of the slabs, pages are named by their slot; 0 names nothing.
  */
@@ -18,12 +18,12 @@
 struct filter;
 struct tmem_client;
 
-#define GROUP_PAGES 16U
+#define GROUP_PAGES 32U
 
-/* page.owner of a stored page: PAGE_GROUPED, its place in the group in bits 27..30, the group's id
+/* page.owner of a stored page: PAGE_GROUPED, its place in the group in bits 26..30, the group's id
  * below; without PAGE_GROUPED the object's id. */
 #define PAGE_GROUPED    BIT(31)
-#define PAGE_OWNER_BITS 27
+#define PAGE_OWNER_BITS 26
 
 static inline u32 page_pool(const struct page *page)
 {
@@ -55,13 +55,18 @@ _Static_assert(sizeof(struct object) == 32, "an object costs 32 bytes");
 /* Invariant: @count is the number of @pages that are not 0, and not 0 itself. */
 struct group {
 	u32 object;
-	u32 number;     /* index / 16 */
+	u32 number;     /* index / 32 */
 	u32 next, prev; /* groups of the object */
 	u32 count;
 	u32 pages[GROUP_PAGES]; /* slots */
 };
-_Static_assert(sizeof(struct group) == 84, "a group costs 84 bytes");
-#define GROUP_ID_SHIFT 6
+_Static_assert(sizeof(struct group) == 148, "a group costs 148 bytes");
+#define GROUP_ID_SHIFT 5
+
+#define NO_GROUP ~0U /* no number of a group */
+
+/* What of pool->uncommon does not matter to misses without the lock: @modes and @aged. */
+#define UNCOMMON_TO_MISSES 0x00ff00ffffffffffUL
 
 /* What happened in a pool; successful puts only. */
 struct pool_counts {
@@ -81,34 +86,49 @@ struct seat {
 struct pool {
 	struct tmem_client *client;
 	u8 id;
-	bool persistent;
-	u8 modes; /* TMEM_MODE_* */
-	/* A pool with any of these is not served by the common paths. */
+	u32 mark; /* the same, as it stands in page.next */
+	/*
+	 * What the common paths have to think of. All of @special is off even these. frozen: its
+	 * client is; capped: its client has a cap for ephemeral pages; shared: it is a seat at a
+	 * shared pool and has no pages itself; common: it is a shared pool itself, where a get
+	 * keeps the page.
+	 */
 	union {
 		struct {
-			bool dying;  /* being destroyed */
-			bool frozen; /* its client is: puts are refused */
-			bool capped; /* its client has a cap for ephemeral pages */
-			bool shared; /* a seat at a shared pool; it has no pages itself */
-			bool common; /* a shared pool itself: a get keeps the page */
-			bool hidden; /* being restored: its guest does not see it */
+			union {
+				struct {
+					bool dying;  /* being destroyed */
+					bool hidden; /* being restored: its guest does not see it */
+					bool rekeyed; /* object_table, at least once */
+					bool frozen : 1, capped : 1, shared : 1, common : 1;
+				};
+				u32 special;
+			};
+			bool persistent;
+			u8 modes;      /* TMEM_MODE_* */
+			bool filtered; /* @filter is not NULL */
+			bool aged;     /* its client's pages have histories, and it is ephemeral */
 		};
-		u64 special;
+		u64 uncommon;
 	};
 	u32 cursor; /* no object of a dying pool has an id below this */
 	/* What says of a key whether it is sampled, and is the seed of its hashes: the sum of its
-	 * object. That is the hash which the table of objects goes by anyhow, and @salt; unless
-	 * @apart: then it is computed for itself (pool_sum_apart()). */
-	bool apart;
+	 * object. That is the hash which the table of objects goes by anyhow, and @salt; but if
+	 * the pool is filtered or rekeyed it is computed for itself (pool_sum_apart()). */
 	u32 sample_threshold; /* of 2^32 keys so many are told of, and no get of one */
 	u32 lock_below;       /* of these goes without the lock: see misses() in tmem.c */
 	u64 salt;
-	/* What was looked up last, NULL if it is gone: the next page is often its neighbour. */
-	struct object *recent_object;
-	u64 recent_key; /* its first word, for readers without the lock; stays when it is gone */
+	/* What was looked up last: the next page is often its neighbour. Invariant: @recent_object
+	 * is NULL if it is gone; else @recent_key is its key and @recent_sum its sum.
+	 * @recent_number is NO_GROUP, or that of @recent_group, which is there then and the recent
+	 * object's; @absent_number is NO_GROUP, or that of a group which this object has not. */
+	u64 recent_key[3]; /* the first word also for readers without the lock */
 	struct group *recent_group;
-	u32 recent_object_id, recent_group_id;
-	u64 recent_sum; /* of the recent object */
+	u32 recent_number, absent_number;
+	u32 recent_owner; /* the group's part of page.owner */
+	u64 recent_sum;
+	struct object *recent_object;
+	u32 recent_object_id;
 	struct pool_counts counts;
 	u64 uuid[2];
 	struct filter *filter; /* NULL: no guest asked for it (tmem/window.h) */
@@ -118,6 +138,10 @@ struct pool {
 	struct slab lines; /* of long chains in both tables */
 	struct table object_table, group_table;
 };
+
+_Static_assert(offsetof(struct pool, modes) == offsetof(struct pool, uncommon) + 5 &&
+		       offsetof(struct pool, aged) == offsetof(struct pool, uncommon) + 7,
+	"UNCOMMON_TO_MISSES names them");
 
 /* Where a page is, or would be: what was found on the way is not 0 and not NULL. */
 struct position {
@@ -131,16 +155,17 @@ struct pool *pool_create(struct tmem_client *client, u8 id, bool persistent, con
 /* Frees the index of a pool that has no pages. */
 void pool_free(struct tmem *tmem, struct pool *pool);
 
-/* The sum of the object with @key in a pool with @apart set. Any CPU: what it reads changes once,
- * with the client's sequence. */
+/* The sum of the object with @key in a pool that is filtered or rekeyed. Client lock. */
 u64 pool_sum_apart(const struct pool *pool, const u64 key[3]);
 /* Sums of objects are those of the miss filter from now on. */
 void pool_open_filter(struct pool *pool, struct filter *filter);
+/* And are not any more: the pool is about to go. */
+void pool_close_filter(struct pool *pool);
 
-/* The object with @key or 0, and the group of the object for indices from @number * 16 on; what was
- * found becomes the recent one. */
+/* The object with @key or 0, which becomes the recent one, and whether that has a group with this
+ * number, which becomes the recent one; without one of these, the recent ones stay. */
 u32 pool_find_object(struct pool *pool, const u64 key[3]);
-u32 pool_find_group(struct pool *pool, u32 object_id, u32 number);
+bool pool_find_group(struct pool *pool, u32 number);
 /* Where the page in @slot stands. */
 void pool_locate(struct pool *pool, u32 slot, struct position *position);
 
@@ -161,6 +186,10 @@ int __must_check pool_reserve(struct tmem *tmem, struct pool *pool);
 /* Adds the page in @slot where pool_find() just found none and position->group is not there yet. */
 void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 index, u32 slot,
 	struct page *page, struct position *position);
+/* Whether the recent object has groups, but none for @index; and gives it that group, which becomes
+ * the recent one and must get a page then. Needs what pool_insert() needs. */
+bool pool_can_extend(struct pool *pool, u32 index);
+void pool_extend(struct tmem *tmem, struct pool *pool, u32 index);
 /* The page at @position was the last of its group, or of its object: they go. */
 void pool_remove_group(struct tmem *tmem, struct pool *pool, const struct position *position);
 void pool_remove_object(struct tmem *tmem, struct pool *pool, const struct position *position);
@@ -192,6 +221,23 @@ static inline struct group *group_at(const struct pool *pool, u32 id)
 	return SLAB_AT(struct group, GROUP_ID_SHIFT, &pool->groups, id);
 }
 
+static inline bool pool_key_is_recent(const struct pool *pool, const u64 key[3])
+{
+	return likely(!((pool->recent_key[0] ^ key[0]) | (pool->recent_key[1] ^ key[1]) |
+			(pool->recent_key[2] ^ key[2])));
+}
+
+/* Whether page @index of the object with @key belongs into the recent group. */
+static inline bool pool_is_near(const struct pool *pool, const u64 key[3], u32 index)
+{
+	return pool_key_is_recent(pool, key) && likely(pool->recent_number == index / GROUP_PAGES);
+}
+
+static inline u32 pool_recent_group_id(const struct pool *pool)
+{
+	return pool->recent_owner & ((1U << PAGE_OWNER_BITS) - 1);
+}
+
 /* The hash of the object with @key, by which it is looked up now. */
 static inline u64 pool_object_hash(const struct pool *pool, const u64 key[3])
 {
@@ -208,7 +254,8 @@ static inline bool pool_surely_lacks(const struct pool *pool, u64 hash)
 /* The object's sum; @hash is by pool_object_hash(). */
 static inline u64 pool_sum(const struct pool *pool, const u64 key[3], u64 hash)
 {
-	return unlikely(READ_ONCE(pool->apart)) ? pool_sum_apart(pool, key) : hash + pool->salt;
+	return unlikely(pool->filtered || pool->rekeyed) ? pool_sum_apart(pool, key)
+							 : hash + pool->salt;
 }
 
 static inline u64 pool_sum_of_key(const struct pool *pool, const u64 key[3])
@@ -219,12 +266,8 @@ static inline u64 pool_sum_of_key(const struct pool *pool, const u64 key[3])
 /* The same, which is at hand if the object is the recent one. */
 static inline u64 pool_sum_recent(const struct pool *pool, const u64 key[3])
 {
-	const struct object *object = pool->recent_object;
-
-	if (object && object->key[0] == key[0] && object->key[1] == key[1] &&
-		object->key[2] == key[2])
-		return pool->recent_sum;
-	return pool_sum_of_key(pool, key);
+	return pool->recent_object && pool_key_is_recent(pool, key) ? pool->recent_sum
+								    : pool_sum_of_key(pool, key);
 }
 
 /* Whether page @index of the object with that @sum is told of (tmem_port_sampled()). */
@@ -251,12 +294,10 @@ static inline u32 pool_find(
 	struct pool *pool, const u64 key[3], u32 index, struct position *position)
 {
 	struct object *object = pool->recent_object;
-	struct group *group;
 
 	position->group = NULL;
 	position->slot = 0;
-	if (object && object->key[0] == key[0] && object->key[1] == key[1] &&
-		object->key[2] == key[2]) {
+	if (object && pool_key_is_recent(pool, key)) {
 		position->object_id = pool->recent_object_id;
 	} else {
 		position->object_id = pool_find_object(pool, key);
@@ -272,50 +313,44 @@ static inline u32 pool_find(
 			position->slot = object->first;
 		return position->slot;
 	}
-	group = pool->recent_group;
-	if (group && group->object == position->object_id && group->number == index / GROUP_PAGES) {
-		position->group_id = pool->recent_group_id;
-	} else {
-		position->group_id = pool_find_group(
-			pool, position->object_id, index / GROUP_PAGES);
-		if (!position->group_id)
-			return 0;
-		group = pool->recent_group;
-	}
-	position->group = group;
-	position->slot = group->pages[index % GROUP_PAGES];
+	if (pool->recent_number != index / GROUP_PAGES &&
+		!pool_find_group(pool, index / GROUP_PAGES))
+		return 0;
+	position->group_id = pool_recent_group_id(pool);
+	position->group = pool->recent_group;
+	position->slot = position->group->pages[index % GROUP_PAGES];
 	return position->slot;
 }
 
 /* The sum of the object at @position, which is in the index, and the index of the page there. */
 static inline u64 pool_sum_at(const struct pool *pool, const struct position *position)
 {
-	return likely(position->object == pool->recent_object)
+	return position->object == pool->recent_object
 		       ? pool->recent_sum
 		       : pool_sum_of_key(pool, position->object->key);
 }
 u32 pool_index_at(const struct pool *pool, const struct position *position);
 
-static inline void group_set(
-	struct group *group, u32 group_id, u32 place, struct page *page, u32 slot)
+/* The page of @index, with the record @page, comes into the recent group. */
+static inline void pool_set_near(struct pool *pool, u32 index, struct page *page, u32 slot)
 {
+	struct group *group = pool->recent_group;
+	u32 place = index % GROUP_PAGES;
+
 	group->pages[place] = slot;
 	group->count++;
-	page->owner = (u32)PAGE_GROUPED | place << PAGE_OWNER_BITS | group_id;
+	page->owner = pool->recent_owner | place << PAGE_OWNER_BITS;
 }
 
-/* The group that was looked up last, if the page with @key and @index belongs there. */
-static inline struct group *pool_recent_group(const struct pool *pool, const u64 key[3], u32 index)
+/* The page at @place of the recent group leaves it. */
+void pool_remove_recent_group(struct tmem *tmem, struct pool *pool);
+static inline void pool_remove_near(struct tmem *tmem, struct pool *pool, u32 place)
 {
-	const struct object *object = pool->recent_object;
 	struct group *group = pool->recent_group;
 
-	if (unlikely(!object || !group))
-		return NULL;
-	if (object->key[0] != key[0] || object->key[1] != key[1] || object->key[2] != key[2] ||
-		group->object != pool->recent_object_id || group->number != index / GROUP_PAGES)
-		return NULL;
-	return group;
+	group->pages[place] = 0;
+	if (unlikely(--group->count == 0))
+		pool_remove_recent_group(tmem, pool);
 }
 
 /* Takes the page at @position, as found or located, out of the index. */

@@ -157,10 +157,11 @@ static inline u64 zero_bytes(u64 word)
 	return ~(((word & low) + low) | word | low);
 }
 
-/* Not 0 if a byte of @word is zero; does not tell which. */
-static inline u64 any_zero_byte(u64 word)
+/* Not 0 in the bits of ZERO_BYTES if a byte of @word is zero; does not tell which. */
+#define ZERO_BYTES 0x8080808080808080UL
+static inline u64 some_zero_byte(u64 word)
 {
-	return (word - 0x0101010101010101UL) & ~word & 0x8080808080808080UL;
+	return (word - 0x0101010101010101UL) & ~word;
 }
 
 /* The places of @line whose tag is @tag, as bits 7, 15, ... of @first (8 places) and @rest (4). */
@@ -188,11 +189,14 @@ static inline bool table_surely_lacks(const struct table *table, u64 hash)
 {
 	const struct line *line = table_look(&table->now, hash);
 	const u64 pattern = table_tag(hash) * 0x0101010101010101UL;
+	u64 first, more;
 
 	if (unlikely(!line))
 		return !table->old.buckets;
-	return likely(!(any_zero_byte(line->first_tags ^ pattern) |
-			(u32)any_zero_byte(line->more_tags ^ (u32)pattern) | line->next |
+	first = line->first_tags ^ pattern;
+	/* Above the four tags stand the pattern's bytes, of which none is zero. */
+	more = line->more_tags ^ pattern;
+	return likely(!(((some_zero_byte(first) | some_zero_byte(more)) & ZERO_BYTES) | line->next |
 			table->old.buckets));
 }
 

@@ -1,6 +1,6 @@
 /*
- * The operations of guests: put, get, flush (tmem/tmem.h, and docs/tmem.md for the coherency
- * rules).
+ * Gets and flushes (tmem/tmem.h, and docs/tmem.md for the coherency rules), and how pages leave. A
+ * page beside the one before it takes a short way.
  */
 #include "tmem/tmem.h"
 
@@ -8,95 +8,19 @@
 
 #include "tmem/aging.h"
 #include "tmem/dense.h"
+#include "tmem/page_list.h"
 
-/* ---- Accounts and the queue of ephemeral pages -------------------------------------- */
-
-/* The page enters a queue at its end. */
-static inline void queue_newest(struct tmem_client *client, const struct pool *pool,
-	enum queue queue, u32 slot, struct page *page)
-{
-	struct page_list *list = &client->lists[queue];
-	u32 last = list->newest;
-
-	page->next = (u32)pool->id << SLOT_BITS;
-	WRITE_ONCE(page->prev, (SLOT_QUEUED + (u32)queue) << SLOT_BITS | last);
-	if (likely(last))
-		list->newest_page->next |= slot;
-	else
-		list->oldest = slot;
-	list->newest = slot;
-	list->newest_page = page;
-	list->count++;
-}
-
-static inline void unqueue(struct tmem_client *client, const struct page *page)
-{
-	struct page_list *list = &client->lists[page_state(page) - SLOT_QUEUED];
-	u32 next = page->next & SLOT_MASK, prev = page->prev & SLOT_MASK;
-	struct page *before = NULL;
-
-	list->count--;
-	if (likely(prev)) {
-		before = block_page(client_block(client, prev), prev);
-		before->next = (before->next & ~SLOT_MASK) | next;
-	} else {
-		list->oldest = next;
-	}
-	if (likely(next)) {
-		struct page *after = block_page(client_block(client, next), next);
-
-		WRITE_ONCE(after->prev, (after->prev & ~SLOT_MASK) | prev);
-	} else {
-		list->newest = prev;
-		list->newest_page = before;
-	}
-}
-
-/* By what is remembered of the page. */
-static __attribute__((noinline)) enum queue choose_queue(
-	struct tmem_client *client, const struct pool *pool, const struct tmem_handle *handle)
-{
-	/* The object of a page that was just inserted is the recent one. */
-	u64 hash = aging_hash(pool, pool->recent_sum, handle->index);
-
-	return aging_put(client->aging, history_prefetch(&client->aging->history, hash), hash);
-}
-
-/* The page is stored: accounts, and the place it gets among the client's. */
-static inline void enter(struct tmem_client *client, const struct pool *pool,
-	const struct tmem_handle *handle, u32 slot, struct page *page)
-{
-	struct tmem_client_stats *stats = &client->stats;
-
-	if (unlikely(pool->persistent)) {
-		/* The store's own count was raised when the page was admitted. */
-		stats->persistent_pages++;
-		if (stats->persistent_pages > stats->persistent_peak)
-			stats->persistent_peak = stats->persistent_pages;
-		page->next = (u32)pool->id << SLOT_BITS;
-		page_set_state(page, SLOT_PERSISTENT);
-	} else {
-		u64 count = stats->ephemeral_pages + 1;
-
-		WRITE_ONCE(stats->ephemeral_pages, count);
-		if (unlikely(count > stats->ephemeral_peak))
-			stats->ephemeral_peak = count;
-		queue_newest(client, pool,
-			unlikely(client->aging) ? choose_queue(client, pool, handle) : QUEUE_SMALL,
-			slot, page);
-	}
-}
+/* ---- Pages that leave --------------------------------------------------------------- */
 
 /* Slots all over the place would only keep blocks from becoming free. */
-static __attribute__((noinline)) void no_pages_left(
+__attribute__((noinline)) void client_no_pages_left(
 	struct tmem_client *client, enum tmem_class class)
 {
 	if (client->magazines[class].count > MAGAZINE_IDLE)
 		client_spill(client, class, MAGAZINE_IDLE);
 }
 
-/* What a page of a pool with modes leaves besides its slot. */
-static __attribute__((noinline)) void drop_content(
+__attribute__((noinline)) void client_drop_content(
 	struct tmem_client *client, const struct pool *pool, u32 slot, struct page *page)
 {
 	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
@@ -110,6 +34,16 @@ static __attribute__((noinline)) void drop_content(
 	}
 }
 
+/* A page leaves the list it is in. */
+static __attribute__((noinline)) void unqueue(
+	struct tmem_client *client, const struct page *page, u32 slot)
+{
+	enum queue queue = (enum queue)(page_state(page) - SLOT_QUEUED);
+
+	client->main_pages -= queue == QUEUE_MAIN;
+	page_list_remove(client, &client->lists[queue], page, slot);
+}
+
 static inline __attribute__((always_inline)) void drop_page(struct tmem_client *client,
 	struct pool *pool, const struct position *position, struct page *page)
 {
@@ -117,21 +51,21 @@ static inline __attribute__((always_inline)) void drop_page(struct tmem_client *
 	u64 hash = unlikely(pool->filter) ? client_filter_hash(pool, position) : 0;
 
 	if (unlikely(pool->modes))
-		drop_content(client, pool, position->slot, page);
+		client_drop_content(client, pool, position->slot, page);
 
 	if (pool->persistent) {
 		u64 left = --client->stats.persistent_pages;
 
 		__atomic_fetch_sub(&tmem->persistent_pages, 1, __ATOMIC_RELAXED);
 		if (unlikely(left == 0))
-			no_pages_left(client, PERSISTENT);
+			client_no_pages_left(client, PERSISTENT);
 	} else {
 		u64 left = client->stats.ephemeral_pages - 1;
 
 		WRITE_ONCE(client->stats.ephemeral_pages, left);
-		unqueue(client, page);
+		unqueue(client, page, position->slot);
 		if (unlikely(left == 0))
-			no_pages_left(client, EPHEMERAL);
+			client_no_pages_left(client, EPHEMERAL);
 	}
 	pool_remove(tmem, pool, position, page);
 	if (unlikely(pool->filter))
@@ -157,375 +91,98 @@ void client_drop_and_keep_slot(
 	client_give_slot(client, block, page, slot);
 }
 
-/* Drops up to *@pages pages of a group; true if the object is gone with them. */
-static bool flush_group(
-	struct tmem_client *client, struct pool *pool, struct position *position, unsigned *pages)
+/* The page in @slot, which is near, of @index in the recent group leaves an ephemeral pool and
+ * gives up its slot. */
+static void leave_near(struct tmem_client *client, struct pool *pool, u32 index, u32 slot)
 {
-	struct group *group = position->group;
-	bool only_group = !group->next && !group->prev;
-	u32 left = group->count;
+	struct page *page = near_page(client, slot);
+	u64 hash = 0;
 
-	for (u32 place = 0; left && *pages; place++) {
-		position->slot = group->pages[place];
-		if (!position->slot)
-			continue;
-		--*pages;
-		--left;
-		client_drop_and_keep_slot(client, pool, position);
-		client->stats.flushed_pages++;
-	}
-	return only_group && !left;
+	if (pool->filter)
+		hash = tmem_filter_hash(pool->recent_sum, index);
+	if (page_hash(page))
+		dense_forget(client, EPHEMERAL, slot, page);
+	unqueue(client, page, slot);
+	pool_remove_near(client->tmem, pool, index % GROUP_PAGES);
+	if (pool->filter)
+		client_filter_removed(client, pool, hash, slot);
+	WRITE_ONCE(client->stats.ephemeral_pages, client->stats.ephemeral_pages - 1);
+	if (!client->stats.ephemeral_pages)
+		client_no_pages_left(client, EPHEMERAL);
+	client_give_slot(client, client->half.block, page, slot);
 }
 
-bool client_flush_object(
-	struct tmem_client *client, struct pool *pool, u32 object_id, unsigned *pages)
+/* The slot of page @handle, if it is in the recent object and that has groups: its group becomes
+ * the recent one. SLOT_NONE: the object is the recent one, but the page is not there; NOT_RECENT.
+ */
+#define NOT_RECENT ~0U
+static inline u32 find_recent(struct pool *pool, const struct tmem_handle *handle)
 {
-	struct position position = {
-		.object_id = object_id,
-		.object = object_at(pool, object_id),
-	};
+	u32 number = handle->index / GROUP_PAGES;
 
-	while (*pages && position.object->grouped) {
-		position.group_id = position.object->first;
-		position.group = group_at(pool, position.group_id);
-		if (flush_group(client, pool, &position, pages))
-			return true;
-	}
-	if (!*pages)
-		return false;
-	--*pages;
-	position.group = NULL;
-	position.slot = position.object->first;
-	client_drop_and_keep_slot(client, pool, &position);
-	client->stats.flushed_pages++;
-	return true;
+	if (!pool_key_is_recent(pool, handle->object) || !pool->recent_object ||
+		!pool->recent_object->grouped)
+		return NOT_RECENT;
+	if (pool->recent_number != number && !pool_find_group(pool, number))
+		return SLOT_NONE;
+	return pool->recent_group->pages[handle->index % GROUP_PAGES];
 }
 
-/* ---- Put ---------------------------------------------------------------------------- */
-
-/* Whether the client may hold one more persistent page; if so the store's count is raised at once,
- * so that two clients cannot both take the last one. */
-static bool admit_persistent(struct tmem_client *client)
+/* The slot of page @handle if it is in the recent group and in client->half, in a pool without
+ * peculiarities, and not sampled; else SLOT_NONE. */
+static inline u32 find_plain(const struct tmem_client *client, const struct pool *pool,
+	const struct tmem_handle *handle, u32 index)
 {
-	struct tmem *tmem = client->tmem;
-	u64 held;
-
-	if (client->stats.persistent_pages >= client->persistent_max)
-		return false;
-	held = __atomic_fetch_add(&tmem->persistent_pages, 1, __ATOMIC_RELAXED);
-	if (tmem_port_persistent_ok(held))
-		return true;
-	__atomic_fetch_sub(&tmem->persistent_pages, 1, __ATOMIC_RELAXED);
-	return false;
-}
-
-/* The page is in @slot, whose record is @page: everybody gets to know. */
-static inline void insert(struct tmem_client *client, struct pool *pool,
-	const struct tmem_handle *handle, struct position *position, u32 slot, struct page *page)
-{
-	if (unlikely(pool->filter))
-		client_filter_insert(client, pool,
-			position->object ? pool->recent_sum : pool_sum_of_key(pool, handle->object),
-			handle->index, slot);
-	if (position->group)
-		group_set(position->group, position->group_id, handle->index % GROUP_PAGES, page,
-			slot);
-	else
-		pool_insert(
-			client->tmem, pool, handle->object, handle->index, slot, page, position);
-	enter(client, pool, handle, slot, page);
-	pool->counts.puts++;
-}
-
-/* What a put has in hand, to be kept while its lock is released. */
-struct put_hand {
-	u32 slot;      /* of a frame; SLOT_NONE: none */
-	bool admitted; /* as one persistent page more */
-	bool hidden;   /* it is for a pool that is being restored */
-};
-
-/* Room in the index, and a frame, when they are not at hand. 0 with nothing evicted; -EAGAIN if the
- * lock was released or pages were evicted, so that the handle must be looked up again; -ENOMEM. */
-static __attribute__((noinline)) int prepare_index(struct tmem_client *client, struct pool *pool)
-{
-	u32 victim;
-
-	if (pool_is_ready(pool) || !pool_reserve(client->tmem, pool))
-		return 0;
-	victim = evict_for(client, pool->persistent ? PERSISTENT : EPHEMERAL);
-	if (victim == SLOT_NONE)
-		return -SLUICE_ENOMEM;
-	arena_turn_into_metadata(client->tmem, victim);
-	return -SLUICE_EAGAIN;
-}
-
-static __attribute__((noinline)) int prepare_frame(
-	struct tmem_client *client, const struct pool *pool, struct put_hand *hand)
-{
-	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
-
-	if (hand->slot == SLOT_NONE)
-		hand->slot = client_take_slot(client, class);
-	if (hand->slot != SLOT_NONE)
-		return 0;
-	hand->slot = evict_for(client, class);
-	return hand->slot == SLOT_NONE ? -SLUICE_ENOMEM : -SLUICE_EAGAIN;
-}
-
-/* A put to a handle that is stored: the data changes, or with a bad frame the old copy goes. */
-static __attribute__((noinline)) int replace(struct tmem_client *client, struct pool *pool,
-	const struct position *position, const void *data)
-{
-	u32 slot = position->slot;
-
-	if (unlikely(!data)) {
-		client_drop_and_keep_slot(client, pool, position);
-		client->stats.flushed_pages++;
-		return -SLUICE_EFAULT;
-	}
-	tmem_port_copy(block_frame(block_of(client->tmem, slot), slot), data);
-	client->stats.puts_replaced++;
-	pool->counts.replaced++;
-	pool->counts.puts++;
-	return 0;
-}
-
-/* Stores a page in a virtual slot, with a content that dense_place() found; false if there is no
- * such slot. */
-static bool put_virtual(struct tmem_client *client, struct pool *pool,
-	const struct tmem_handle *handle, struct position *position, u32 content)
-{
-	u32 slot = client_take_slot(client, VIRTUAL);
-	struct page *page;
-
-	if (slot == SLOT_NONE) {
-		dense_release(client, pool->persistent ? PERSISTENT : EPHEMERAL, content);
-		return false;
-	}
-	page = page_at(client->tmem, slot);
-	WRITE_ONCE(page->client, content);
-	dense_own(client, content, slot);
-	insert(client, pool, handle, position, slot, page);
-	return true;
-}
-
-/* A new page of a pool with modes. */
-static int put_dense(struct tmem_client *client, struct pool *pool,
-	const struct tmem_handle *handle, struct position *position, const void *data,
-	struct put_hand *hand)
-{
-	/* What is looked at is our own copy: the guest may be writing. */
-	u8 *copy = tmem_port_scratch()->page;
-	u32 content, hash;
-	struct block *block;
-	enum dense_outcome outcome;
-	int error;
-
-	tmem_port_copy(copy, data);
-	outcome = dense_place(client, pool, copy, &hand->slot, &content, &hash);
-	if (outcome == DENSE_NEEDS_FRAME) {
-		error = prepare_frame(client, pool, hand);
-		if (error)
-			return error;
-		outcome = dense_place(client, pool, copy, &hand->slot, &content, &hash);
-	}
-	if (outcome == DENSE_PLACED && put_virtual(client, pool, handle, position, content))
-		return 0;
-	error = prepare_frame(client, pool, hand);
-	if (error)
-		return error;
-	block = client_block(client, hand->slot);
-	tmem_port_copy(block_frame(block, hand->slot), copy);
-	insert(client, pool, handle, position, hand->slot, block_page(block, hand->slot));
-	dense_note(client, pool, hand->slot, hash);
-	hand->slot = SLOT_NONE;
-	return 0;
-}
-
-static int put_plain(struct tmem_client *client, struct pool *pool,
-	const struct tmem_handle *handle, struct position *position, const void *data,
-	struct put_hand *hand)
-{
-	int error = prepare_frame(client, pool, hand);
-	struct block *block;
-	void *frame;
-
-	if (error)
-		return error;
-	block = client_block(client, hand->slot);
-	insert(client, pool, handle, position, hand->slot, block_page(block, hand->slot));
-	frame = block_frame(block, hand->slot);
-	/* A frame that was handed over holds the page already (flip.c). */
-	if (likely(frame != data))
-		tmem_port_copy(frame, data);
-	hand->slot = SLOT_NONE;
-	return 0;
-}
-
-/* Whether a page must be looked at, by a glance that a guest may fool to its own loss only: a page
- * that is not filled differs from its first word somewhere, most likely at once. */
-static inline bool needs_look(const struct pool *pool, const void *data)
-{
-	const volatile u64 *words = data;
-
-	return pool->modes && (pool->modes != TMEM_MODE_FILLED ||
-				      (words[0] == words[1] && words[0] == words[PAGE_WORDS - 1]));
-}
-
-/* -EAGAIN: look it up again. */
-static int put_once(struct tmem_client *client, const struct tmem_handle *handle, const void *data,
-	struct put_hand *hand)
-{
-	struct pool *pool = named_pool(client, handle->pool);
-	struct position position;
-	int error;
-
-	if (unlikely(!pool))
-		return -SLUICE_EBADF;
-	if (unlikely(pool->special)) {
-		error = special_put(client, pool, handle, data, hand->hidden);
-		if (error)
-			return error;
-	}
-	if (unlikely(client->tmem->keys_only))
-		return data ? -SLUICE_ENOSPC : -SLUICE_EFAULT;
-	if (pool_find(pool, handle->object, handle->index, &position)) {
-		if (!data || !pool->modes)
-			return replace(client, pool, &position, data);
-		/* The new data may need more or less than the old: it goes first. */
-		client_drop_and_keep_slot(client, pool, &position);
-		client->stats.puts_replaced++;
-		/* It counts as replaced, not as flushed. */
-		pool->counts.flushed_pages--;
-		pool->counts.replaced++;
-		return -SLUICE_EAGAIN;
-	}
-	if (unlikely(!data))
-		return -SLUICE_EFAULT;
-	if (pool->persistent && !hand->admitted) {
-		hand->admitted = admit_persistent(client);
-		if (!hand->admitted)
-			return -SLUICE_ENOSPC;
-	}
-	error = position.group ? 0 : prepare_index(client, pool);
-	if (!error)
-		error = needs_look(pool, data)
-				? put_dense(client, pool, handle, &position, data, hand)
-				: put_plain(client, pool, handle, &position, data, hand);
-	if (!error)
-		hand->admitted = false;
-	return error;
-}
-
-/* Gives back what a put that failed or was a replacement still has in hand, and counts it. */
-static __attribute__((noinline)) void end_put(
-	struct tmem_client *client, s32 pool_id, struct put_hand *hand, int result)
-{
-	struct tmem *tmem = client->tmem;
-	struct pool *pool = named_pool(client, pool_id);
-
-	if (hand->slot != SLOT_NONE)
-		client_give_slot(
-			client, block_of(tmem, hand->slot), page_at(tmem, hand->slot), hand->slot);
-	if (hand->admitted)
-		__atomic_fetch_sub(&tmem->persistent_pages, 1, __ATOMIC_RELAXED);
-	if (result >= 0)
-		return;
-	client->stats.puts++;
-	if (result == -SLUICE_ENOSPC || result == -SLUICE_ENOMEM) {
-		client->stats.puts_refused++;
-		if (pool)
-			pool->counts.refusals++;
-	}
-}
-
-int client_put(
-	struct tmem_client *client, const struct tmem_handle *handle, const void *page, bool hidden)
-{
-	struct put_hand hand = {.slot = SLOT_NONE, .hidden = hidden};
-	int result;
-
-	do
-		result = put_once(client, handle, page, &hand);
-	while (unlikely(result == -SLUICE_EAGAIN));
-	if (unlikely(result || hand.slot != SLOT_NONE || hand.admitted))
-		end_put(client, handle->pool, &hand, result);
-	return result;
-}
-
-int client_put_placed(
-	struct tmem_client *client, const struct tmem_handle *handle, const void *page, u32 *slot)
-{
-	struct put_hand hand = {.slot = *slot};
-	int result;
-
-	do
-		result = put_once(client, handle, page, &hand);
-	while (unlikely(result == -SLUICE_EAGAIN));
-	*slot = hand.slot;
-	hand.slot = SLOT_NONE;
-	if (unlikely(result || hand.admitted))
-		end_put(client, handle->pool, &hand, result);
-	return result;
-}
-
-/* The common case: a new page beside the one before, and all that it needs is at hand. */
-static inline bool put_neighbour(
-	struct tmem_client *client, const struct tmem_handle *handle, const void *data)
-{
-	struct pool *pool = named_pool(client, handle->pool);
-	struct group *group;
-	u32 place = handle->index % GROUP_PAGES;
-	enum tmem_class class;
-	struct block *block;
-	struct page *page;
 	u32 slot;
 
-	if (unlikely(!pool || pool->special || !data))
-		return false;
-	group = pool_recent_group(pool, handle->object, handle->index);
-	if (!group || group->pages[place] || unlikely(needs_look(pool, data)))
-		return false;
-	class = unlikely(pool->persistent) ? PERSISTENT : EPHEMERAL;
-	if (!client->magazines[class].count || (class == PERSISTENT && !admit_persistent(client)))
-		return false;
-	slot = client_slot_at_hand(client, class);
-	block = client_block(client, slot);
-	page = block_page(block, slot);
-	if (unlikely(pool->filter))
-		client_filter_insert(client, pool, pool->recent_sum, handle->index, slot);
-	group_set(group, pool->recent_group_id, place, page, slot);
-	enter(client, pool, handle, slot, page);
-	pool->counts.puts++;
-	tmem_port_copy(block_frame(block, slot), data);
-	if (pool_samples(pool, pool->recent_sum, handle->index))
-		client_sampled(client, pool, handle, TMEM_EVENT_PUT);
-	return true;
+	if (unlikely(pool->uncommon) || !pool_is_near(pool, handle->object, index) ||
+		pool_samples(pool, pool->recent_sum, index))
+		return SLOT_NONE;
+	slot = pool->recent_group->pages[index % GROUP_PAGES];
+	return likely(slot) && client_has_half(client, slot) ? slot : SLOT_NONE;
 }
 
-int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const void *page)
+/*
+ * The page that find_plain() found leaves the pool, and its slot goes into the magazine. True:
+ * group, list and magazine need no more than another number; else end_leave() is due, after the
+ * page was copied.
+ */
+static inline __attribute__((always_inline)) bool leave_plain(
+	struct tmem_client *client, struct pool *pool, u32 index, u32 slot)
 {
-	int result = 0;
+	struct magazine *magazine = client_magazine_of(client, client->half.block);
+	struct group *group = pool->recent_group;
+	struct page *page = near_page(client, slot);
+	u32 count = magazine->count;
+	bool newest;
 
-	client_lock(client);
-	client_note_use(client);
-	if (unlikely(!put_neighbour(client, handle, page))) {
-		result = client_put(client, handle, page, false);
-		client_sample_put(client, handle, result);
+	group->pages[index % GROUP_PAGES] = 0;
+	magazine->slots[count++] = slot;
+	WRITE_ONCE(magazine->count, count);
+	WRITE_ONCE(client->stats.ephemeral_pages, client->stats.ephemeral_pages - 1);
+	newest = page_list_remove(client, &client->lists[QUEUE_SMALL], page, slot);
+	page_set_state(page, SLOT_EMPTY);
+	if (unlikely(newest) || unlikely(count == MAGAZINE_SLOTS)) {
+		group->count--;
+		return false;
 	}
-	if (unlikely(client->aging))
-		aging_fit(client);
-	if (unlikely(client->filter_due))
-		client_filter_work(client);
-	client_unlock(client);
-	return unlikely(result == POOL_IS_SHARED) ? shared_put(client, handle, page) : result;
+	return likely(--group->count);
+}
+
+static void end_leave(struct tmem_client *client, struct pool *pool)
+{
+	if (!pool->recent_group->count)
+		pool_remove_recent_group(client->tmem, pool);
+	if (!client->stats.ephemeral_pages)
+		client_no_pages_left(client, EPHEMERAL);
+	client_spill_full(client);
 }
 
 /* ---- Get and flush ------------------------------------------------------------------ */
 
 /* Copies the page at @position; a private ephemeral pool then has it no more. 0, or -EINVAL if its
  * content is broken. */
-static inline __attribute__((always_inline)) int get_hit(
+static int get_hit(
 	struct tmem_client *client, struct pool *pool, const struct position *position, void *data)
 {
 	u32 slot = position->slot;
@@ -558,12 +215,24 @@ static __attribute__((noinline)) int get_and_keep(
 {
 	struct block *block = client_block(client, slot);
 	struct page *page = block_page(block, slot);
+	struct page_list *list = &client->lists[QUEUE_SMALL];
 
 	tmem_port_copy(data, block_frame(block, slot));
 	pool->counts.hits++;
-	unqueue(client, page);
-	queue_newest(client, pool, QUEUE_SMALL, slot, page);
+	page_list_remove(client, list, page, slot);
+	page_list_append(list, pool->mark, slot, page);
 	return 0;
+}
+
+/* The page is not there. @sum is its object's. */
+static int get_miss(
+	struct tmem_client *client, struct pool *pool, const struct tmem_handle *handle, u64 sum)
+{
+	if (pool->aged)
+		aging_get(client->aging, aging_hash(pool, sum, handle->index), false);
+	if (pool_samples(pool, sum, handle->index))
+		client_sampled(client, pool, handle, TMEM_EVENT_GET);
+	return -SLUICE_ENOENT;
 }
 
 int client_get(struct tmem_client *client, const struct tmem_handle *handle, void *page)
@@ -584,11 +253,7 @@ int client_get(struct tmem_client *client, const struct tmem_handle *handle, voi
 		u64 sum = position.object ? pool->recent_sum
 					  : pool_sum_of_key(pool, handle->object);
 
-		if (unlikely(client->aging) && !pool->persistent)
-			aging_get(client->aging, aging_hash(pool, sum, handle->index), false);
-		if (pool_samples(pool, sum, handle->index))
-			client_sampled(client, pool, handle, TMEM_EVENT_GET);
-		return -SLUICE_ENOENT;
+		return get_miss(client, pool, handle, sum);
 	}
 	if (unlikely(pool->common))
 		return get_and_keep(client, pool, position.slot, page);
@@ -597,44 +262,77 @@ int client_get(struct tmem_client *client, const struct tmem_handle *handle, voi
 	return get_hit(client, pool, &position, page);
 }
 
-/* The common case: the page beside the one before. False: none of it, else *@result. */
-static inline bool get_neighbour(
-	struct tmem_client *client, const struct tmem_handle *handle, void *data, int *result)
+/* A page in the recent group, in a pool with nothing special. False: nothing happened, since its
+ * slot is in no whole block. */
+static bool get_near(struct tmem_client *client, struct pool *pool,
+	const struct tmem_handle *handle, u32 slot, void *data)
 {
-	struct pool *pool = named_pool(client, handle->pool);
-	struct position position;
-
-	if (unlikely(!pool || pool->special || !data))
+	if (unlikely(!client_is_near(client, slot)))
 		return false;
-	position.group = pool_recent_group(pool, handle->object, handle->index);
-	if (!position.group)
-		return false;
-	position.slot = position.group->pages[handle->index % GROUP_PAGES];
-	if (!position.slot)
-		return false;
-	position.group_id = pool->recent_group_id;
-	position.object = pool->recent_object;
-	position.object_id = pool->recent_object_id;
 	__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
+	pool->counts.hits++;
 	if (pool_samples(pool, pool->recent_sum, handle->index))
 		client_sampled(client, pool, handle, TMEM_EVENT_GET);
-	*result = get_hit(client, pool, &position, data);
+	tmem_port_copy(data, near_frame(client, slot));
+	if (pool->persistent)
+		return true;
+	if (pool->aged)
+		aging_get(client->aging, aging_hash(pool, pool->recent_sum, handle->index), true);
+	leave_near(client, pool, handle->index, slot);
 	return true;
 }
 
+/* For get_locked(), with the client's lock held, which it releases. */
+static __attribute__((noinline)) int get_slowly(
+	struct tmem_client *client, const struct tmem_handle *handle, void *page)
+{
+	struct pool *pool = named_pool(client, handle->pool);
+	u32 slot = NOT_RECENT;
+	int result = 0;
+
+	if (likely(pool && page && !pool->special))
+		slot = find_recent(pool, handle);
+	if (slot == SLOT_NONE) {
+		__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
+		result = get_miss(client, pool, handle, pool->recent_sum);
+	} else if (slot == NOT_RECENT || !get_near(client, pool, handle, slot, page)) {
+		result = client_get(client, handle, page);
+	}
+	client_unlock(client);
+	return unlikely(result == POOL_IS_SHARED) ? shared_get(client, handle, page) : result;
+}
+
+static __attribute__((noinline)) int end_get(
+	struct tmem_client *client, struct pool *pool, void *page, u32 slot)
+{
+	tmem_port_copy(page, near_frame(client, slot));
+	end_leave(client, pool);
+	client_unlock(client);
+	return 0;
+}
+
+/* A page of a pool without peculiarities beside the one before; as tmem_put(). */
 static __attribute__((noinline)) int get_locked(
 	struct tmem_client *client, const struct tmem_handle *handle, void *page)
 {
-	int result = 0;
+	struct pool *pool;
+	u32 index, slot;
 
 	client_lock(client);
-	if (likely(get_neighbour(client, handle, page, &result))) {
-		client_unlock(client);
-		return result;
-	}
-	result = client_get(client, handle, page);
+	index = handle->index;
+	pool = named_pool(client, handle->pool);
+	if (unlikely(!pool || !page))
+		return get_slowly(client, handle, page);
+	slot = find_plain(client, pool, handle, index);
+	if (slot == SLOT_NONE)
+		return get_slowly(client, handle, page);
+	__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
+	pool->counts.hits++;
+	if (unlikely(!leave_plain(client, pool, index, slot)))
+		return end_get(client, pool, page, slot);
+	tmem_port_copy(page, near_frame(client, slot));
 	client_unlock(client);
-	return unlikely(result == POOL_IS_SHARED) ? shared_get(client, handle, page) : result;
+	return 0;
 }
 
 /*
@@ -647,15 +345,26 @@ static inline bool misses(const struct tmem_client *client, struct pool *pool,
 {
 	u64 hash = pool_object_hash(pool, handle->object);
 
-	if (unlikely(pool->persistent || READ_ONCE(pool->special)) ||
+	if (unlikely(READ_ONCE(pool->uncommon) & UNCOMMON_TO_MISSES) ||
 		!pool_surely_lacks(pool, hash) ||
-		unlikely(tmem_sample_word(pool_sum(pool, handle->object, hash), handle->index) <
+		unlikely(tmem_sample_word(hash + pool->salt, handle->index) <
 			 READ_ONCE(pool->lock_below)))
 		return false;
-	if (unlikely(client_sequence(client) != sequence || (sequence & 1)))
+	/* An odd one is never equal. */
+	if (unlikely(client_sequence(client) != (sequence & ~1U)))
 		return false;
 	__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
 	return true;
+}
+
+/* A get of another object than the one before. @pool and @sequence: as they were at the beginning.
+ */
+static __attribute__((noinline)) int get_distant(struct tmem_client *client,
+	const struct tmem_handle *handle, void *page, struct pool *pool, u32 sequence)
+{
+	if (likely(pool && page) && misses(client, pool, handle, sequence))
+		return -SLUICE_ENOENT;
+	return get_locked(client, handle, page);
 }
 
 int tmem_get(struct tmem_client *client, const struct tmem_handle *handle, void *page)
@@ -665,14 +374,12 @@ int tmem_get(struct tmem_client *client, const struct tmem_handle *handle, void 
 
 	client_note_use(client);
 	/* If the object before is asked for again, a hit is likely. */
-	if (unlikely(!pool || !page) || READ_ONCE(pool->recent_key) == handle->object[0] ||
-		!misses(client, pool, handle, sequence))
+	if (likely(pool) && READ_ONCE(pool->recent_key[0]) == handle->object[0])
 		return get_locked(client, handle, page);
-	return -SLUICE_ENOENT;
+	return get_distant(client, handle, page, pool, sequence);
 }
 
-static inline __attribute__((always_inline)) int flush_page(
-	struct tmem_client *client, const struct tmem_handle *handle)
+int client_flush_page(struct tmem_client *client, const struct tmem_handle *handle)
 {
 	struct pool *pool = named_pool(client, handle->pool);
 	struct position position;
@@ -696,23 +403,65 @@ static inline __attribute__((always_inline)) int flush_page(
 	return 0;
 }
 
-int client_flush_page(struct tmem_client *client, const struct tmem_handle *handle)
+static void count_flush(struct tmem_client *client, struct pool *pool)
 {
-	return flush_page(client, handle);
+	client->stats.flushes++;
+	client->stats.flushed_pages++;
+	pool->counts.flushes++;
+	pool->counts.flushed_pages++;
 }
 
-int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle)
+/* For tmem_flush_page(), with the client's lock held, which it releases. */
+static __attribute__((noinline)) int flush_slowly(
+	struct tmem_client *client, const struct tmem_handle *handle)
 {
-	int result;
+	struct pool *pool = named_pool(client, handle->pool);
+	u32 slot = NOT_RECENT;
+	int result = 0;
 
-	client_lock(client);
-	result = flush_page(client, handle);
+	if (likely(pool && !pool->special && !pool->persistent))
+		slot = find_recent(pool, handle);
+	if (slot != NOT_RECENT && slot != SLOT_NONE && client_is_near(client, slot)) {
+		count_flush(client, pool);
+		if (pool_samples(pool, pool->recent_sum, handle->index))
+			client_sampled(client, pool, handle, TMEM_EVENT_FLUSH);
+		leave_near(client, pool, handle->index, slot);
+	} else {
+		result = client_flush_page(client, handle);
+	}
 	client_unlock(client);
 	return unlikely(result == POOL_IS_SHARED) ? shared_flush_page(client, handle) : result;
 }
 
-static inline __attribute__((always_inline)) int flush_object_step(
-	struct tmem_client *client, const struct tmem_handle *handle)
+static __attribute__((noinline)) int end_flush(struct tmem_client *client, struct pool *pool)
+{
+	end_leave(client, pool);
+	client_unlock(client);
+	return 0;
+}
+
+/* A page of a pool without peculiarities beside the one before; as tmem_put(). */
+int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle)
+{
+	struct pool *pool;
+	u32 index, slot;
+
+	client_lock(client);
+	index = handle->index;
+	pool = named_pool(client, handle->pool);
+	if (unlikely(!pool))
+		return flush_slowly(client, handle);
+	slot = find_plain(client, pool, handle, index);
+	if (slot == SLOT_NONE)
+		return flush_slowly(client, handle);
+	count_flush(client, pool);
+	if (unlikely(!leave_plain(client, pool, index, slot)))
+		return end_flush(client, pool);
+	client_unlock(client);
+	return 0;
+}
+
+int client_flush_object_step(struct tmem_client *client, const struct tmem_handle *handle)
 {
 	struct pool *pool = named_pool(client, handle->pool);
 	unsigned pages = TMEM_STEP_PAGES;
@@ -730,17 +479,12 @@ static inline __attribute__((always_inline)) int flush_object_step(
 	return -SLUICE_EAGAIN;
 }
 
-int client_flush_object_step(struct tmem_client *client, const struct tmem_handle *handle)
-{
-	return flush_object_step(client, handle);
-}
-
 int tmem_flush_object(struct tmem_client *client, const struct tmem_handle *handle)
 {
 	int result;
 
 	client_lock(client);
-	result = flush_object_step(client, handle);
+	result = client_flush_object_step(client, handle);
 	client_unlock(client);
 	return unlikely(result == POOL_IS_SHARED) ? shared_flush_object(client, handle) : result;
 }

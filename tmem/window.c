@@ -112,7 +112,7 @@ COLD void client_filter_close(struct tmem_client *client, struct pool *pool)
 	filter_close(pool->filter);
 	pool->filter->next_dead = client->dead_filters;
 	client->dead_filters = pool->filter;
-	pool->filter = NULL;
+	pool_close_filter(pool);
 }
 
 COLD void client_filters_destroy(struct tmem_client *client)

@@ -16,6 +16,7 @@
 #include "tests/unit/tmem_host/port.h"
 #include "tests/unit/tmem_host/store.h"
 #include "tmem/client.h"
+#include "tmem/page_list.h"
 
 static struct tmem *tmem;
 static struct tmem_client *client;
@@ -74,23 +75,23 @@ static struct group *a_group(void)
 
 static struct page *oldest_page(void)
 {
-	return page_at(tmem, client->lists[0].oldest);
+	return page_at(tmem, page_list_oldest(&client->lists[0]));
 }
 
 static struct block *a_block(void)
 {
-	return block_of(tmem, client->lists[0].oldest);
+	return block_of(tmem, page_list_oldest(&client->lists[0]));
 }
 
 static void slot_both_free_and_used(void)
 {
-	u32 place = client->lists[0].oldest % BLOCK_PAGES;
+	u32 place = page_list_oldest(&client->lists[0]) % BLOCK_PAGES;
 
 	a_block()->free[place / 64] |= 1UL << place % 64;
 }
 static void slot_absent_but_used(void)
 {
-	u32 place = client->lists[0].oldest % BLOCK_PAGES;
+	u32 place = page_list_oldest(&client->lists[0]) % BLOCK_PAGES;
 
 	a_block()->absent[place / 64] |= 1UL << place % 64;
 }
@@ -151,6 +152,31 @@ static void object_under_another_key(void)
 	object_that_is(1)->key[2] ^= 1;
 	client->pools[0]->recent_object = NULL;
 }
+static struct pool *pool_after_a_lookup(void)
+{
+	struct pool *pool = client->pools[0];
+	struct position position;
+
+	pool_find(pool, object_that_is(1)->key, a_group()->number * GROUP_PAGES, &position);
+	return pool;
+}
+static void sum_of_the_last_object(void)
+{
+	pool_after_a_lookup()->recent_sum++;
+}
+static void number_of_the_last_group(void)
+{
+	pool_after_a_lookup()->recent_number++;
+}
+static void mark_of_a_filter_that_is_not_there(void)
+{
+	client->pools[0]->filtered = true;
+}
+static void half_of_a_block_that_lies_elsewhere(void)
+{
+	client_block(client, page_list_oldest(&client->lists[0]));
+	client->half.frames += PAGE_SIZE;
+}
 static void object_lost_from_its_table(void)
 {
 	client->pools[0]->object_table.entries--;
@@ -188,7 +214,7 @@ static void metadata_that_nobody_has(void)
 static void slot_at_hand_that_is_used(void)
 {
 	assert_true(client->magazines[EPHEMERAL].count > 0);
-	client->magazines[EPHEMERAL].slots[0] = client->lists[0].oldest;
+	client->magazines[EPHEMERAL].slots[0] = page_list_oldest(&client->lists[0]);
 }
 static void slot_at_hand_twice(void)
 {
@@ -221,6 +247,10 @@ static void every_planted_error_is_found(void **state)
 		PLANT(group_that_counts_wrong),
 		PLANT(group_with_a_wrong_neighbour),
 		PLANT(object_under_another_key),
+		PLANT(sum_of_the_last_object),
+		PLANT(number_of_the_last_group),
+		PLANT(mark_of_a_filter_that_is_not_there),
+		PLANT(half_of_a_block_that_lies_elsewhere),
 		PLANT(object_lost_from_its_table),
 		PLANT(group_lost_from_its_table),
 		PLANT(queue_with_a_wrong_link),

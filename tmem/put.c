@@ -1,0 +1,483 @@
+/*
+ * Puts (tmem/tmem.h). A new page beside the one before it, for which all is at hand, takes a short
+ * way at the end of this file; everything else is looked up, made room for, and put in its place.
+ */
+#include "tmem/tmem.h"
+
+#include <abi/errno.h>
+
+#include "tmem/aging.h"
+#include "tmem/dense.h"
+#include "tmem/page_list.h"
+
+/* ---- Accounts ----------------------------------------------------------------------- */
+
+/* By what is remembered of the page. @sum is its object's. */
+static __attribute__((noinline)) struct page_list *choose_list(
+	struct tmem_client *client, const struct pool *pool, u64 sum, u32 index)
+{
+	u64 hash = aging_hash(pool, sum, index);
+	enum queue queue = aging_put(
+		client->aging, history_prefetch(&client->aging->history, hash), hash);
+
+	client->main_pages += queue == QUEUE_MAIN;
+	return &client->lists[queue];
+}
+
+/* A page is in the index, and becomes the newest of @list. */
+static inline void enter_ephemeral(struct tmem_client *client, const struct pool *pool,
+	struct page_list *list, u32 slot, struct page *page)
+{
+	u64 count = client->stats.ephemeral_pages + 1;
+
+	WRITE_ONCE(client->stats.ephemeral_pages, count);
+	if (unlikely(count > client->stats.ephemeral_peak))
+		client->stats.ephemeral_peak = count;
+	page_list_append(list, pool->mark, slot, page);
+}
+
+/* The store's own count was raised when the page was admitted. */
+static inline void enter_persistent(
+	struct tmem_client *client, const struct pool *pool, struct page *page)
+{
+	u64 count = ++client->stats.persistent_pages;
+
+	if (count > client->stats.persistent_peak)
+		client->stats.persistent_peak = count;
+	page->next = pool->mark;
+	page_set_state(page, SLOT_PERSISTENT);
+}
+
+/* ---- Any put ------------------------------------------------------------------------ */
+
+/* Whether the client may hold one more persistent page; if so the store's count is raised at once,
+ * so that two clients cannot both take the last one. */
+static bool admit_persistent(struct tmem_client *client)
+{
+	struct tmem *tmem = client->tmem;
+	u64 held;
+
+	if (client->stats.persistent_pages >= client->persistent_max)
+		return false;
+	held = __atomic_fetch_add(&tmem->persistent_pages, 1, __ATOMIC_RELAXED);
+	if (tmem_port_persistent_ok(held))
+		return true;
+	__atomic_fetch_sub(&tmem->persistent_pages, 1, __ATOMIC_RELAXED);
+	return false;
+}
+
+/* The page is in @slot, whose record is @page: everybody gets to know. */
+static void insert(struct tmem_client *client, struct pool *pool, const struct tmem_handle *handle,
+	struct position *position, u32 slot, struct page *page)
+{
+	if (unlikely(pool->filter))
+		client_filter_insert(client, pool,
+			position->object ? pool->recent_sum : pool_sum_of_key(pool, handle->object),
+			handle->index, slot);
+	if (position->group)
+		pool_set_near(pool, handle->index, page, slot);
+	else
+		pool_insert(
+			client->tmem, pool, handle->object, handle->index, slot, page, position);
+	if (pool->persistent)
+		enter_persistent(client, pool, page);
+	else
+		enter_ephemeral(client, pool,
+			unlikely(pool->aged)
+				? choose_list(client, pool, pool->recent_sum, handle->index)
+				: &client->lists[QUEUE_SMALL],
+			slot, page);
+	pool->counts.puts++;
+}
+
+/* What a put has in hand, to be kept while its lock is released. */
+struct put_hand {
+	u32 slot;      /* of a frame; SLOT_NONE: none */
+	bool admitted; /* as one persistent page more */
+	bool hidden;   /* it is for a pool that is being restored */
+};
+
+/* Room in the index, and a frame, when they are not at hand. 0 with nothing evicted; -EAGAIN if the
+ * lock was released or pages were evicted, so that the handle must be looked up again; -ENOMEM. */
+static __attribute__((noinline)) int prepare_index(struct tmem_client *client, struct pool *pool)
+{
+	u32 victim;
+
+	if (pool_is_ready(pool) || !pool_reserve(client->tmem, pool))
+		return 0;
+	victim = evict_for(client, pool->persistent ? PERSISTENT : EPHEMERAL);
+	if (victim == SLOT_NONE)
+		return -SLUICE_ENOMEM;
+	arena_turn_into_metadata(client->tmem, victim);
+	return -SLUICE_EAGAIN;
+}
+
+static __attribute__((noinline)) int prepare_frame(
+	struct tmem_client *client, const struct pool *pool, struct put_hand *hand)
+{
+	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
+
+	if (hand->slot == SLOT_NONE)
+		hand->slot = client_take_slot(client, class);
+	if (hand->slot != SLOT_NONE)
+		return 0;
+	hand->slot = evict_for(client, class);
+	return hand->slot == SLOT_NONE ? -SLUICE_ENOMEM : -SLUICE_EAGAIN;
+}
+
+/* A put to a handle that is stored: the data changes, or with a bad frame the old copy goes. */
+static __attribute__((noinline)) int replace(struct tmem_client *client, struct pool *pool,
+	const struct position *position, const void *data)
+{
+	u32 slot = position->slot;
+
+	if (unlikely(!data)) {
+		client_drop_and_keep_slot(client, pool, position);
+		client->stats.flushed_pages++;
+		return -SLUICE_EFAULT;
+	}
+	tmem_port_copy(block_frame(block_of(client->tmem, slot), slot), data);
+	client->stats.puts_replaced++;
+	pool->counts.replaced++;
+	pool->counts.puts++;
+	return 0;
+}
+
+/* Stores a page in a virtual slot, with a content that dense_place() found; false if there is no
+ * such slot. */
+static bool put_virtual(struct tmem_client *client, struct pool *pool,
+	const struct tmem_handle *handle, struct position *position, u32 content)
+{
+	u32 slot = client_take_slot(client, VIRTUAL);
+	struct page *page;
+
+	if (slot == SLOT_NONE) {
+		dense_release(client, pool->persistent ? PERSISTENT : EPHEMERAL, content);
+		return false;
+	}
+	page = page_at(client->tmem, slot);
+	WRITE_ONCE(page->client, content);
+	dense_own(client, content, slot);
+	insert(client, pool, handle, position, slot, page);
+	return true;
+}
+
+/* A new page of a pool with modes. */
+static int put_dense(struct tmem_client *client, struct pool *pool,
+	const struct tmem_handle *handle, struct position *position, const void *data,
+	struct put_hand *hand)
+{
+	/* What is looked at is our own copy: the guest may be writing. */
+	u8 *copy = tmem_port_scratch()->page;
+	u32 content, hash;
+	struct block *block;
+	enum dense_outcome outcome;
+	int error;
+
+	tmem_port_copy(copy, data);
+	outcome = dense_place(client, pool, copy, &hand->slot, &content, &hash);
+	if (outcome == DENSE_NEEDS_FRAME) {
+		error = prepare_frame(client, pool, hand);
+		if (error)
+			return error;
+		outcome = dense_place(client, pool, copy, &hand->slot, &content, &hash);
+	}
+	if (outcome == DENSE_PLACED && put_virtual(client, pool, handle, position, content))
+		return 0;
+	error = prepare_frame(client, pool, hand);
+	if (error)
+		return error;
+	block = client_block(client, hand->slot);
+	tmem_port_copy(block_frame(block, hand->slot), copy);
+	insert(client, pool, handle, position, hand->slot, block_page(block, hand->slot));
+	dense_note(client, pool, hand->slot, hash);
+	hand->slot = SLOT_NONE;
+	return 0;
+}
+
+static int put_plain(struct tmem_client *client, struct pool *pool,
+	const struct tmem_handle *handle, struct position *position, const void *data,
+	struct put_hand *hand)
+{
+	int error = prepare_frame(client, pool, hand);
+	struct block *block;
+	void *frame;
+
+	if (error)
+		return error;
+	block = client_block(client, hand->slot);
+	insert(client, pool, handle, position, hand->slot, block_page(block, hand->slot));
+	frame = block_frame(block, hand->slot);
+	/* A frame that was handed over holds the page already (flip.c). */
+	if (likely(frame != data))
+		tmem_port_copy(frame, data);
+	hand->slot = SLOT_NONE;
+	return 0;
+}
+
+/* Whether a page must be looked at, by a glance that a guest may fool to its own loss only: a page
+ * that is not filled differs from its first word somewhere, most likely at once. */
+static inline bool needs_look(const struct pool *pool, const void *data)
+{
+	const volatile u64 *words = data;
+
+	return pool->modes && (pool->modes != TMEM_MODE_FILLED ||
+				      (words[0] == words[1] && words[0] == words[PAGE_WORDS - 1]));
+}
+
+/* -EAGAIN: look it up again. */
+static int put_once(struct tmem_client *client, const struct tmem_handle *handle, const void *data,
+	struct put_hand *hand)
+{
+	struct pool *pool = named_pool(client, handle->pool);
+	struct position position;
+	int error;
+
+	if (unlikely(!pool))
+		return -SLUICE_EBADF;
+	if (unlikely(pool->special)) {
+		error = special_put(client, pool, handle, data, hand->hidden);
+		if (error)
+			return error;
+	}
+	if (unlikely(client->tmem->keys_only))
+		return data ? -SLUICE_ENOSPC : -SLUICE_EFAULT;
+	if (pool_find(pool, handle->object, handle->index, &position)) {
+		if (!data || !pool->modes)
+			return replace(client, pool, &position, data);
+		/* The new data may need more or less than the old: it goes first. */
+		client_drop_and_keep_slot(client, pool, &position);
+		client->stats.puts_replaced++;
+		/* It counts as replaced, not as flushed. */
+		pool->counts.flushed_pages--;
+		pool->counts.replaced++;
+		return -SLUICE_EAGAIN;
+	}
+	if (unlikely(!data))
+		return -SLUICE_EFAULT;
+	if (pool->persistent && !hand->admitted) {
+		hand->admitted = admit_persistent(client);
+		if (!hand->admitted)
+			return -SLUICE_ENOSPC;
+	}
+	error = position.group ? 0 : prepare_index(client, pool);
+	if (!error)
+		error = needs_look(pool, data)
+				? put_dense(client, pool, handle, &position, data, hand)
+				: put_plain(client, pool, handle, &position, data, hand);
+	if (!error)
+		hand->admitted = false;
+	return error;
+}
+
+/* Gives back what a put that failed or was a replacement still has in hand, and counts it. */
+static __attribute__((noinline)) void end_put(
+	struct tmem_client *client, s32 pool_id, struct put_hand *hand, int result)
+{
+	struct tmem *tmem = client->tmem;
+	struct pool *pool = named_pool(client, pool_id);
+
+	if (hand->slot != SLOT_NONE)
+		client_give_slot(
+			client, block_of(tmem, hand->slot), page_at(tmem, hand->slot), hand->slot);
+	if (hand->admitted)
+		__atomic_fetch_sub(&tmem->persistent_pages, 1, __ATOMIC_RELAXED);
+	if (result >= 0)
+		return;
+	client->stats.puts++;
+	if (result == -SLUICE_ENOSPC || result == -SLUICE_ENOMEM) {
+		client->stats.puts_refused++;
+		if (pool)
+			pool->counts.refusals++;
+	}
+}
+
+int client_put(
+	struct tmem_client *client, const struct tmem_handle *handle, const void *page, bool hidden)
+{
+	struct put_hand hand = {.slot = SLOT_NONE, .hidden = hidden};
+	int result;
+
+	do
+		result = put_once(client, handle, page, &hand);
+	while (unlikely(result == -SLUICE_EAGAIN));
+	if (unlikely(result || hand.slot != SLOT_NONE || hand.admitted))
+		end_put(client, handle->pool, &hand, result);
+	return result;
+}
+
+int client_put_placed(
+	struct tmem_client *client, const struct tmem_handle *handle, const void *page, u32 *slot)
+{
+	struct put_hand hand = {.slot = *slot};
+	int result;
+
+	do
+		result = put_once(client, handle, page, &hand);
+	while (unlikely(result == -SLUICE_EAGAIN));
+	*slot = hand.slot;
+	hand.slot = SLOT_NONE;
+	if (unlikely(result || hand.admitted))
+		end_put(client, handle->pool, &hand, result);
+	return result;
+}
+
+/* ---- The common case ---------------------------------------------------------------- */
+
+/* A persistent page beside the one before; see put_near(). */
+static __attribute__((noinline)) bool put_near_persistent(struct tmem_client *client,
+	struct pool *pool, const struct tmem_handle *handle, const void *data)
+{
+	struct page *page;
+	u32 slot;
+
+	if ((!client->magazines[PERSISTENT].count && !client_refill(client, PERSISTENT)) ||
+		!admit_persistent(client))
+		return false;
+	slot = client_slot_at_hand(client, PERSISTENT);
+	page = client_page(client, slot);
+	if (unlikely(pool->filter))
+		client_filter_insert(client, pool, pool->recent_sum, handle->index, slot);
+	pool_set_near(pool, handle->index, page, slot);
+	enter_persistent(client, pool, page);
+	pool->counts.puts++;
+	if (pool_samples(pool, pool->recent_sum, handle->index))
+		client_sampled(client, pool, handle, TMEM_EVENT_PUT);
+	tmem_port_copy(block_frame(client_block(client, slot), slot), data);
+	return true;
+}
+
+/* The list that a page joins that will lie in @slot, the filter knowing of it already; NULL: the
+ * page has to be looked at, or the pool. */
+static __attribute__((noinline)) struct page_list *prepare_uncommon(struct tmem_client *client,
+	struct pool *pool, const struct tmem_handle *handle, const void *data, u32 slot)
+{
+	if (pool->special || needs_look(pool, data))
+		return NULL;
+	if (pool->filter)
+		client_filter_insert(client, pool, pool->recent_sum, handle->index, slot);
+	return pool->aged ? choose_list(client, pool, pool->recent_sum, handle->index)
+			  : &client->lists[QUEUE_SMALL];
+}
+
+/* What the page needs besides its place in the index: a slot, which is near, in *@slot, still to be
+ * taken out of the magazine, and the list, NULL if something is not at hand. */
+static struct page_list *prepare_near(struct tmem_client *client, struct pool *pool,
+	const struct tmem_handle *handle, const void *data, u32 *slot)
+{
+	const struct magazine *magazine = &client->magazines[EPHEMERAL];
+
+	if (unlikely(!magazine->count) && !client_refill(client, EPHEMERAL))
+		return NULL;
+	*slot = magazine->slots[magazine->count - 1];
+	if (unlikely(!client_is_near(client, *slot)))
+		return NULL;
+	if (unlikely(pool->uncommon))
+		return prepare_uncommon(client, pool, handle, data, *slot);
+	return &client->lists[QUEUE_SMALL];
+}
+
+static inline __attribute__((always_inline)) void place_near(
+	struct tmem_client *client, struct pool *pool, u32 index, struct page_list *list, u32 slot)
+{
+	struct magazine *magazine = &client->magazines[EPHEMERAL];
+	struct page *page = near_page(client, slot);
+
+	WRITE_ONCE(magazine->count, magazine->count - 1);
+	pool_set_near(pool, index, page, slot);
+	enter_ephemeral(client, pool, list, slot, page);
+	pool->counts.puts++;
+}
+
+static void place_and_copy(struct tmem_client *client, struct pool *pool,
+	const struct tmem_handle *handle, struct page_list *list, u32 slot, const void *data)
+{
+	place_near(client, pool, handle->index, list, slot);
+	if (pool_samples(pool, pool->recent_sum, handle->index))
+		client_sampled(client, pool, handle, TMEM_EVENT_PUT);
+	tmem_port_copy(near_frame(client, slot), data);
+}
+
+/* A new page beside the one before, and all that it needs is at hand; false: nothing happened. */
+static bool put_near(struct tmem_client *client, const struct tmem_handle *handle, const void *data)
+{
+	struct pool *pool = named_pool(client, handle->pool);
+	struct page_list *list;
+	u32 slot;
+
+	if (unlikely(!pool || !data) || !pool_is_near(pool, handle->object, handle->index) ||
+		unlikely(pool->recent_group->pages[handle->index % GROUP_PAGES]))
+		return false;
+	if (unlikely(pool->persistent))
+		return !pool->special && !needs_look(pool, data) &&
+		       put_near_persistent(client, pool, handle, data);
+	list = prepare_near(client, pool, handle, data, &slot);
+	if (unlikely(!list))
+		return false;
+	place_and_copy(client, pool, handle, list, slot, data);
+	return true;
+}
+
+/* The same for the first page of a further group of the recent object. */
+static __attribute__((noinline)) bool put_beyond(
+	struct tmem_client *client, const struct tmem_handle *handle, const void *data)
+{
+	struct pool *pool = named_pool(client, handle->pool);
+	struct page_list *list;
+	u32 slot;
+
+	if (!pool || !data || pool->persistent || !pool->recent_object ||
+		!pool_key_is_recent(pool, handle->object) || !pool_is_ready(pool) ||
+		!pool_can_extend(pool, handle->index))
+		return false;
+	list = prepare_near(client, pool, handle, data, &slot);
+	if (!list)
+		return false;
+	pool_extend(client->tmem, pool, handle->index);
+	place_and_copy(client, pool, handle, list, slot, data);
+	return true;
+}
+
+/* For tmem_put(), with the client's lock held, which it releases. */
+static __attribute__((noinline)) int put_slowly(
+	struct tmem_client *client, const struct tmem_handle *handle, const void *page)
+{
+	int result = 0;
+
+	if (!put_near(client, handle, page) && !put_beyond(client, handle, page)) {
+		result = client_put(client, handle, page, false);
+		client_sample_put(client, handle, result);
+	}
+	if (client->aging)
+		aging_fit(client);
+	if (client->filter_due)
+		client_filter_work(client);
+	client_unlock(client);
+	return unlikely(result == POOL_IS_SHARED) ? shared_put(client, handle, page) : result;
+}
+
+/* A new page of a pool without peculiarities beside the one before, and all that it needs is at
+ * hand: no call but for the copy, so that next to nothing has to be kept over one. */
+int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const void *page)
+{
+	const struct magazine *magazine = &client->magazines[EPHEMERAL];
+	struct pool *pool;
+	u32 index, slot;
+
+	client_lock(client);
+	client_note_use(client);
+	index = handle->index;
+	pool = named_pool(client, handle->pool);
+	if (unlikely(!pool || !page || pool->uncommon) ||
+		!pool_is_near(pool, handle->object, index) ||
+		unlikely(pool->recent_group->pages[index % GROUP_PAGES]) ||
+		pool_samples(pool, pool->recent_sum, index) || unlikely(!magazine->count))
+		return put_slowly(client, handle, page);
+	slot = magazine->slots[magazine->count - 1];
+	if (!client_has_half(client, slot))
+		return put_slowly(client, handle, page);
+	place_near(client, pool, index, &client->lists[QUEUE_SMALL], slot);
+	tmem_port_copy(near_frame(client, slot), page);
+	client_unlock(client);
+	return 0;
+}
