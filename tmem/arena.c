@@ -447,10 +447,14 @@ static unsigned take_from(
 	if (block_is_unused(block) && block->present == BLOCK_PAGES && block->base)
 		arena->empty_blocks--;
 	for (u32 word = 0; word < BLOCK_PAGES / 64 && end != slots; word++) {
-		u64 first = (u64)block->number * BLOCK_PAGES + word * 64;
 		u64 bits = block->free[word];
-		struct page *records = record(block, word * 64);
+		struct page *records;
+		u64 first;
 
+		if (!bits)
+			continue;
+		first = (u64)block->number * BLOCK_PAGES + word * 64;
+		records = record(block, word * 64);
 		while (bits && end != slots) {
 			u64 bit = (u64)__builtin_ctzl(bits);
 			u64 run = bits >> bit == ~0UL >> bit ? 64 - bit

@@ -127,6 +127,7 @@ int client_add_pool(struct tmem_client *client, int id, bool persistent, const u
 		pool->seat = *seat;
 	}
 	special_set(client, pool);
+	client->pools_end = MAX(client->pools_end, (u32)id + 1);
 	__atomic_store_n(&client->pools[id], pool, __ATOMIC_RELEASE);
 	return id;
 }
@@ -302,6 +303,7 @@ int client_begin(struct tmem_client *client, const struct tmem_client_config *co
 	client->sample_threshold = config->sample_threshold;
 	client->owner = config->owner;
 	client->private_puts = client->private_gets = 0;
+	client->pools_end = 0;
 	page_list_init(&client->lists[QUEUE_SMALL], SLOT_QUEUED);
 	page_list_init(&client->lists[QUEUE_MAIN], SLOT_QUEUED_MAIN);
 	client->main_pages = 0;

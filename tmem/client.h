@@ -88,6 +88,7 @@ struct tmem_client {
 	u64 hash_keys[6];
 	u32 sample_threshold;
 	void *owner;                    /* for tmem_port_sampled() */
+	u32 pools_end;                  /* no pool ever had a higher number */
 	u64 private_puts, private_gets; /* of private pools that are gone */
 	/* The live counts, and what the pools do not count; of puts only those that failed. */
 	struct tmem_client_stats stats;

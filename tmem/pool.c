@@ -143,11 +143,14 @@ static __attribute__((noinline)) u32 search_object(struct pool *pool, const u64 
 	return id;
 }
 
+u32 pool_find_hashed(struct pool *pool, const u64 key[3], u64 hash)
+{
+	return table_surely_lacks(&pool->object_table, hash) ? 0 : search_object(pool, key, hash);
+}
+
 u32 pool_find_object(struct pool *pool, const u64 key[3])
 {
-	u64 hash = pool_object_hash(pool, key);
-
-	return table_surely_lacks(&pool->object_table, hash) ? 0 : search_object(pool, key, hash);
+	return pool_find_hashed(pool, key, pool_object_hash(pool, key));
 }
 
 static bool search_group(struct pool *pool, u64 key, u64 hash)
@@ -253,12 +256,11 @@ static void group_only_page(
 	pool_set_near(pool, object->index, page_at(tmem, slot), slot);
 }
 
-static void add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 index, u32 slot,
-	struct page *page)
+static void add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u64 hash, u32 index,
+	u32 slot, struct page *page)
 {
 	struct object *object;
 	u32 object_id = slab_take(&pool->objects, sizeof(*object), (void **)&object);
-	u64 hash = pool_object_hash(pool, key);
 
 	*object = (struct object){
 		.key = {key[0], key[1], key[2]},
@@ -273,14 +275,6 @@ static void add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u
 		pool->rekeyed = true;
 }
 
-bool pool_can_extend(struct pool *pool, u32 index)
-{
-	u32 number = index / GROUP_PAGES;
-
-	return pool->recent_object->grouped && pool->recent_number != number &&
-	       !pool_find_group(pool, number);
-}
-
 void pool_extend(struct tmem *tmem, struct pool *pool, u32 index)
 {
 	add_group(tmem, pool, pool->recent_object_id, pool->recent_object, index / GROUP_PAGES);
@@ -292,7 +286,7 @@ void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 ind
 	u32 number = index / GROUP_PAGES;
 
 	if (!position->object) {
-		add_object(tmem, pool, key, index, slot, page);
+		add_object(tmem, pool, key, position->hash, index, slot, page);
 		return;
 	}
 	if (!position->object->grouped)

@@ -146,6 +146,7 @@ _Static_assert(offsetof(struct pool, modes) == offsetof(struct pool, uncommon) +
 /* Where a page is, or would be: what was found on the way is not 0 and not NULL. */
 struct position {
 	u32 object_id, group_id, slot;
+	u64 hash; /* pool_object_hash(), where the object was not found */
 	struct object *object;
 	struct group *group;
 };
@@ -165,6 +166,7 @@ void pool_close_filter(struct pool *pool);
 /* The object with @key or 0, which becomes the recent one, and whether that has a group with this
  * number, which becomes the recent one; without one of these, the recent ones stay. */
 u32 pool_find_object(struct pool *pool, const u64 key[3]);
+u32 pool_find_hashed(struct pool *pool, const u64 key[3], u64 hash);
 bool pool_find_group(struct pool *pool, u32 number);
 /* Where the page in @slot stands. */
 void pool_locate(struct pool *pool, u32 slot, struct position *position);
@@ -186,9 +188,8 @@ int __must_check pool_reserve(struct tmem *tmem, struct pool *pool);
 /* Adds the page in @slot where pool_find() just found none and position->group is not there yet. */
 void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 index, u32 slot,
 	struct page *page, struct position *position);
-/* Whether the recent object has groups, but none for @index; and gives it that group, which becomes
- * the recent one and must get a page then. Needs what pool_insert() needs. */
-bool pool_can_extend(struct pool *pool, u32 index);
+/* Gives the recent object, which has groups, one more for @index, which becomes the recent one and
+ * must get a page then. Needs what pool_insert() needs. */
 void pool_extend(struct tmem *tmem, struct pool *pool, u32 index);
 /* The page at @position was the last of its group, or of its object: they go. */
 void pool_remove_group(struct tmem *tmem, struct pool *pool, const struct position *position);
@@ -300,7 +301,8 @@ static inline u32 pool_find(
 	if (object && pool_key_is_recent(pool, key)) {
 		position->object_id = pool->recent_object_id;
 	} else {
-		position->object_id = pool_find_object(pool, key);
+		position->hash = pool_object_hash(pool, key);
+		position->object_id = pool_find_hashed(pool, key, position->hash);
 		if (!position->object_id) {
 			position->object = NULL;
 			return 0;

@@ -72,7 +72,8 @@ static void insert(struct tmem_client *client, struct pool *pool, const struct t
 {
 	if (unlikely(pool->filter))
 		client_filter_insert(client, pool,
-			position->object ? pool->recent_sum : pool_sum_of_key(pool, handle->object),
+			position->object ? pool->recent_sum
+					 : pool_sum(pool, handle->object, position->hash),
 			handle->index, slot);
 	if (position->group)
 		pool_set_near(pool, handle->index, page, slot);
@@ -324,9 +325,21 @@ int client_put_placed(
 
 /* ---- The common case ---------------------------------------------------------------- */
 
-/* A persistent page beside the one before; see put_near(). */
-static __attribute__((noinline)) bool put_near_persistent(struct tmem_client *client,
-	struct pool *pool, const struct tmem_handle *handle, const void *data)
+static inline __attribute__((always_inline)) void place_near(
+	struct tmem_client *client, struct pool *pool, u32 index, struct page_list *list, u32 slot)
+{
+	struct magazine *magazine = &client->magazines[EPHEMERAL];
+	struct page *page = near_page(client, slot);
+
+	WRITE_ONCE(magazine->count, magazine->count - 1);
+	pool_set_near(pool, index, page, slot);
+	enter_ephemeral(client, pool, list, slot, page);
+	pool->counts.puts++;
+}
+
+/* A persistent page of the recent group. */
+static __attribute__((noinline)) bool put_persistent(struct tmem_client *client, struct pool *pool,
+	const struct tmem_handle *handle, const void *data)
 {
 	struct page *page;
 	u32 slot;
@@ -347,95 +360,71 @@ static __attribute__((noinline)) bool put_near_persistent(struct tmem_client *cl
 	return true;
 }
 
-/* The list that a page joins that will lie in @slot, the filter knowing of it already; NULL: the
- * page has to be looked at, or the pool. */
-static __attribute__((noinline)) struct page_list *prepare_uncommon(struct tmem_client *client,
-	struct pool *pool, const struct tmem_handle *handle, const void *data, u32 slot)
-{
-	if (pool->special || needs_look(pool, data))
-		return NULL;
-	if (pool->filter)
-		client_filter_insert(client, pool, pool->recent_sum, handle->index, slot);
-	return pool->aged ? choose_list(client, pool, pool->recent_sum, handle->index)
-			  : &client->lists[QUEUE_SMALL];
-}
-
-/* What the page needs besides its place in the index: a slot, which is near, in *@slot, still to be
- * taken out of the magazine, and the list, NULL if something is not at hand. */
-static struct page_list *prepare_near(struct tmem_client *client, struct pool *pool,
-	const struct tmem_handle *handle, const void *data, u32 *slot)
+/* An ephemeral page of the recent object, the first of a group unless that is the recent one; it
+ * gets the slot at the top of the magazine. */
+static bool put_ephemeral(struct tmem_client *client, struct pool *pool,
+	const struct tmem_handle *handle, const void *data)
 {
 	const struct magazine *magazine = &client->magazines[EPHEMERAL];
+	struct page_list *list = &client->lists[QUEUE_SMALL];
+	u32 index = handle->index, slot = magazine->slots[magazine->count - 1];
 
-	if (unlikely(!magazine->count) && !client_refill(client, EPHEMERAL))
-		return NULL;
-	*slot = magazine->slots[magazine->count - 1];
-	if (unlikely(!client_is_near(client, *slot)))
-		return NULL;
-	if (unlikely(pool->uncommon))
-		return prepare_uncommon(client, pool, handle, data, *slot);
-	return &client->lists[QUEUE_SMALL];
-}
-
-static inline __attribute__((always_inline)) void place_near(
-	struct tmem_client *client, struct pool *pool, u32 index, struct page_list *list, u32 slot)
-{
-	struct magazine *magazine = &client->magazines[EPHEMERAL];
-	struct page *page = near_page(client, slot);
-
-	WRITE_ONCE(magazine->count, magazine->count - 1);
-	pool_set_near(pool, index, page, slot);
-	enter_ephemeral(client, pool, list, slot, page);
-	pool->counts.puts++;
-}
-
-static void place_and_copy(struct tmem_client *client, struct pool *pool,
-	const struct tmem_handle *handle, struct page_list *list, u32 slot, const void *data)
-{
-	place_near(client, pool, handle->index, list, slot);
-	if (pool_samples(pool, pool->recent_sum, handle->index))
+	if (unlikely(!client_is_near(client, slot)))
+		return false;
+	if (pool->recent_number != index / GROUP_PAGES)
+		pool_extend(client->tmem, pool, index);
+	if (unlikely(pool->filter))
+		client_filter_insert(client, pool, pool->recent_sum, index, slot);
+	if (pool->aged)
+		list = choose_list(client, pool, pool->recent_sum, index);
+	place_near(client, pool, index, list, slot);
+	if (pool_samples(pool, pool->recent_sum, index))
 		client_sampled(client, pool, handle, TMEM_EVENT_PUT);
 	tmem_port_copy(near_frame(client, slot), data);
-}
-
-/* A new page beside the one before, and all that it needs is at hand; false: nothing happened. */
-static bool put_near(struct tmem_client *client, const struct tmem_handle *handle, const void *data)
-{
-	struct pool *pool = named_pool(client, handle->pool);
-	struct page_list *list;
-	u32 slot;
-
-	if (unlikely(!pool || !data) || !pool_is_near(pool, handle->object, handle->index) ||
-		unlikely(pool->recent_group->pages[handle->index % GROUP_PAGES]))
-		return false;
-	if (unlikely(pool->persistent))
-		return !pool->special && !needs_look(pool, data) &&
-		       put_near_persistent(client, pool, handle, data);
-	list = prepare_near(client, pool, handle, data, &slot);
-	if (unlikely(!list))
-		return false;
-	place_and_copy(client, pool, handle, list, slot, data);
 	return true;
 }
 
-/* The same for the first page of a further group of the recent object. */
-static __attribute__((noinline)) bool put_beyond(
+/* Whether the page is a new one of the recent object, which has groups, and of the recent group if
+ * @near; and there is nothing special about it. */
+static bool is_new_in_recent(
+	struct pool *pool, const struct tmem_handle *handle, const void *data, bool *near)
+{
+	u32 number = handle->index / GROUP_PAGES;
+
+	if (unlikely(!pool || !data) || !pool_key_is_recent(pool, handle->object) ||
+		pool->special || !pool->recent_object || !pool->recent_object->grouped ||
+		needs_look(pool, data))
+		return false;
+	*near = pool->recent_number == number;
+	if (*near)
+		return !pool->recent_group->pages[handle->index % GROUP_PAGES];
+	return pool_is_ready(pool) && !pool_find_group(pool, number);
+}
+
+/* False: it is something else, or not all is at hand that it needs. */
+static bool put_in_recent(
 	struct tmem_client *client, const struct tmem_handle *handle, const void *data)
 {
-	struct pool *pool = named_pool(client, handle->pool);
-	struct page_list *list;
-	u32 slot;
+	struct magazine *magazine = &client->magazines[EPHEMERAL];
 
-	if (!pool || !data || pool->persistent || !pool->recent_object ||
-		!pool_key_is_recent(pool, handle->object) || !pool_is_ready(pool) ||
-		!pool_can_extend(pool, handle->index))
-		return false;
-	list = prepare_near(client, pool, handle, data, &slot);
-	if (!list)
-		return false;
-	pool_extend(client->tmem, pool, handle->index);
-	place_and_copy(client, pool, handle, list, slot, data);
-	return true;
+	for (;;) {
+		struct pool *pool = named_pool(client, handle->pool);
+		u32 victim;
+		bool near;
+
+		if (!is_new_in_recent(pool, handle, data, &near))
+			return false;
+		if (pool->persistent)
+			return near && put_persistent(client, pool, handle, data);
+		if (magazine->count || client_refill(client, EPHEMERAL))
+			return put_ephemeral(client, pool, handle, data);
+		/* That may release the lock. */
+		victim = evict_for(client, EPHEMERAL);
+		if (victim == SLOT_NONE)
+			return false;
+		magazine->slots[magazine->count] = victim;
+		WRITE_ONCE(magazine->count, magazine->count + 1);
+	}
 }
 
 /* For tmem_put(), with the client's lock held, which it releases. */
@@ -444,7 +433,7 @@ static __attribute__((noinline)) int put_slowly(
 {
 	int result = 0;
 
-	if (!put_near(client, handle, page) && !put_beyond(client, handle, page)) {
+	if (!put_in_recent(client, handle, page)) {
 		result = client_put(client, handle, page, false);
 		client_sample_put(client, handle, result);
 	}

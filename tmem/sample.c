@@ -12,7 +12,7 @@ static void add_totals(const struct tmem_client *client, struct tmem_sample *sam
 {
 	sample->puts = client->private_puts;
 	sample->gets = client->private_gets;
-	for (unsigned id = 0; id < TMEM_POOLS_PER_GUEST; id++) {
+	for (unsigned id = 0; id < client->pools_end; id++) {
 		const struct pool *pool = client->pools[id];
 
 		if (!pool || pool->shared)

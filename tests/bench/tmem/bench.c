@@ -321,6 +321,7 @@ static void print(
 /* ---- Stores ------------------------------------------------------------------------- */
 
 static u32 sample_threshold; /* of new clients */
+static u64 key_state;        /* the same keys for each store: so that counts can be compared */
 
 static struct tmem_client *new_client(void)
 {
@@ -328,8 +329,10 @@ static struct tmem_client *new_client(void)
 		.weight = 1, .persistent_max = ~0UL, .sample_threshold = sample_threshold};
 	struct tmem_client *created;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(config.hash_keys); i++)
-		config.hash_keys[i] = tmem_port_random();
+	for (unsigned i = 0; i < ARRAY_SIZE(config.hash_keys); i++) {
+		key_state = key_state * 6364136223846793005UL + 1442695040888963407UL;
+		config.hash_keys[i] = key_state ^ key_state >> 29;
+	}
 	created = tmem_client_create(tmem, &config);
 	must(created && tmem_pool_create(created, 0, 0, 0) == 0 &&
 			tmem_pool_create(created, TMEM_POOL_PERSISTENT, 0, 0) == 1,
@@ -341,6 +344,7 @@ static void new_store(u64 max_pages)
 {
 	struct tmem_config config = {.max_pages = max_pages};
 
+	key_state = 1;
 	tmem = tmem_create(&config);
 	must(tmem, "a store");
 	client = new_client();
