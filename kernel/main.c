@@ -16,7 +16,7 @@
 #include "kernel/policy.h"
 #include "kernel/summary.h"
 #include "kernel/vm/sched.h"
-#include "kernel/vm/tmem_port.h"
+#include "kernel/vm/tmem_guest.h"
 #include "kernel/vm/virt.h"
 #include "kernel/vm/vm.h"
 
@@ -45,36 +45,6 @@ static bool choose_vendor(void)
 	log_error("this processor offers neither VT-x (CPUID.1:ECX.VMX) nor AMD-V "
 		  "(CPUID.80000001h:ECX.SVM), or the firmware has switched it off");
 	return false;
-}
-
-static u8 tmem_modes(const struct tmem_machine_config *config, u8 pools)
-{
-	return (config->zero_pages ? TMEM_MODE_FILLED : 0) |
-	       (config->dedup & pools ? TMEM_MODE_DEDUP : 0) |
-	       (config->compress & pools ? TMEM_MODE_COMPRESS : 0);
-}
-
-static bool start_tmem(const struct tmem_machine_config *config)
-{
-	struct tmem_config tmem = {
-		.max_pages = config->pool_max >> PAGE_SHIFT,
-		.keys_only = config->keys_only,
-	};
-
-	if (!config->enabled) {
-		log_info("tmem: off");
-		return true;
-	}
-	tmem_fifo = config->fifo;
-	tmem_ephemeral_modes = tmem_modes(config, TMEM_OF_PRECACHE);
-	tmem_persistent_modes = tmem_modes(config, TMEM_OF_PRESWAP);
-	if ((tmem_ephemeral_modes | tmem_persistent_modes) && tmem_port_start_compression())
-		return false;
-	tmem_store = tmem_create(&tmem);
-	if (!tmem_store)
-		log_error("tmem: no memory for the store (%llu KiB free)",
-			(unsigned long long)frames_free() * 4);
-	return tmem_store != NULL;
 }
 
 static bool start_core(void)
@@ -107,7 +77,7 @@ void kernel_main(void)
 	cpuid_init(virt->hypercall_instruction);
 	bug_set_last_exits(dispatch_report);
 	require(start_cpus());
-	require(start_tmem(&manifest->tmem));
+	require(tmem_start(&manifest->tmem));
 	require(policy_start(
 		&manifest->balloon, manifest->tmem.enabled && !manifest->tmem.keys_only));
 	require(guests_start(manifest) > 0);

@@ -82,6 +82,8 @@ static void forget_recent_object(struct pool *pool)
 {
 	pool->recent_object = NULL;
 	pool->recent_number = pool->absent_number = NO_GROUP;
+	/* Its pages are not likely to be hit any more. */
+	WRITE_ONCE(pool->recent_key[0], ~pool->recent_key[0]);
 }
 
 /* ---- Sums --------------------------------------------------------------------------- */

@@ -11,11 +11,6 @@
 /* NULL while tmem is off. Set once at boot (kernel/vm/vm.c). */
 extern struct tmem *tmem_store;
 
-/* TMEM_MODE_*, or'ed, of all guests' ephemeral and persistent pools. Set once at boot. */
-extern u8 tmem_ephemeral_modes, tmem_persistent_modes;
-/* Whether pages go first in, first out. Set once at boot. */
-extern bool tmem_fifo;
-
 /* Gives each CPU the compressor's state and room (28 KiB); to be called once all CPUs run, before a
  * store compresses. -ENOMEM after logging. */
 int __must_check tmem_port_start_compression(void);

@@ -9,18 +9,13 @@
 #include "arch/x86/arch.h"
 #include "kernel/core/bug.h"
 #include "kernel/core/frame.h"
-#include "kernel/vm/refaults.h"
 #include "kernel/vm/sched.h"
 #include "kernel/vm/tmem_control.h"
-#include "kernel/vm/tmem_port.h"
+#include "kernel/vm/tmem_guest.h"
 #include "kernel/vm/window.h"
 #include <abi/errno.h>
 
-#include "tmem/port.h"
-
 struct tmem *tmem_store;
-u8 tmem_ephemeral_modes, tmem_persistent_modes;
-bool tmem_fifo;
 
 static struct vm *vms[VMS_MAX];
 
@@ -58,41 +53,6 @@ unsigned vms_running(void)
 	for_each_vm (vm)
 		running += vm->started && !vm_is_stopped(vm);
 	return running;
-}
-
-/* What the guest has of tmem, or nothing of it; false without memory. */
-static bool create_tmem(struct vm *vm)
-{
-	const struct guest_config *config = vm->config;
-	struct tmem_shared_grant grants[MANIFEST_SHARED_MAX];
-	struct tmem_client_config client = {
-		.weight = config->tmem_share,
-		.ephemeral_max = config->precache_max >> PAGE_SHIFT,
-		.shared = grants,
-		.shared_count = config->shared_pool_count,
-		.persistent_max = config->preswap_max == ~0UL ? ~0UL
-							      : config->preswap_max >> PAGE_SHIFT,
-		.guest_pages = tmem_fifo ? 0 : config->memory_max >> PAGE_SHIFT,
-		.ephemeral_modes = tmem_ephemeral_modes,
-		.persistent_modes = tmem_persistent_modes,
-		.owner = vm,
-	};
-
-	_Static_assert(MANIFEST_SHARED_MAX <= TMEM_SHARED_MAX, "all that a guest may share");
-	for (unsigned i = 0; i < config->shared_pool_count; i++)
-		grants[i] = (struct tmem_shared_grant){
-			.uuid = {config->shared_pools[i].uuid[0], config->shared_pools[i].uuid[1]},
-			.weight = config->shared_pools[i].weight,
-		};
-	for (unsigned i = 0; i < ARRAY_SIZE(client.hash_keys); i++)
-		client.hash_keys[i] = tmem_port_random();
-	if (refaults_create(vm))
-		return false;
-	client.sample_threshold = refaults_threshold(vm);
-	vm->tmem = tmem_client_create(tmem_store, &client);
-	if (!vm->tmem)
-		refaults_destroy(vm);
-	return vm->tmem != NULL;
 }
 
 static bool create_vcpus(struct vm *vm)
@@ -159,7 +119,7 @@ struct vm *vm_create(const struct guest_config *config, const struct nested_layo
 		goto no_console;
 	if (memory_create(vm, config->memory_max, layout))
 		goto no_memory;
-	if (tmem_store && config->tmem && !create_tmem(vm))
+	if (tmem_guest_create(vm))
 		goto no_tmem;
 	if (!create_vcpus(vm))
 		goto no_vcpus;
@@ -168,9 +128,8 @@ struct vm *vm_create(const struct guest_config *config, const struct nested_layo
 
 no_vcpus:
 	destroy_vcpus(vm);
-	while (vm->tmem && tmem_client_destroy(vm->tmem) == -SLUICE_EAGAIN)
+	while (tmem_guest_destroy(vm) == -SLUICE_EAGAIN)
 		;
-	refaults_destroy(vm);
 no_tmem:
 	memory_destroy(vm);
 no_memory:
@@ -219,10 +178,8 @@ bool vm_reap_step(struct vm *vm)
 	if (vm->tmem) {
 		if (!window_close(vm))
 			return false;
-		if (tmem_client_destroy(vm->tmem) == -SLUICE_EAGAIN)
+		if (tmem_guest_destroy(vm) == -SLUICE_EAGAIN)
 			return false;
-		vm->tmem = NULL;
-		refaults_destroy(vm);
 	}
 	memory_destroy(vm);
 	if (vm->committed)

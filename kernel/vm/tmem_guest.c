@@ -1,0 +1,100 @@
+/*
+ * From the manifest to the tmem engine's configuration (kernel/vm/tmem_guest.h).
+ */
+#include "kernel/vm/tmem_guest.h"
+
+#include <abi/errno.h>
+
+#include "kernel/core/frame.h"
+#include "kernel/core/log.h"
+#include "kernel/vm/refaults.h"
+#include "kernel/vm/tmem_port.h"
+#include "kernel/vm/vm.h"
+#include "tmem/port.h"
+
+/* Of all guests' pools; set once at boot. */
+static u8 ephemeral_modes, persistent_modes; /* TMEM_MODE_*, or'ed */
+static bool fifo;
+
+static u8 modes_of(const struct tmem_machine_config *config, u8 pools)
+{
+	return (config->zero_pages ? TMEM_MODE_FILLED : 0) |
+	       (config->dedup & pools ? TMEM_MODE_DEDUP : 0) |
+	       (config->compress & pools ? TMEM_MODE_COMPRESS : 0);
+}
+
+bool tmem_start(const struct tmem_machine_config *config)
+{
+	struct tmem_config store = {
+		.max_pages = config->pool_max >> PAGE_SHIFT,
+		.keys_only = config->keys_only,
+	};
+
+	if (!config->enabled) {
+		log_info("tmem: off");
+		return true;
+	}
+	fifo = config->fifo;
+	ephemeral_modes = modes_of(config, TMEM_OF_PRECACHE);
+	persistent_modes = modes_of(config, TMEM_OF_PRESWAP);
+	if ((ephemeral_modes | persistent_modes) && tmem_port_start_compression())
+		return false;
+	tmem_store = tmem_create(&store);
+	if (!tmem_store)
+		log_error("tmem: no memory for the store (%llu KiB free)",
+			(unsigned long long)frames_free() * 4);
+	return tmem_store != NULL;
+}
+
+static struct tmem_client *create_client(struct vm *vm)
+{
+	const struct guest_config *config = vm->config;
+	struct tmem_shared_grant grants[MANIFEST_SHARED_MAX];
+	struct tmem_client_config client = {
+		.weight = config->tmem_share,
+		.ephemeral_max = config->precache_max >> PAGE_SHIFT,
+		.shared = grants,
+		.shared_count = config->shared_pool_count,
+		.persistent_max = config->preswap_max == ~0UL ? ~0UL
+							      : config->preswap_max >> PAGE_SHIFT,
+		.guest_pages = fifo ? 0 : config->memory_max >> PAGE_SHIFT,
+		.ephemeral_modes = ephemeral_modes,
+		.persistent_modes = persistent_modes,
+		.sample_threshold = refaults_threshold(vm),
+		.owner = vm,
+	};
+
+	_Static_assert(MANIFEST_SHARED_MAX <= TMEM_SHARED_MAX, "all that a guest may share");
+	for (unsigned i = 0; i < config->shared_pool_count; i++)
+		grants[i] = (struct tmem_shared_grant){
+			.uuid = {config->shared_pools[i].uuid[0], config->shared_pools[i].uuid[1]},
+			.weight = config->shared_pools[i].weight,
+		};
+	for (unsigned i = 0; i < ARRAY_SIZE(client.hash_keys); i++)
+		client.hash_keys[i] = tmem_port_random();
+	return tmem_client_create(tmem_store, &client);
+}
+
+int tmem_guest_create(struct vm *vm)
+{
+	if (!tmem_store || !vm->config->tmem)
+		return 0;
+	if (refaults_create(vm))
+		return -SLUICE_ENOMEM;
+	vm->tmem = create_client(vm);
+	if (vm->tmem)
+		return 0;
+	refaults_destroy(vm);
+	return -SLUICE_ENOMEM;
+}
+
+int tmem_guest_destroy(struct vm *vm)
+{
+	if (!vm->tmem)
+		return 0;
+	if (tmem_client_destroy(vm->tmem) == -SLUICE_EAGAIN)
+		return -SLUICE_EAGAIN;
+	vm->tmem = NULL;
+	refaults_destroy(vm);
+	return 0;
+}
