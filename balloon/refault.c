@@ -278,8 +278,10 @@ static u64 stay_if_better(struct balloon *engine, unsigned count, u64 room)
 		const struct balloon_guest *guest = &engine->guest[i];
 		u64 hold = guest->terms.hold, per_page = MAX(guest->terms.price, 65536 / ticks);
 
-		/* What it holds is not to be had: RAM that goes, or a minimum that was raised. */
-		if (hold > left || hold < guest->least)
+		/* What it holds is not to be had: RAM that goes, or a minimum that was raised. Or
+		 * nobody knows what its RAM is worth, so that little can move at a time, and each
+		 * time too little to pay. */
+		if (hold > left || hold < guest->least || !engine->sample[i].idle_known)
 			return room;
 		left -= hold;
 		with += curve_at(guest, guest->size);
