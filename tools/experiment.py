@@ -19,7 +19,8 @@ FACTORS = (0.9, 1.1, 1.3)  # of the overflow
 # The second part: policies, each with and without tmem, on less memory than the demand needs.
 POLICIES = ("static", "selfballoon", "shares", "refault")
 POLICY_CONFIGS = (
-    "static+tmem", "selfballoon+tmem", "shares+tmem", "refault+tmem", "spread", "selfballoon", "shares", "refault",
+    "static+tmem", "selfballoon+tmem", "shares+tmem", "refault+tmem",
+    "spread", "selfballoon", "shares", "refault", "volatile",
 )
 POLICY_FACTOR = 0.5
 POLICY_TICK_MS = 20
