@@ -219,6 +219,11 @@ static void sample_guests(void)
 		sample_take(seat->vm, status,
 			status->responsive ? seat->planned : status->size_pages, &seat->counters,
 			&samples[i]);
+		/* What the plan has in the pool and the guest still has, a part of a block, serves
+		 * it as well there. */
+		if (status->responsive)
+			samples[i].pool += status->size_pages -
+					   MIN(status->size_pages, seat->planned);
 	}
 }
 
