@@ -25,6 +25,9 @@ static s32 pool_new(u32 flags)
 {
 	s64 pool = hypercall(HYPERCALL_TMEM_POOL_NEW, flags, 0, 0, 0, 0);
 
+	/* No memory for even an empty pool: the guest goes on without. */
+	if (pool == -SLUICE_ENOMEM)
+		return POOL_NONE;
 	if (pool < 0 || pool >= TMEM_POOLS_PER_GUEST)
 		panic("tmem is offered, but a pool with flags %x is refused: %lld", (unsigned)flags,
 			(long long)pool);
@@ -37,7 +40,7 @@ void tmem_client_init(bool precache, bool preswap, bool filter)
 		return;
 	if (precache)
 		precache_pool = pool_new(0);
-	if (precache && filter)
+	if (precache_is_on() && filter)
 		miss_filter_open(precache_pool, OBJECT_DATA_DISK);
 	if (preswap)
 		preswap_pool = pool_new(TMEM_POOL_PERSISTENT);
