@@ -60,7 +60,7 @@ prove() {
 	fi
 }
 
-prove pools tmem/tmem.c 's/(u32)id < TMEM_POOLS_PER_GUEST/id < (s32)TMEM_POOLS_PER_GUEST/'
+prove pools tmem/client.h 's/(u32)id < TMEM_POOLS_PER_GUEST/id < (s32)TMEM_POOLS_PER_GUEST/'
 prove shares tmem/evict.c 's/u64 its_pages, its_weight;/u32 its_pages, its_weight;/; s/u64 pages = 0, weight = 1;/u32 pages = 0, weight = 1;/'
 prove batch kernel/vm/hypercall.c 's/|| start % sizeof(struct tmem_batch_entry))/)/'
 prove sizes manifest/convert.c 's/if (number > (~0UL - digit) .*/if (false)/'

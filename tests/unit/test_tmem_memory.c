@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -278,6 +279,43 @@ static void memory_goes_back_when_pages_go(void **state)
 	finish(tmem);
 }
 
+static void ignore(void *page, void *argument)
+{
+	(void)page;
+	(void)argument;
+}
+
+/* What a client remembers of the slots that it used last goes with their block, whose number comes
+ * again with other frames. */
+static void a_block_that_comes_again_lies_elsewhere(void **state)
+{
+	struct tmem *tmem = store_create(16 * BLOCK_PAGES, 0);
+	struct tmem_client *client = client_with_pool(tmem, 0);
+	void *former[4];
+	u32 left = 0;
+
+	(void)state;
+	fill(client, 1, 100);
+	for (u32 index = 0; index < 100; index++)
+		assert_int_equal(get_seed(client, handle_of(0, 1, index), index), 0);
+	for (unsigned count; (count = tmem_reclaim(tmem, taken, 64)) != 0;)
+		give_back(count);
+	while (left < ARRAY_SIZE(former) && (former[left] = tmem_port_alloc(TMEM_PORT_BLOCK)))
+		memset(former[left++], 0x3c, BLOCK_SIZE);
+	assert_int_equal(left, ARRAY_SIZE(former));
+	fill(client, 1, 100);
+	assert_int_equal(tmem_audit(tmem, ignore, NULL), 0);
+	for (u32 index = 100; index-- > 0;)
+		assert_int_equal(get_seed(client, handle_of(0, 1, index), index), 0);
+	while (left) {
+		for (u64 i = 0; i < BLOCK_SIZE; i++)
+			assert_int_equal(((u8 *)former[left - 1])[i], 0x3c);
+		tmem_port_free(former[--left], TMEM_PORT_BLOCK);
+	}
+	store_end_client(client);
+	finish(tmem);
+}
+
 /* ---- A put that lets go of its lock to evict ---------------------------------------- */
 
 static struct tmem_client *intruder;
@@ -480,6 +518,7 @@ int main(void)
 		cmocka_unit_test(metadata_finds_room_when_memory_is_full),
 		cmocka_unit_test(metadata_page_that_nobody_needed),
 		cmocka_unit_test(memory_goes_back_when_pages_go),
+		cmocka_unit_test(a_block_that_comes_again_lies_elsewhere),
 		cmocka_unit_test(page_stored_by_another_cpu_while_a_put_evicts),
 		cmocka_unit_test(pool_destroyed_by_another_cpu_while_a_put_evicts),
 		cmocka_unit_test(bug_bucket_that_a_guest_can_aim_at),
