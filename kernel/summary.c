@@ -31,7 +31,7 @@ struct row {
 	u64 disk_sectors, first_sectors, sectors_avoided, disk_requests;
 	u64 swap_writes, swap_reads, swap_writes_avoided, swap_reads_avoided; /* pages */
 	u64 ephemeral_peak, persistent_peak;                                  /* pages */
-	u64 puts, hits, gets, evictions;
+	u64 puts, hits, gets, evictions, equal_found;
 	u64 ticks, cpu_ticks;
 	u64 exits[EXITED_CLASSES];
 	bool verified;
@@ -104,6 +104,7 @@ static struct row row_of(const struct vm *vm)
 		.gets = tmem->gets,
 		.hits = tmem->hits,
 		.evictions = tmem->evictions,
+		.equal_found = tmem->equal_found,
 		.ticks = vm->started ? vm->stopped_at - vm->started_at : 0,
 		.verified = vm->stop_reason == STOP_SHUTDOWN && vm->stop_code == 0,
 	};
@@ -133,6 +134,7 @@ static void add_row(struct row *total, const struct row *row)
 	total->gets += row->gets;
 	total->hits += row->hits;
 	total->evictions += row->evictions;
+	total->equal_found += row->equal_found;
 	total->ticks = MAX(total->ticks, row->ticks);
 	total->cpu_ticks += row->cpu_ticks;
 	for (unsigned c = 0; c < EXITED_CLASSES; c++)
@@ -179,9 +181,9 @@ static void print_for_tools(const char *name, const char *ending, u64 code, cons
 		LL(row->swap_writes), LL(row->swap_reads), LL(row->swap_writes_avoided),
 		LL(row->swap_reads_avoided), LL(row->ticks), LL(row->cpu_ticks));
 	log_info("stat: tmem=%s puts=%llu gets=%llu hits=%llu evictions=%llu ephemeral_peak=%llu "
-		 "persistent_peak=%llu",
+		 "persistent_peak=%llu equal_found=%llu",
 		name, LL(row->puts), LL(row->gets), LL(row->hits), LL(row->evictions),
-		LL(row->ephemeral_peak), LL(row->persistent_peak));
+		LL(row->ephemeral_peak), LL(row->persistent_peak), LL(row->equal_found));
 	for (unsigned c = 0; c < EXITED_CLASSES; c++)
 		if (row->exits[c])
 			log_info("stat: exits=%s reason=%s count=%llu", name, exit_class_name(c),

@@ -185,12 +185,35 @@ static void end_shared_pool(struct parser *p)
 		}
 }
 
+/* Groups are numbered as they come. */
+static void number_group(struct parser *p)
+{
+	struct guest_config *guest = p->guest;
+	u32 groups = 0;
+
+	if (!guest->dedup_group[0])
+		return;
+	for (const struct guest_config *other = p->manifest->guests; other < guest; other++) {
+		groups = MAX(groups, other->dedup_group_number);
+		if (strcmp(other->dedup_group, guest->dedup_group) == 0) {
+			guest->dedup_group_number = other->dedup_group_number;
+			return;
+		}
+	}
+	if (groups == MANIFEST_GROUPS_MAX)
+		complain(p, p->guest_table.key_lines[KEY_GUEST_DEDUP_GROUP],
+			"there are at most 8 groups of guests");
+	else
+		guest->dedup_group_number = groups + 1;
+}
+
 static void end_guest(struct parser *p)
 {
 	struct open_table *open = &p->guest_table;
 	struct guest_config *guest = p->guest;
 
 	check_required(p, open);
+	number_group(p);
 	if (!open->key_lines[KEY_GUEST_MEMORY_MIN])
 		guest->memory_min = guest->memory_max;
 	check_order(p, KEY_GUEST_MEMORY_MIN, KEY_GUEST_MEMORY_MAX, guest->memory_min,

@@ -9,6 +9,7 @@
 
 #define MANIFEST_GUESTS_MAX  64
 #define MANIFEST_DISKS_MAX   8
+#define MANIFEST_GROUPS_MAX  8
 #define MANIFEST_SHARED_MAX  8
 #define MANIFEST_NAME_MAX    32 /* with the terminating zero */
 #define MANIFEST_CMDLINE_MAX 256
@@ -84,8 +85,11 @@ struct guest_config {
 	bool tmem;                   /* false: tmem hypercalls answer -ENOSYS */
 	u64 preswap_max;             /* bytes; ~0 = the whole pool */
 	u64 precache_max;            /* bytes; 0 = the whole pool */
-	bool privileged;             /* may control other guests' tmem */
-	u32 time_limit;              /* seconds of CPU time until it is stopped; 0 = none */
+	/* Guests of one group store equal pages once, with dedup on; "" = by itself. */
+	char dedup_group[MANIFEST_NAME_MAX];
+	u32 dedup_group_number; /* 1..MANIFEST_GROUPS_MAX; 0 = none */
+	bool privileged;        /* may control other guests' tmem */
+	u32 time_limit;         /* seconds of CPU time until it is stopped; 0 = none */
 	struct disk_config disks[MANIFEST_DISKS_MAX];
 	unsigned disk_count;
 	struct shared_pool_config shared_pools[MANIFEST_SHARED_MAX];

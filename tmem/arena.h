@@ -39,6 +39,7 @@ enum slot_state {
 	SLOT_QUEUED_MAIN,
 	SLOT_SHARED, /* the content of several pages (dense.h) */
 	SLOT_PACKED, /* a frame of a pack of compressed pages */
+	SLOT_COMMON, /* the content of pages of several clients (dedup.h) */
 };
 
 /*
@@ -123,6 +124,8 @@ struct arena {
 	void *pages;      /* frames that were turned into free metadata pages, chained */
 };
 
+struct dedup_group;
+
 struct tmem {
 	struct arena arena;
 	struct content_key content_key;        /* of pages' contents: never seen by a guest */
@@ -136,6 +139,7 @@ struct tmem {
 	u32 client_count;         /* numbers below this one were used at least once */
 	u32 claimed[2];           /* structures in use by guests, and by shared pools */
 	struct tmem_lock sharers; /* guards who shares what: see tmem/shared.c */
+	struct dedup_group *groups[TMEM_GROUPS]; /* by number - 1; set once (dedup.h) */
 };
 _Static_assert(sizeof(struct tmem) <= PAGE_SIZE, "the store's head is one page");
 

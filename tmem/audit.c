@@ -7,6 +7,7 @@
 #include <abi/errno.h>
 
 #include "tmem/aging.h"
+#include "tmem/dedup.h"
 #include "tmem/dense.h"
 #include "tmem/page_list.h"
 #include "tmem/filter.h"
@@ -22,7 +23,8 @@ struct audit {
 	u64 in_magazines;
 	u64 slots_dense; /* with the contents of pages that have none of their own */
 	u64 dense_frames;
-	u64 contents[3]; /* of the client being looked at: virtual pages by kind */
+	u64 contents[CONTENT_KINDS]; /* of the client being looked at: virtual pages by kind */
+	u64 common[TMEM_GROUPS];     /* pages with a content of each group */
 	bool bad;
 };
 
@@ -73,6 +75,11 @@ static void audit_slot(struct audit *audit, const struct block *block, u32 place
 		return;
 	}
 	client = audit->tmem->clients[page_client(page)];
+	/* Who brought it may be gone: dedup_audit() knows the contents of groups. */
+	if (state == SLOT_COMMON) {
+		audit->slots_dense++;
+		return;
+	}
 	if (!client || !client->alive || state > SLOT_PACKED) {
 		FAIL(audit, "block %u slot %u: state %u, client %u", block->number, place, state,
 			page_client(page));
@@ -140,8 +147,7 @@ static void audit_page(
 	}
 	page = page_at(audit->tmem, slot);
 	if (block_is_virtual(block_of(audit->tmem, slot))) {
-		if (content_kind(page->client) <= CONTENT_PACKED)
-			audit->contents[content_kind(page->client)]++;
+		audit->contents[content_kind(page->client)]++;
 		if (!pool->modes || !dense_content_is_valid(client, slot, page->client))
 			FAIL(audit, "client %u pool %u slot %x: content %x", client->number,
 				pool->id, slot, page->client);
@@ -372,6 +378,8 @@ static void audit_client(struct audit *audit, struct tmem_client *client)
 		audit->dense_frames += client->dense_frames[EPHEMERAL] +
 				       client->dense_frames[PERSISTENT];
 	}
+	if (client->group)
+		audit->common[client->group->number - 1] += audit->contents[CONTENT_COMMON];
 	memset(audit->contents, 0, sizeof(audit->contents));
 }
 
@@ -395,6 +403,11 @@ int tmem_audit(struct tmem *tmem, void (*visit)(void *page, void *argument), voi
 		persistent += client->stats.persistent_pages;
 		used += client->stats.persistent_pages + client->stats.ephemeral_pages;
 	}
+	for (u32 i = 0; i < TMEM_GROUPS; i++)
+		if (tmem->groups[i])
+			audit.bad |= dedup_audit(tmem->groups[i], audit.common[i], visit_metadata,
+					     &audit) != 0;
+	audit.dense_frames += dedup_frames(tmem);
 	if (audit.frames != tmem->arena.frames || audit.slots_used != used ||
 		audit.slots_idle != audit.in_magazines || audit.slots_dense != audit.dense_frames ||
 		audit.metadata_pages != tmem->arena.metadata_pages ||

@@ -8,6 +8,7 @@
 #include <abi/errno.h>
 
 #include "tmem/aging.h"
+#include "tmem/dedup.h"
 #include "tmem/dense.h"
 #include "tmem/page_list.h"
 
@@ -310,8 +311,11 @@ int client_begin(struct tmem_client *client, const struct tmem_client_config *co
 	WRITE_ONCE(client->half.number, HALF_NONE);
 	client->modes[EPHEMERAL] = config->ephemeral_modes;
 	client->modes[PERSISTENT] = config->persistent_modes;
+	WRITE_ONCE(client->group,
+		config->dedup_group ? dedup_get(client->tmem, config->dedup_group) : NULL);
 	if (!client->tmem->keys_only &&
 		(((config->ephemeral_modes | config->persistent_modes) && dense_create(client)) ||
+			(config->dedup_group && !client->group) ||
 			(config->guest_pages && aging_create(client, config->guest_pages)))) {
 		dense_destroy(client);
 		client_unlock(client);
@@ -407,6 +411,7 @@ void tmem_destroy(struct tmem *tmem)
 		if (tmem->clients[number])
 			metadata_free(tmem, tmem->clients[number]);
 	tmem->client_count = 0;
+	dedup_destroy(tmem);
 	metadata_free(tmem, tmem->content_key.words);
 	arena_destroy(tmem);
 	tmem_port_free(tmem, 0);
@@ -429,6 +434,7 @@ void tmem_stats(const struct tmem *tmem, struct tmem_stats *stats)
 		if (client)
 			stats->ephemeral_pages += READ_ONCE(client->stats.ephemeral_pages);
 	}
+	stats->common_frames = dedup_frames(tmem);
 	tmem_port_lock(&locked->arena.lock);
 	stats->frames = tmem->arena.frames;
 	stats->metadata_bytes = tmem->arena.metadata_pages * PAGE_SIZE;

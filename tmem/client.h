@@ -26,6 +26,7 @@ struct magazine {
 };
 
 struct dense;
+struct dedup_group;
 
 /* A restore under way: see tmem/restore.c. */
 struct restore {
@@ -68,8 +69,9 @@ struct tmem_client {
 	u32 used_at; /* the last tick at which @used was found set */
 	struct tmem *tmem;
 	u64 persistent_max, ephemeral_max;
-	u8 modes[TMEM_CLASSES]; /* TMEM_MODE_*, of new pools */
-	struct dense *dense;    /* NULL if no mode is on */
+	u8 modes[TMEM_CLASSES];    /* TMEM_MODE_*, of new pools */
+	struct dense *dense;       /* NULL if no mode is on */
+	struct dedup_group *group; /* NULL: equal pages are the client's own alone */
 	/* What dense_account() found: pages without a frame of their own, and the frames that hold
 	 * their contents. */
 	u64 dense_pages[TMEM_CLASSES], dense_frames[TMEM_CLASSES];

@@ -3,6 +3,8 @@
  */
 #include "tmem/dense.h"
 
+#include "tmem/dedup.h"
+
 #include <abi/errno.h>
 
 #define HASH_BITS 25
@@ -267,7 +269,41 @@ bool dense_compact(struct tmem_client *client)
 	return gained != 0;
 }
 
+/* ---- Pages that are equal to those of others ----------------------------------------- */
+
+static bool place_common(
+	struct tmem_client *client, enum tmem_class class, const void *copy, u32 hash, u32 *content)
+{
+	u32 id = dedup_find(client, class, copy, hash);
+
+	*content = make_content(CONTENT_COMMON, id);
+	client->stats.equal_found += id != 0;
+	return id != 0;
+}
+
+/* A page that nobody has yet: its frame is the group's. */
+static enum dense_outcome make_common(struct tmem_client *client, enum tmem_class class,
+	const void *copy, u32 hash, u32 *spare, u32 *content)
+{
+	u32 id;
+
+	if (*spare == SLOT_NONE)
+		return DENSE_NEEDS_FRAME;
+	id = dedup_add(client, class, copy, hash, spare);
+	*content = make_content(CONTENT_COMMON, id);
+	return id ? DENSE_PLACED : DENSE_NEEDS_OWN;
+}
+
 /* ---- The interface ------------------------------------------------------------------ */
+
+/* Where pages with this content are counted. */
+static u64 *count_of(struct tmem_client *client, enum tmem_class class, u32 content)
+{
+	struct dense *dense = dense_of(client);
+
+	return content_kind(content) == CONTENT_COMMON ? &dense->common[class]
+						       : &dense->pages[class];
+}
 
 void dense_account(struct tmem_client *client)
 {
@@ -294,12 +330,19 @@ enum dense_outcome dense_place(struct tmem_client *client, const struct pool *po
 	if (outcome != DENSE_PLACED && (pool->modes & TMEM_MODE_DEDUP)) {
 		*hash = (u32)(content_hash(&client->tmem->content_key, copy) >> (64 - HASH_BITS)) |
 			1;
-		if (place_equal(client, class, copy, *hash, content))
+		if (client->group ? place_common(client, class, copy, *hash, content)
+				  : place_equal(client, class, copy, *hash, content))
 			outcome = DENSE_PLACED;
 	}
 	if (outcome != DENSE_PLACED && (pool->modes & TMEM_MODE_COMPRESS))
 		outcome = place_packed(client, class, copy, spare, content);
-	dense_of(client)->pages[class] += outcome == DENSE_PLACED;
+	if (outcome == DENSE_NEEDS_OWN && *hash && client->group)
+		outcome = make_common(client, class, copy, *hash, spare, content);
+	/* What equal pages there are is the group's to know. */
+	if (client->group)
+		*hash = 0;
+	if (outcome == DENSE_PLACED)
+		++*count_of(client, class, *content);
 	dense_account(client);
 	return outcome;
 }
@@ -326,6 +369,9 @@ int dense_fetch(struct tmem_client *client, u32 content, void *data)
 		if (page_decompress(&dense->pack, id, data))
 			break;
 		return 0;
+	case CONTENT_COMMON:
+		dedup_fetch(client->group, id, data);
+		return 0;
 	}
 	tmem_port_complain("tmem: client %u: content %x is broken", client->number, content);
 	return -SLUICE_EINVAL;
@@ -336,7 +382,7 @@ void dense_release(struct tmem_client *client, enum tmem_class class, u32 conten
 	struct dense *dense = dense_of(client);
 	u32 id = content & CONTENT_ID_MASK;
 
-	dense->pages[class]--;
+	--*count_of(client, class, content);
 	switch (content_kind(content)) {
 	case CONTENT_FILLED:
 		if (id)
@@ -348,6 +394,9 @@ void dense_release(struct tmem_client *client, enum tmem_class class, u32 conten
 		break;
 	case CONTENT_PACKED:
 		pack_free(&dense->pack, id);
+		break;
+	case CONTENT_COMMON:
+		dedup_release(client, class, id);
 		break;
 	}
 	dense_account(client);

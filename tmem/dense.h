@@ -6,7 +6,8 @@
  *
  * Equal pages: the first one is stored like any other, and noted in a table of content hashes; when
  * a second one comes, the frame becomes the content of both. Only pages of one client and of one
- * class are compared, so that nothing can be learned about another guest's pages by timing.
+ * class are compared, so that nothing can be learned about another guest's pages by timing; unless
+ * the client is in a group (dedup.h).
  */
 #ifndef TMEM_DENSE_H
 #define TMEM_DENSE_H
@@ -16,7 +17,8 @@
 #include "tmem/content.h"
 #include "tmem/pack_page.h"
 
-enum content_kind { CONTENT_FILLED, CONTENT_SHARED, CONTENT_PACKED };
+enum content_kind { CONTENT_FILLED, CONTENT_SHARED, CONTENT_PACKED, CONTENT_COMMON };
+#define CONTENT_KINDS      4U
 #define CONTENT_KIND_SHIFT 30
 #define CONTENT_ID_MASK    ((1U << CONTENT_KIND_SHIFT) - 1)
 /* A page full of zeros: filled, and no record of with what. */
@@ -59,7 +61,8 @@ struct dense {
 	struct slab filled, shared, lines;
 	struct table contents[TMEM_CLASSES];
 	struct pack pack;
-	u64 pages[TMEM_CLASSES];                  /* virtual ones */
+	u64 pages[TMEM_CLASSES];                  /* virtual ones, without: */
+	u64 common[TMEM_CLASSES];                 /* those with a content of the client's group */
 	u64 shared_frames[TMEM_CLASSES];          /* SLOT_SHARED */
 	struct admission admission[TMEM_CLASSES]; /* to the compressor */
 };
@@ -127,7 +130,7 @@ bool dense_vacate(struct tmem_client *client, u32 slot, u32 *to,
 /* The audit's part (tmem/dense_audit.c): whether the page in @slot may have this content; all
  * contents against the number of pages found with each kind. 0 or -EINVAL with a complaint. */
 bool dense_content_is_valid(const struct tmem_client *client, u32 slot, u32 content);
-int __must_check dense_audit(const struct tmem_client *client, const u64 pages[3],
+int __must_check dense_audit(const struct tmem_client *client, const u64 pages[CONTENT_KINDS],
 	void (*visit)(void *page, void *argument), void *argument);
 
 #endif

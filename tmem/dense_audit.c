@@ -3,6 +3,7 @@
  */
 #include <abi/errno.h>
 
+#include "tmem/dedup.h"
 #include "tmem/dense.h"
 
 bool dense_content_is_valid(const struct tmem_client *client, u32 slot, u32 content)
@@ -20,6 +21,10 @@ bool dense_content_is_valid(const struct tmem_client *client, u32 slot, u32 cont
 		       shared_at(&dense->shared, id)->refs;
 	case CONTENT_PACKED:
 		return pack_owner(&dense->pack, id) == slot;
+	case CONTENT_COMMON:
+		return client->group && id &&
+		       id >> COMMON_ID_SHIFT < client->group->contents.numbers &&
+		       common_at(client->group, id)->refs;
 	}
 	return false;
 }
@@ -69,7 +74,7 @@ static u64 count_references(const struct dense *dense)
 	return refs;
 }
 
-int dense_audit(const struct tmem_client *client, const u64 pages[3],
+int dense_audit(const struct tmem_client *client, const u64 pages[CONTENT_KINDS],
 	void (*visit)(void *page, void *argument), void *argument)
 {
 	const struct dense *dense = client->dense;
@@ -90,7 +95,8 @@ int dense_audit(const struct tmem_client *client, const u64 pages[3],
 		}
 		table_visit(&dense->contents[class], visit, argument);
 	}
-	if (refs != pages[CONTENT_SHARED] || dense->pack.fragments != pages[CONTENT_PACKED] ||
+	if (dense->common[EPHEMERAL] + dense->common[PERSISTENT] != pages[CONTENT_COMMON] ||
+		refs != pages[CONTENT_SHARED] || dense->pack.fragments != pages[CONTENT_PACKED] ||
 		dense->pages[EPHEMERAL] + dense->pages[PERSISTENT] !=
 			pages[CONTENT_FILLED] + refs + dense->pack.fragments) {
 		tmem_port_complain(

@@ -10,6 +10,7 @@
 #include <abi/errno.h>
 
 #include "tmem/aging.h"
+#include "tmem/dedup.h"
 #include "tmem/dense.h"
 #include "tmem/page_list.h"
 
@@ -126,6 +127,9 @@ static u32 next_to_go(const struct tmem_client *client)
 
 /* Pages without a frame of their own that one look for a frame evicts. */
 #define DENSE_EVICTIONS 16U
+/* Looks at clients of groups after which whoever wants a frame gives up: of pages that are shared
+ * with other clients, many may have to go before a frame is nobody's. */
+#define LOOKS_MAX 64U
 
 /* A frame of the oldest ephemeral page of a client whose lock is held, or of several pages if they
  * have none of their own. SLOT_NONE: there is no page, or frames may have come to the arena. */
@@ -169,15 +173,16 @@ static u32 borrow_idle_slot(struct tmem_client *self)
 
 u32 evict_for(struct tmem_client *self, enum tmem_class class)
 {
-	u32 slot = take_from_magazine(self);
+	u32 slot = take_from_magazine(self), looks = 0;
 
 	if (slot == SLOT_NONE)
 		slot = borrow_idle_slot(self);
-	while (slot == SLOT_NONE) {
+	while (slot == SLOT_NONE && looks < LOOKS_MAX) {
 		struct tmem_client *victim = choose_victim(self->tmem, self, class);
 
 		if (!victim)
 			break;
+		looks += READ_ONCE(victim->group) != NULL;
 		if (victim == self) {
 			slot = evict_oldest(self);
 		} else {
@@ -295,8 +300,11 @@ static bool vacate(struct tmem_client *client, u32 slot)
 	u32 to = SLOT_NONE;
 	bool vacated;
 
-	/* Compressed ephemeral pages are dropped like others. */
-	if (!packed || class == PERSISTENT) {
+	/* Compressed ephemeral pages are dropped like others; what several ephemeral pages share
+	 * stays, as in move_common(). */
+	if (!packed && class == EPHEMERAL)
+		return false;
+	if (class == PERSISTENT) {
 		to = refuge(client, class);
 		if (to == SLOT_NONE)
 			return false;
@@ -305,6 +313,23 @@ static bool vacate(struct tmem_client *client, u32 slot)
 	if (to != SLOT_NONE)
 		arena_give(client->tmem, &to, 1);
 	return vacated;
+}
+
+/* What others may have, too, is nobody's to drop. Persistent content moves; ephemeral stays until
+ * its pages are evicted, since it would only move from one block that is to be emptied to the next.
+ */
+static bool move_common(struct tmem_client *client, u32 slot)
+{
+	u32 to = SLOT_NONE;
+
+	if (common_class(page_at(client->tmem, slot)) == PERSISTENT)
+		to = refuge(client, PERSISTENT);
+	if (to == SLOT_NONE)
+		return false;
+	if (dedup_vacate(client, slot, to))
+		return true;
+	arena_give(client->tmem, &to, 1);
+	return false;
 }
 
 static bool move_away(struct tmem_client *client, u32 slot)
@@ -323,7 +348,7 @@ static bool seize_slot_of(struct tmem_client *client, u32 slot)
 	struct page *page = page_at(client->tmem, slot);
 	enum slot_state state = page_state(page);
 
-	if (READ_ONCE(page->client) != client->number)
+	if (page_client(page) != client->number)
 		return false;
 	switch (state) {
 	case SLOT_EMPTY:
@@ -335,6 +360,8 @@ static bool seize_slot_of(struct tmem_client *client, u32 slot)
 	case SLOT_SHARED:
 	case SLOT_PACKED:
 		return vacate(client, slot);
+	case SLOT_COMMON:
+		return move_common(client, slot);
 	case SLOT_PERSISTENT:
 		return move_away(client, slot);
 	default:
@@ -407,6 +434,7 @@ static unsigned reclaim_block(struct tmem *tmem, void **pages, unsigned max, boo
 static unsigned reclaim_singles(struct tmem *tmem, void **pages, unsigned max)
 {
 	unsigned count = 0;
+	u32 looks = 0;
 
 	tmem_port_lock(&tmem->arena.lock);
 	for (struct block *block; count < max && (block = tmem->arena.room[PERSISTENT]) != NULL;) {
@@ -417,12 +445,13 @@ static unsigned reclaim_singles(struct tmem *tmem, void **pages, unsigned max)
 	}
 	tmem_port_unlock(&tmem->arena.lock);
 
-	while (count < max) {
+	while (count < max && looks < LOOKS_MAX) {
 		struct tmem_client *victim = choose_victim(tmem, NULL, EPHEMERAL);
 		u32 slot;
 
 		if (!victim)
 			break;
+		looks += READ_ONCE(victim->group) != NULL;
 		client_lock(victim);
 		slot = evict_oldest(victim);
 		client_unlock(victim);

@@ -46,7 +46,7 @@ int __must_check tmem_port_decompress(void *page, const void *from, u32 length);
 
 /* A lock, prepared by tmem_port_lock_init() before its first use. Its fields are the host's. A CPU
  * that holds one may take those of a later rank only; two of one rank are never held together. */
-enum tmem_lock_rank { TMEM_LOCK_SHARERS, TMEM_LOCK_CLIENT, TMEM_LOCK_ARENA };
+enum tmem_lock_rank { TMEM_LOCK_SHARERS, TMEM_LOCK_CLIENT, TMEM_LOCK_GROUP, TMEM_LOCK_ARENA };
 struct tmem_lock {
 	u32 word;
 	u32 rank;

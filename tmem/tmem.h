@@ -36,6 +36,9 @@ struct tmem_shared_grant {
 };
 #define TMEM_SHARED_MAX 8U
 
+/* Groups of clients that share the frames of pages that are equal. */
+#define TMEM_GROUPS 8U
+
 struct tmem_client_config {
 	u32 weight;         /* share of ephemeral memory under pressure; 1..65535 */
 	u64 persistent_max; /* pages; ~0 = the whole pool */
@@ -43,6 +46,8 @@ struct tmem_client_config {
 	u64 hash_keys[6];   /* random, the client's own */
 	u64 guest_pages;    /* the guest's RAM, to age pages by; 0: first in, first out */
 	u8 ephemeral_modes, persistent_modes; /* TMEM_MODE_*, or'ed */
+	u32 dedup_group; /* 1..TMEM_GROUPS; with TMEM_MODE_DEDUP equal pages of all its members
+			    share one frame. 0: of none but the client's */
 
 	/* Which keys of the client's private pools are followed by tmem_port_sampled(): so many of
 	 * 2^32. 0: none. Stays as it is for the client's life. */
@@ -71,12 +76,14 @@ struct tmem_client_stats {
 	u64 ephemeral_peak, persistent_peak;
 	u64 dense_pages;  /* now: without a frame of their own */
 	u64 dense_frames; /* now: that hold the contents of those */
+	u64 equal_found;  /* puts of pages that a member of the client's group had there already */
 };
 
 struct tmem_stats {
 	u64 frames; /* frames held, data pages */
 	u64 metadata_bytes;
 	u64 ephemeral_pages, persistent_pages;
+	u64 common_frames; /* of frames, those that pages of several clients may have */
 };
 
 /* Creates a store; NULL if the port gives no memory. */

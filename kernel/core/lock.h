@@ -15,6 +15,7 @@ enum lock_rank {
 	LOCK_MEMORY,  /* one VM's gfn table and nested tables */
 	LOCK_TMEM_SHARERS,
 	LOCK_TMEM_CLIENT,
+	LOCK_TMEM_GROUP,
 	LOCK_TMEM_ARENA,
 	LOCK_LIMBO,
 	LOCK_FRAMES,

@@ -60,10 +60,12 @@ static struct tmem_client *create_client(struct vm *vm)
 		.guest_pages = fifo ? 0 : config->memory_max >> PAGE_SHIFT,
 		.ephemeral_modes = ephemeral_modes,
 		.persistent_modes = persistent_modes,
+		.dedup_group = config->dedup_group_number,
 		.sample_threshold = refaults_threshold(vm),
 		.owner = vm,
 	};
 
+	_Static_assert(MANIFEST_GROUPS_MAX <= TMEM_GROUPS, "all that there may be");
 	_Static_assert(MANIFEST_SHARED_MAX <= TMEM_SHARED_MAX, "all that a guest may share");
 	for (unsigned i = 0; i < config->shared_pool_count; i++)
 		grants[i] = (struct tmem_shared_grant){

@@ -33,6 +33,7 @@ void tmem_port_lock_init(struct tmem_lock *lock, enum tmem_lock_rank rank)
 	static const u8 ranks[] = {
 		[TMEM_LOCK_SHARERS] = LOCK_TMEM_SHARERS,
 		[TMEM_LOCK_CLIENT] = LOCK_TMEM_CLIENT,
+		[TMEM_LOCK_GROUP] = LOCK_TMEM_GROUP,
 		[TMEM_LOCK_ARENA] = LOCK_TMEM_ARENA,
 	};
 

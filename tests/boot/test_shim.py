@@ -115,6 +115,19 @@ def test_pages_are_the_same_by_copy_and_by_flip(sluice):
 
 @pytest.mark.backends("qemu")
 @pytest.mark.cpus(2)
+def test_guests_of_a_group_store_equal_pages_once(sluice):
+    """Three guests read the same files; two of them are in a group."""
+    guests = [shim(name, "expect=any") for name in ("one", "two", "apart")]
+    for member in guests[:2]:
+        member["dedup_group"] = "files"
+    booted = sluice.boot({"tmem": {"dedup": "all"}, "guest": guests})
+    assert_verified(booted, "one", "two", "apart")
+    found = {name: tmem_stats(booted, name)["equal_found"] for name in ("one", "two", "apart")}
+    assert found["one"] + found["two"] > 500 and found["apart"] == 0
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(2)
 def test_flips_in_a_small_pool_and_with_two_vcpus(sluice):
     guests = [
         shim("one", "expect=any flip=on", preswap_max="2M"),

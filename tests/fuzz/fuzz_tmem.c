@@ -44,8 +44,10 @@ int LLVMFuzzerTestOneInput(const u8 *bytes, size_t size)
 		.clients = flags & 2 ? 1 : 3,
 		.weights = {1, 3, 9},
 		.persistent_max = flags & 4 ? 10 : ~0UL,
-		.exact = flags & 8,
+		.exact = (flags & 8) && !(flags & 32),
 		.bad_keys = flags & 16,
+		.modes = flags & 32 ? (u8)(flags >> 6 | TMEM_MODE_DEDUP) : 0,
+		.groups = flags & 32,
 	};
 	struct model *model = model_create(&config, choose_from_input, &input);
 

@@ -85,6 +85,7 @@ static void a_full_manifest_gives_its_values(void **state)
 			       "max_refaults_per_second = 40\n"
 			       "preswap_max = \"0\"\n"
 			       "precache_max = \"8M\"\n"
+			       "dedup_group = \"web\"\n"
 			       "privileged = true\n"
 			       "time_limit = 60\n"
 			       "[[ guest.disk ]]\n"
@@ -132,6 +133,8 @@ static void a_full_manifest_gives_its_values(void **state)
 	assert_int_equal(guest->max_refaults_per_second, 40);
 	assert_int_equal(guest->preswap_max, 0);
 	assert_int_equal(guest->precache_max, MIB(8));
+	assert_string_equal(guest->dedup_group, "web");
+	assert_int_equal(guest->dedup_group_number, 1);
 	assert_true(guest->privileged);
 	assert_int_equal(guest->time_limit, 60);
 	assert_int_equal(guest->disk_count, 2);
@@ -179,6 +182,7 @@ static void absent_keys_get_their_defaults(void **state)
 	assert_int_equal(guest->max_refaults_per_second, 0);
 	assert_true(guest->preswap_max == ~0UL);
 	assert_int_equal(guest->precache_max, 0);
+	assert_int_equal(guest->dedup_group_number, 0);
 	assert_false(guest->privileged);
 	assert_int_equal(guest->time_limit, 0);
 	assert_int_equal(guest->disk_count, 0);
@@ -211,7 +215,7 @@ static const struct bad_case bad_cases[] = {
 		"5: guest \"web\": unknown key colour in [[guest]]; valid: name, kernel, initrd, "
 		"cmdline, memory_min, memory_max, memory_start, vcpus, cpus, weight, tmem, "
 		"tmem_share, priority, max_refaults_per_second, preswap_max, precache_max, "
-		"privileged, time_limit\n",
+		"dedup_group, privileged, time_limit\n",
 		GUEST_BAD},
 	{GUEST "[tmem]\nmax = 1\n",
 		"6: unknown key max in [tmem]; valid: enabled, pool_max, eviction, zero_pages, "
@@ -444,6 +448,26 @@ static void more_guests_than_fit_are_refused_and_named(void **state)
 	assert_int_equal(manifest.guests[63].disk_count, 1);
 }
 
+static void groups_are_numbered(void **state)
+{
+	static char text[8192];
+
+	(void)state;
+	text[0] = 0;
+	for (int i = 0; i < MANIFEST_GROUPS_MAX + 2; i++)
+		sprintf(text + strlen(text),
+			"[[guest]]\nname = \"g%d\"\nkernel = \"k\"\nmemory_max = \"1M\"\n"
+			"dedup_group = \"%c\"\n",
+			i, i == 1 ? 'a' : 'a' + i);
+	assert_int_equal(parse(text), 1);
+	assert_string_equal(messages, "50: guest \"g9\": there are at most 8 groups of guests\n");
+	assert_false(fatal);
+	assert_int_equal(manifest.guests[0].dedup_group_number, 1);
+	assert_int_equal(manifest.guests[1].dedup_group_number, 1);
+	assert_int_equal(manifest.guests[8].dedup_group_number, MANIFEST_GROUPS_MAX);
+	assert_true(manifest.guests[9].bad);
+}
+
 static void more_shared_pools_than_fit_are_refused(void **state)
 {
 	static char text[4096];
@@ -537,6 +561,7 @@ int main(void)
 		cmocka_unit_test(a_bad_guest_leaves_the_others_usable),
 		cmocka_unit_test(more_guests_than_fit_are_refused_and_named),
 		cmocka_unit_test(more_disks_than_fit_are_refused),
+		cmocka_unit_test(groups_are_numbered),
 		cmocka_unit_test(more_shared_pools_than_fit_are_refused),
 		cmocka_unit_test(strings_at_and_over_their_limits),
 		cmocka_unit_test(arrays_at_and_over_their_limit),

@@ -155,6 +155,25 @@ static void all_modes(void **state)
 	play_modes(all, 1024, 0);
 }
 
+static void groups_of_clients(void **state)
+{
+	const u8 modes[] = {TMEM_MODE_DEDUP, TMEM_MODE_DEDUP | TMEM_MODE_FILLED,
+		TMEM_MODE_FILLED | TMEM_MODE_DEDUP | TMEM_MODE_COMPRESS};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(modes); i++) {
+		struct model_config config = {.memory_pages = i ? 4096 : 1024,
+			.clients = 4,
+			.weights = {1, 2, 3, 2},
+			.persistent_max = 800,
+			.max_pages = i ? 500 : 0,
+			.modes = modes[i],
+			.groups = true};
+
+		play(&config);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -169,6 +188,7 @@ int main(void)
 		cmocka_unit_test(equal_pages),
 		cmocka_unit_test(compressed_pages),
 		cmocka_unit_test(all_modes),
+		cmocka_unit_test(groups_of_clients),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,6 +147,7 @@ static bool create_client(struct model *model, u32 number)
 		.guest_pages = model->config.exact ? 0 : 900,
 		.ephemeral_modes = model->config.modes,
 		.persistent_modes = model->config.modes,
+		.dedup_group = model->config.groups && !is_owner ? 1 + number % 2 : 0,
 		.shared = &grant,
 		.shared_count = 1,
 		.sample_threshold = SAMPLED_KEYS,

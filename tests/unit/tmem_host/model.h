@@ -16,6 +16,7 @@ struct model_config {
 	u64 persistent_max;
 	bool exact;    /* no failures and no reclaim: every eviction is foretold */
 	u8 modes;      /* TMEM_MODE_* of all pools; then pages are of all kinds */
+	bool groups;   /* every other client is in one group, the others in another */
 	bool bad_keys; /* hash keys of zero, so that everything collides */
 };
 #define MODEL_CLIENTS 4U
