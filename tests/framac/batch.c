@@ -16,6 +16,15 @@ void *memory_page(struct vm *owner, gfn_t frame)
 	(void)frame;
 	return Frama_C_interval(0, 1) ? page : NULL;
 }
+bool memory_lacks_frame(const struct vm *owner, gfn_t frame)
+{
+	(void)owner, (void)frame;
+	return Frama_C_interval(0, 1) == 1;
+}
+void memory_wait(struct vcpu *waiting)
+{
+	(void)waiting;
+}
 int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const void *data)
 {
 	(void)client, (void)handle, (void)data;
