@@ -74,6 +74,9 @@ static struct tmem_client *create_client(struct vm *vm)
 		};
 	for (unsigned i = 0; i < ARRAY_SIZE(client.hash_keys); i++)
 		client.hash_keys[i] = tmem_port_random();
+	if (config->dedup_group[0] && !((ephemeral_modes | persistent_modes) & TMEM_MODE_DEDUP))
+		log_warn("guest \"%s\": dedup_group \"%s\" has no effect: [tmem] dedup is \"none\"",
+			config->name, config->dedup_group);
 	return tmem_client_create(tmem_store, &client);
 }
 
