@@ -243,12 +243,13 @@ static void print_machine(u64 boot_ticks, u64 audit_errors)
 
 	if (tmem_store)
 		tmem_stats(tmem_store, &store);
-	log_info(
-		"stat: machine backend=%s cpus=%u ram_pages=%llu free_pages=%llu audit_errors=%llu "
-		"tsc_hz=%llu boot_ticks=%llu hypervisor_bytes=%llu tmem_metadata_bytes=%llu",
+	log_info("stat: machine backend=%s cpus=%u ram_pages=%llu free_pages=%llu "
+		 "free_in_blocks=%llu "
+		 "audit_errors=%llu "
+		 "tsc_hz=%llu boot_ticks=%llu hypervisor_bytes=%llu tmem_metadata_bytes=%llu",
 		virt->name, arch_cpu_count(), LL(frames_total()), LL(frames_free()),
-		LL(audit_errors), LL(arch_tsc_hz()), LL(boot_ticks), LL(hypervisor_bytes),
-		LL(store.metadata_bytes));
+		LL(frames_free_in_blocks()), LL(audit_errors), LL(arch_tsc_hz()), LL(boot_ticks),
+		LL(hypervisor_bytes), LL(store.metadata_bytes));
 	log_info("stat: policy ticks=%llu tsc_ticks=%llu longest=%llu", LL(policy.ticks),
 		LL(policy.tsc_ticks), LL(policy.longest));
 }

@@ -85,6 +85,8 @@ struct frame *frames_table(void);    /* all of them, by mfn up to frames_end(): 
 u64 frames_total(void);              /* frames of RAM */
 u64 frames_end(void);                /* highest mfn of RAM + 1 */
 u64 frames_free(void);
+/* Of the free ones, those in whole blocks of 2 MiB. Walks the lists of blocks: for reports. */
+u64 frames_free_in_blocks(void);
 u64 frames_reserve(void);
 u64 frames_of_class(enum frame_class class);
 

@@ -42,6 +42,18 @@ static u32 check_list(unsigned order)
 	return FRAME_NONE;
 }
 
+u64 frames_free_in_blocks(void)
+{
+	u64 count = 0;
+
+	spin_lock(&frames.lock);
+	for (unsigned order = BLOCK_ORDER; order <= FRAME_MAX_ORDER; order++)
+		for (u32 at = frames.heads[order]; at != FRAME_NONE; at = frames.table[at].next)
+			count += 1UL << order;
+	spin_unlock(&frames.lock);
+	return count;
+}
+
 u64 frames_check_free_lists(mfn_t *wrong)
 {
 	u64 found = 0;

@@ -57,6 +57,20 @@ static void start(unsigned cpus)
 			boot_info()->used[u].bytes / PAGE_SIZE);
 }
 
+static u64 model_whole_blocks(void)
+{
+	u64 pages = 0;
+
+	for (u64 base = 0; base + BLOCK_PAGES <= MODEL_PAGES; base += BLOCK_PAGES) {
+		u64 free = 0;
+
+		while (free < BLOCK_PAGES && model[base + free] == FRAME_FREE)
+			free++;
+		pages += free == BLOCK_PAGES ? BLOCK_PAGES : 0;
+	}
+	return pages;
+}
+
 /* Everything the allocator says agrees with the model. */
 static void compare(void)
 {
@@ -75,6 +89,7 @@ static void compare(void)
 	}
 	for (u8 class = FRAME_FREE; class < FRAME_CLASSES; class ++)
 		assert_int_equal(frames_of_class(class), model_count(class));
+	assert_int_equal(frames_free_in_blocks(), model_whole_blocks());
 	assert_int_equal(frames_check_free_lists(&wrong), 0);
 	for (u64 i = 0; i < MODEL_PAGES; i++) {
 		struct frame *frame = frame_of(mfn(i));
