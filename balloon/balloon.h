@@ -62,7 +62,7 @@ enum balloon_reason {
 	BALLOON_REFAULTS,  /* the taker avoids more disk reads with it than the giver */
 	BALLOON_GOAL,      /* the taker misses its service goal */
 	BALLOON_PROBE,     /* a small step down, to see what it would cost */
-	BALLOON_PROBE_END, /* the step cost too much, or nobody wants the memory */
+	BALLOON_PROBE_END, /* it asks for the pages that it gave, or nobody wants the memory */
 	BALLOON_EVIDENCE,  /* RAM that others need more, into the giver's own share of the pool */
 	BALLOON_COMMITTED, /* selfballoon: what the guest says it has committed */
 	BALLOON_ENTITLED,  /* shares: its due after the tax on idle memory */
