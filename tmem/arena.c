@@ -463,6 +463,7 @@ static unsigned take_from(
 
 			run = MIN(run, (u64)(end - slots));
 			from = end - run;
+			/* 1 <= run: the lowest bit is set. NOLINTNEXTLINE(clang-analyzer-core.*) */
 			bits &= ~((~0UL >> (64 - run)) << bit);
 			for (struct page *page = &records[bit]; end != from; page++, bit++) {
 				WRITE_ONCE(page->client, client);
