@@ -46,7 +46,7 @@ def traces(booted, name):
 @pytest.mark.cpus(1)
 def test_memory_goes_to_who_needs_it(sluice, policy):
     """Two guests begin with 8 and 14 MiB; the first one wants far more, the second far less."""
-    booted = boot(sluice, policy, [worker("hungry", 8, 4200, 3), worker("content", 14, 100, 3)])
+    booted = boot(sluice, policy, [worker("hungry", 8, 4200, 5), worker("content", 14, 100, 5)])
     assert_verified(booted, "hungry", "content")
     given, taken = moves(booted, "hungry"), moves(booted, "content")
     assert taken["taken_pages"] >= 512
@@ -66,7 +66,7 @@ def test_memory_goes_to_who_needs_it(sluice, policy):
 @pytest.mark.backends("qemu")
 @pytest.mark.cpus(2)
 def test_memory_goes_to_who_needs_it_on_two_processors(sluice):
-    booted = boot(sluice, "refault", [worker("hungry", 8, 4200, 3), worker("content", 14, 100, 3)])
+    booted = boot(sluice, "refault", [worker("hungry", 8, 4200, 5), worker("content", 14, 100, 5)])
     assert_verified(booted, "hungry", "content")
     assert moves(booted, "hungry")["given_pages"] >= 512
 
@@ -74,7 +74,7 @@ def test_memory_goes_to_who_needs_it_on_two_processors(sluice):
 @pytest.mark.backends(*MACHINES)
 @pytest.mark.cpus(1)
 def test_without_a_pool_keys_alone_tell_who_needs_memory(sluice):
-    guests = [worker("hungry", 10, 4200, 3), worker("content", 16, 100, 3)]
+    guests = [worker("hungry", 10, 4200, 5), worker("content", 16, 100, 5)]
     booted = boot(sluice, "refault", guests, keys_only=True)
     assert_verified(booted, "hungry", "content")
     assert moves(booted, "hungry")["given_pages"] >= 512
@@ -87,7 +87,7 @@ def test_without_a_pool_keys_alone_tell_who_needs_memory(sluice):
 @pytest.mark.cpus(1)
 def test_a_guest_without_a_driver_stays_and_the_others_move(sluice):
     silent = guest("silent", "touch", "6M", cmdline="09", memory_min="4M")
-    guests = [worker("hungry", 8, 4200, 3), worker("content", 12, 100, 3), silent]
+    guests = [worker("hungry", 8, 4200, 5), worker("content", 12, 100, 5), silent]
     booted = boot(sluice, "refault", guests)
     assert_verified(booted, "hungry", "content")
     assert booted.guests["silent"]["verified"] == 1
