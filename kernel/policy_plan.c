@@ -31,6 +31,7 @@ struct seat {
 	struct balloon_status status; /* of this tick */
 	struct counters counters;
 	u64 planned; /* pages of RAM */
+	u64 sent;    /* the target that its balloon had when this was planned */
 };
 
 static const struct balloon_config *config;
@@ -214,8 +215,8 @@ static void sample_guests(void)
 			status->responsive = false;
 		/* A driver that does not answer (yet) leaves its guest where it is; the plan for it
 		 * is kept, for it may still start. */
-		if (!seat->planned)
-			seat->planned = status->target_pages;
+		if (status->target_pages != seat->sent) /* by others than this plan, or at first */
+			seat->planned = seat->sent = status->target_pages;
 		sample_take(seat->vm, status,
 			status->responsive ? seat->planned : status->size_pages, &seat->counters,
 			&samples[i]);
@@ -299,6 +300,7 @@ static void tell_balloon(unsigned index)
 	*(target > now ? &count->given_pages : &count->taken_pages) += target > now ? target - now
 										    : now - target;
 	balloon_set_target(seat->vm, target, why);
+	seat->sent = target;
 }
 
 /* Shares become weights; what matters is only how they compare. */

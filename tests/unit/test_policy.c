@@ -337,6 +337,24 @@ static void a_policy_is_switched_at_run_time(void **state)
 	assert_in_range(target(0), 4, 10);
 }
 
+/* A target that another set, a test here, relief or "alternate" else, is where the plan goes on. */
+static void what_others_decide_is_planned_from(void **state)
+{
+	(void)state;
+	start(BALLOON_POLICY_SELFBALLOON, 0);
+	add(0, 4, 32, 32);
+	says(0, 0, 0); /* all that it has is committed */
+	policy_tick();
+	assert_int_equal(target(0), 32);
+	balloon_set_target(vms[0], MIB(16) >> PAGE_SHIFT, "a test");
+	obey(0);
+	for (unsigned i = 0; i < 5; i++) {
+		says(0, 0, 0);
+		policy_tick();
+		assert_int_equal(target(0), 16);
+	}
+}
+
 static void guests_come_and_go(void **state)
 {
 	(void)state;
@@ -454,6 +472,32 @@ static void guests_and_pool_share_what_the_manifest_gives(void **state)
 	tmem_store = NULL;
 }
 
+/* What the guests leave is more than pool_max: that holds. */
+static void the_pool_keeps_to_its_own_limit(void **state)
+{
+	const struct tmem_config config = {.max_pages = MIB(4) >> PAGE_SHIFT};
+	static u8 page[PAGE_SIZE] __aligned_to(PAGE_SIZE);
+	struct tmem_handle handle = {.object = {1}};
+	struct tmem_stats stats;
+	(void)state;
+
+	tmem_store = tmem_create(&config);
+	assert_non_null(tmem_store);
+	start(BALLOON_POLICY_STATIC, 40);
+	add(0, 4, 16, 32);
+	obey(0);
+	with_store(0, 100);
+	policy_tick();
+	handle.pool = tmem_pool_create(vms[0]->tmem, 0, 0, 0);
+	for (handle.index = 0; handle.index < 3000; handle.index++)
+		assert_int_equal(tmem_put(vms[0]->tmem, &handle, page), 0);
+	tmem_stats(tmem_store, &stats);
+	assert_in_range(stats.frames, MIB(3) >> PAGE_SHIFT, MIB(4) >> PAGE_SHIFT);
+	leave_store(0);
+	tmem_destroy(tmem_store);
+	tmem_store = NULL;
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
@@ -469,9 +513,11 @@ int main(void)
 		TEST(plans_move_whole_blocks),
 		TEST(the_silent_stay_as_they_are),
 		TEST(a_policy_is_switched_at_run_time),
+		TEST(what_others_decide_is_planned_from),
 		TEST(guests_come_and_go),
 		TEST(shares_of_the_pool_follow_the_plan),
 		TEST(guests_and_pool_share_what_the_manifest_gives),
+		TEST(the_pool_keeps_to_its_own_limit),
 	};
 
 	return cmocka_run_group_tests_name("policy", tests, NULL, NULL);
