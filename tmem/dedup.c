@@ -154,7 +154,7 @@ static u32 add(
 		return 0;
 	id = slab_take(&group->contents, sizeof(*content), (void **)&content);
 	*content = (struct common_content){.slot = slot, .refs = 1, .hash = hash};
-	tmem_port_copy(frame_at(group, slot), copy);
+	tmem_port_copy_away(frame_at(group, slot), copy);
 	mark(page, id, page_client(page), group, class);
 	table_insert(group->tmem, table, hash_word(table->now.keys, hash), id);
 	WRITE_ONCE(group->frames[class], group->frames[class] + 1);
@@ -236,7 +236,7 @@ bool dedup_vacate(struct tmem_client *client, u32 slot, u32 to)
 	tmem_port_lock(&group->lock);
 	common = page_state(page) == SLOT_COMMON && READ_ONCE(page->client) == word;
 	if (common) {
-		tmem_port_copy(frame_at(group, to), frame_at(group, slot));
+		tmem_port_copy_away(frame_at(group, to), frame_at(group, slot));
 		common_at(group, page->owner)->slot = to;
 		mark(target, page->owner, client->number, group, common_class(page));
 		WRITE_ONCE(page->client, client->number);

@@ -411,7 +411,7 @@ static void move_shared(struct tmem_client *client, u32 slot, u32 to)
 	struct dense *dense = dense_of(client);
 	u32 hash = page_hash(page);
 
-	tmem_port_copy(frame_at(client, to), frame_at(client, slot));
+	tmem_port_copy_away(frame_at(client, to), frame_at(client, slot));
 	dense_forget(client, class, slot, page);
 	shared_at(&dense->shared, page->owner)->slot = to;
 	target->owner = page->owner;

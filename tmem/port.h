@@ -26,8 +26,10 @@ void tmem_port_free_later(void *page);
  * persistent pages + reserve fits in RAM), given that @persistent_pages are held now. */
 bool tmem_port_persistent_ok(u64 persistent_pages);
 
-/* Copies one page; both aligned. */
+/* Copies one page; both aligned. The second is for a copy that nobody will read soon: all that goes
+ * into the store. */
 void tmem_port_copy(void *to, const void *from);
+void tmem_port_copy_away(void *to, const void *from);
 
 /* This CPU's own room for one call of the engine; undefined contents, no other user until it
  * returns. A page of a guest is copied to @page before anything is decided by what is in it. */

@@ -137,7 +137,7 @@ static __attribute__((noinline)) int replace(struct tmem_client *client, struct 
 		client->stats.flushed_pages++;
 		return -SLUICE_EFAULT;
 	}
-	tmem_port_copy(block_frame(block_of(client->tmem, slot), slot), data);
+	tmem_port_copy_away(block_frame(block_of(client->tmem, slot), slot), data);
 	client->stats.puts_replaced++;
 	pool->counts.replaced++;
 	pool->counts.puts++;
@@ -189,7 +189,7 @@ static int put_dense(struct tmem_client *client, struct pool *pool,
 	if (error)
 		return error;
 	block = client_block(client, hand->slot);
-	tmem_port_copy(block_frame(block, hand->slot), copy);
+	tmem_port_copy_away(block_frame(block, hand->slot), copy);
 	insert(client, pool, handle, position, hand->slot, block_page(block, hand->slot));
 	dense_note(client, pool, hand->slot, hash);
 	hand->slot = SLOT_NONE;
@@ -211,7 +211,7 @@ static int put_plain(struct tmem_client *client, struct pool *pool,
 	frame = block_frame(block, hand->slot);
 	/* A frame that was handed over holds the page already (flip.c). */
 	if (likely(frame != data))
-		tmem_port_copy(frame, data);
+		tmem_port_copy_away(frame, data);
 	hand->slot = SLOT_NONE;
 	return 0;
 }
@@ -356,7 +356,7 @@ static __attribute__((noinline)) bool put_persistent(struct tmem_client *client,
 	pool->counts.puts++;
 	if (pool_samples(pool, pool->recent_sum, handle->index))
 		client_sampled(client, pool, handle, TMEM_EVENT_PUT);
-	tmem_port_copy(block_frame(client_block(client, slot), slot), data);
+	tmem_port_copy_away(block_frame(client_block(client, slot), slot), data);
 	return true;
 }
 
@@ -380,7 +380,7 @@ static bool put_ephemeral(struct tmem_client *client, struct pool *pool,
 	place_near(client, pool, index, list, slot);
 	if (pool_samples(pool, pool->recent_sum, index))
 		client_sampled(client, pool, handle, TMEM_EVENT_PUT);
-	tmem_port_copy(near_frame(client, slot), data);
+	tmem_port_copy_away(near_frame(client, slot), data);
 	return true;
 }
 
@@ -466,7 +466,7 @@ int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const
 	if (!client_has_half(client, slot))
 		return put_slowly(client, handle, page);
 	place_near(client, pool, index, &client->lists[QUEUE_SMALL], slot);
-	tmem_port_copy(near_frame(client, slot), page);
+	tmem_port_copy_away(near_frame(client, slot), page);
 	client_unlock(client);
 	return 0;
 }

@@ -97,8 +97,11 @@ static inline mfn_t ptr_to_mfn(const void *p)
 	return hpa_to_mfn(ptr_to_hpa(p));
 }
 
-/* Whole 4 KiB pages, both page-aligned; may use vector registers and keep the guest's values. */
+/* Whole 4 KiB pages, both page-aligned; may use vector registers and keep the guest's values. The
+ * second is for a copy that nobody will read soon: it may go past the caches. Either is complete
+ * for whoever sees a later store of this CPU. */
 void arch_copy_page(void *to, const void *from);
+void arch_copy_page_away(void *to, const void *from);
 void arch_clear_page(void *page);
 
 /* The guest's x87 and SSE state: 512 bytes, 16-byte aligned (FXSAVE format). */

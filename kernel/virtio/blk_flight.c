@@ -187,8 +187,10 @@ static void move(struct virtio_blk *blk, const struct blk_piece *piece, u64 offs
 		u8 *target = to_guest ? guest : disk, *source = to_guest ? disk : guest;
 
 		part = MIN(run, left);
-		if (part == PAGE_SIZE && !((u64)disk & PAGE_MASK))
+		if (part == PAGE_SIZE && !((u64)disk & PAGE_MASK) && to_guest)
 			arch_copy_page(target, source);
+		else if (part == PAGE_SIZE && !((u64)disk & PAGE_MASK))
+			arch_copy_page_away(target, source);
 		else
 			memcpy(target, source, part);
 		guest += part;

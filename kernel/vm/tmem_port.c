@@ -77,6 +77,11 @@ void tmem_port_copy(void *to, const void *from)
 	arch_copy_page(to, from);
 }
 
+void tmem_port_copy_away(void *to, const void *from)
+{
+	arch_copy_page_away(to, from);
+}
+
 /* ---- Compression -------------------------------------------------------------------- */
 
 struct compression {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "arch/x86/arch.h"
+#include "arch/x86/copy.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/processor.h"
 #include "kernel/core/log.h"
@@ -117,29 +118,50 @@ void test_boot_memory(void)
 
 static u8 pages[4][PAGE_SIZE] __aligned_to(PAGE_SIZE);
 
+static u8 content(unsigned i)
+{
+	return (u8)(i * 7 + i / 251);
+}
+
+static void fill_pages(void)
+{
+	for (unsigned i = 0; i < sizeof(pages); i++)
+		pages[i / PAGE_SIZE][i % PAGE_SIZE] = content(i);
+}
+
+/* @changed is page 0's copy, or clear if @clear; nothing else changed, on either side of it. */
+static void check_pages(unsigned changed, bool clear, const u64 *before, const u64 *after)
+{
+	EXPECT(memcmp(before, after, VECTORS_WORDS * sizeof(u64)) == 0, "vector registers changed");
+	for (unsigned i = 0; i < sizeof(pages); i++) {
+		unsigned page = i / PAGE_SIZE, at = i % PAGE_SIZE;
+		u8 wanted = page != changed ? content(i) : clear ? 0 : content(at);
+
+		EXPECT(pages[page][at] == wanted, "byte %u of page %u is %02x, not %02x", at, page,
+			pages[page][at], wanted);
+	}
+}
+
 void test_page_copies(void)
 {
+	static void (*const copies[])(void *, const void *) = {arch_copy_page, arch_copy_page_away};
 	u64 before[VECTORS_WORDS], after[VECTORS_WORDS];
 
-	for (unsigned i = 0; i < sizeof(pages); i++)
-		pages[i / PAGE_SIZE][i % PAGE_SIZE] = (u8)(i * 7 + i / 251);
 	for (unsigned i = 0; i < VECTORS_WORDS; i++)
 		before[i] = 0x9e3779b97f4a7c15UL * (i + 1);
+	for (unsigned way = 0; way < COPY_WAYS * COPY_USES; way++) {
+		fill_pages();
+		copy_ways[way % COPY_USES] = (u8)(way / COPY_USES);
+		vectors_load(before);
+		copies[way % COPY_USES](pages[2], pages[0]);
+		vectors_store(after);
+		check_pages(2, false, before, after);
+	}
+	fill_pages();
 	vectors_load(before);
-	arch_copy_page(pages[2], pages[0]);
-	vectors_store(after);
-	EXPECT(memcmp(before, after, sizeof(before)) == 0, "the copy changed vector registers");
-	EXPECT(memcmp(pages[0], pages[2], PAGE_SIZE) == 0, "the copy differs");
 	arch_clear_page(pages[1]);
 	vectors_store(after);
-	EXPECT(memcmp(before, after, sizeof(before)) == 0, "clearing changed vector registers");
-	for (unsigned i = 0; i < PAGE_SIZE; i++)
-		EXPECT(pages[1][i] == 0, "byte %u is not clear", i);
-	/* Not one byte beyond. */
-	EXPECT(pages[0][PAGE_SIZE - 1] == (u8)((PAGE_SIZE - 1) * 7 + (PAGE_SIZE - 1) / 251) &&
-			memcmp(pages[0], pages[2], PAGE_SIZE) == 0,
-		"clearing reached the page before");
-	EXPECT(pages[2][0] == pages[0][0], "clearing reached the page behind");
+	check_pages(1, true, before, after);
 }
 
 void test_msr_access(void)

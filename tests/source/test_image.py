@@ -12,7 +12,7 @@ from image import HYPERVISOR
 TEXT_MAX = 256 * 1024
 STACK_MAX = 8 * 1024  # of the 16 KiB that each CPU has; the rest is for what this cannot see
 # They save and restore what they touch, or are what saves and restores (arch/x86/pages.S).
-VECTOR_FUNCTIONS = {"arch_copy_page", "arch_clear_page"}
+VECTOR_FUNCTIONS = {"copy_page_by", "arch_clear_page"}
 VECTOR_KEEPERS = {"arch_vectors_save", "arch_vectors_load"}
 # The library's, each with the one function that calls it, between those two.
 COMPRESSOR = {"LZ4_compress_fast_extState": "arch_compress_page", "LZ4_decompress_safe": "arch_decompress_page"}

@@ -115,6 +115,12 @@ void tmem_port_copy(void *to, const void *from)
 		arch_copy_page(to, from);
 }
 
+void tmem_port_copy_away(void *to, const void *from)
+{
+	if (!bench_counting)
+		arch_copy_page_away(to, from);
+}
+
 void tmem_port_lock_init(struct tmem_lock *lock, enum tmem_lock_rank rank)
 {
 	lock->word = 0;

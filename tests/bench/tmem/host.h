@@ -6,8 +6,9 @@
 
 #include "lib/types.h"
 
-/* arch/x86/pages.S: the hypervisor's own copy. */
+/* arch/x86/pages.S: the hypervisor's own copies, here the plain loop both. */
 void arch_copy_page(void *to, const void *from);
+void arch_copy_page_away(void *to, const void *from);
 
 /* @pages of memory in 2 MiB pages where the system has them, all touched. Never freed. */
 void *bench_memory(u64 pages);

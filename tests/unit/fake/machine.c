@@ -151,6 +151,11 @@ void arch_copy_page(void *to, const void *from)
 	fake_pages_copied++;
 }
 
+void arch_copy_page_away(void *to, const void *from)
+{
+	arch_copy_page(to, from);
+}
+
 void arch_clear_page(void *page)
 {
 	if (!fake_clear_skip)

@@ -228,6 +228,11 @@ void tmem_port_copy(void *to, const void *from)
 	memcpy(to, from, PAGE_SIZE);
 }
 
+void tmem_port_copy_away(void *to, const void *from)
+{
+	tmem_port_copy(to, from);
+}
+
 /* ---- Locks: a word, and a check that no thread takes them in a wrong order ---------- */
 
 static __thread unsigned held; /* bit n: a lock of rank n */

@@ -67,6 +67,7 @@ static inline mfn_t ptr_to_mfn(const void *p)
 }
 
 void arch_copy_page(void *to, const void *from);
+void arch_copy_page_away(void *to, const void *from);
 void arch_clear_page(void *page);
 
 #define FPU_STATE_SIZE 512
