@@ -20,6 +20,7 @@
 	X(volatile_made)       /* file pages that the hypervisor may discard, each time */         \
 	X(volatile_stable)     /* of those, asked for in time */                                   \
 	X(volatile_discarded)  /* and found gone */                                                \
+	X(volatile_exceptions) /* frames that were gone, by #VE when they were touched again */    \
 	X(disk_reads)          /* file pages read from the data disk */                            \
 	X(faults)              /* page faults on anonymous memory */                               \
 	X(zero_fills)          /* anonymous pages touched for the first time */                    \

@@ -65,6 +65,7 @@ static void idt_fill(void)
 	}
 	idt[VECTOR_NMI].ist = IST_NMI;
 	idt[VECTOR_MACHINE_CHECK].ist = IST_MACHINE_CHECK;
+	idt[VECTOR_VIRTUALIZATION].ist = IST_VIRTUALIZATION;
 	idt[VECTOR_DOUBLE_FAULT].ist = IST_DOUBLE_FAULT;
 }
 

@@ -35,6 +35,8 @@ void trap(struct registers *registers)
 		if (!fault_is_handled(registers))
 			panic_registers(registers);
 		balloon_release();
+	} else if (vector == VECTOR_VIRTUALIZATION) {
+		volatile_exception();
 	} else if (vector == VECTOR_TIMER || vector == VECTOR_WAKE) {
 		apic_eoi();
 	} else if (vector >= VECTOR_DEVICE && vector < VECTOR_DEVICE + PLATFORM_VIRTIO_SLOTS) {

@@ -20,6 +20,7 @@ enum {
 	VECTOR_DOUBLE_FAULT = 8,
 	VECTOR_PAGE_FAULT = 14,
 	VECTOR_MACHINE_CHECK = 18,
+	VECTOR_VIRTUALIZATION = 20,
 	VECTOR_TIMER = 32,
 	VECTOR_WAKE = 33,   /* the other vCPU has changed something: look again */
 	VECTOR_DEVICE = 40, /* and one up for each virtio slot */
@@ -32,7 +33,13 @@ enum {
  * one, and for interrupts, since code that the shim does not compile, as libgcc's, may keep data
  * below its stack pointer.
  */
-enum { IST_NMI = 1, IST_MACHINE_CHECK = 2, IST_DOUBLE_FAULT = 3, IST_INTERRUPT = 4 };
+enum {
+	IST_NMI = 1,
+	IST_MACHINE_CHECK = 2,
+	IST_DOUBLE_FAULT = 3,
+	IST_VIRTUALIZATION = 4,
+	IST_INTERRUPT = 5
+};
 
 /* Loads GDT, task segment and IDT. Interrupts stay off. */
 void descriptors_init(void);

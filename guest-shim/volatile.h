@@ -24,6 +24,10 @@ void volatile_let_go(u32 frame);
 /* @frame stays from now on; false if its content is gone. */
 bool volatile_keep(u32 frame);
 
+/* The processor says, without an exit, that a discarded frame is touched: one that was kept since
+ * gets its page, any other is a panic. Interrupts are off. */
+void volatile_exception(void);
+
 /* Whether a page fault with @error at @address says that a discarded frame was touched; which. */
 bool volatile_is_fault(u64 address, u64 error, u32 *frame);
 

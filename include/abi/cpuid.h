@@ -23,6 +23,7 @@
 #define SLUICE_FEATURE_TMEM_FILTER (1u << 4) /* miss filters of private pools (abi/filter.h) */
 #define SLUICE_FEATURE_TMEM_FLIP   (1u << 5) /* puts and gets that exchange frames */
 #define SLUICE_FEATURE_VOLATILE    (1u << 6) /* volatile pages (abi/volatile.h) */
+#define SLUICE_FEATURE_VE          (1u << 7) /* their touches may raise #VE (abi/volatile.h) */
 #define SLUICE_INSTRUCTION_VMCALL  0u
 #define SLUICE_INSTRUCTION_VMMCALL 1u
 

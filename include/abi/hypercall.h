@@ -42,6 +42,7 @@
 #define HYPERCALL_VOLATILE_REGISTER                                                                \
 	(HYPERCALL_BASE + 0x44) /* first gfn, pages, gpa of states, magic, flags -> 0 */
 #define HYPERCALL_VOLATILE_UNREGISTER (HYPERCALL_BASE + 0x45) /* -> 0 */
+#define HYPERCALL_VOLATILE_VE         (HYPERCALL_BASE + 0x46) /* gpa of a page | 1, or 0 -> 0 */
 
 /* Opens the miss filter of a private pool (abi/filter.h), or finds it open: pool, gpa of a struct
  * tmem_filter_info -> 0 */

@@ -37,6 +37,33 @@
  */
 #define VOLATILE_FAULT 0x4000u
 
+/*
+ * Where CPUID says SLUICE_FEATURE_VE, a vCPU may have such touches as virtualization exceptions
+ * (Intel SDM vol. 3, 26.5.7) in place of the page fault and of the exit that it takes:
+ *
+ *   VOLATILE_VE  gpa of the calling vCPU's information page | 1, or 0 for none -> 0
+ *
+ * -ENOSYS without the feature; -EINVAL: other bits below the page; -EFAULT: no RAM, or discarded;
+ * -ENOMEM; -EBUSY: pinned too often. The page is pinned meanwhile, and stays registered through
+ * INIT. The processor fills it in and sets @busy; as long as that is not 0 there is no further #VE,
+ * and touches take the ordinary way: zeros for a page that is stable by now, else the page fault.
+ * So the handler makes the page stable, touches it, and then clears @busy. Whoever has found out by
+ * volatile_hold() that a page was discarded, and is about to touch it, sets @busy meanwhile and
+ * saves the exception. One may also come for a page that the balloon has since taken, or that is
+ * no longer registered: a touch with @busy set is answered as any.
+ */
+#define VOLATILE_VE_ON     1u
+#define VOLATILE_VE_VECTOR 20u
+
+struct volatile_ve {
+	uint32_t reason; /* 48: EPT violation */
+	uint32_t busy;
+	uint64_t qualification; /* bit 0 read, 1 write, 2 fetch (table 28-7) */
+	uint64_t linear_address;
+	uint64_t guest_physical_address;
+	uint16_t eptp_index;
+};
+
 /* For the guest: from here on the hypervisor may discard the page, if it was stable. */
 static inline void volatile_release(uint8_t *state)
 {

@@ -106,7 +106,10 @@ static void check_absent(struct walk *walk, u64 base, u64 entry, unsigned level)
 	const struct memory *memory = walk->memory;
 	u64 end = MIN(base + nested_span(level), memory->gfn_count);
 
-	if (unlikely(entry != memory->layout->empty))
+	/* With @gone alone a touch may raise #VE, and with nothing else. */
+	if (unlikely(entry != (level == 1 && base < end && memory->gfns[base] == GFN_DISCARDED
+					      ? memory->layout->gone
+					      : memory->layout->empty)))
 		audit_report("guest %u: gfn %#lx has a malformed empty entry %#lx", memory->owner,
 			(unsigned long)base, (unsigned long)entry);
 	for (u64 frame = base; frame < end; frame++) {

@@ -11,6 +11,7 @@
 #include "kernel/vm/balloon_control.h"
 #include "kernel/vm/flip.h"
 #include "kernel/vm/memory.h"
+#include "kernel/vm/memory_ve.h"
 #include "kernel/vm/memory_volatile.h"
 #include "kernel/vm/tmem_control.h"
 #include "kernel/vm/vm.h"
@@ -221,6 +222,9 @@ static __attribute__((noinline)) enum outcome serve(struct vcpu *vcpu, u64 numbe
 	case HYPERCALL_VOLATILE_REGISTER:
 	case HYPERCALL_VOLATILE_UNREGISTER:
 		result = memory_volatile_call(vcpu, number);
+		break;
+	case HYPERCALL_VOLATILE_VE:
+		result = memory_ve_call(vcpu);
 		break;
 	default:
 		result = tmem_call(vcpu, number);

@@ -18,6 +18,7 @@
 #include "kernel/vm/memory_idle.h"
 #include "kernel/vm/memory_nested.h"
 #include "kernel/vm/memory_populate.h"
+#include "kernel/vm/memory_ve.h"
 #include "kernel/vm/memory_volatile.h"
 #include "kernel/vm/vm.h"
 #include "kernel/vm/window.h"
@@ -85,6 +86,7 @@ void memory_destroy(struct vm *vm)
 
 	if (!memory->gfns)
 		return;
+	memory_ve_close(vm);
 	for (u64 frame = 0; frame < memory->gfn_count; frame++)
 		if (unlikely(memory->gfns[frame] >> GFN_PIN_SHIFT))
 			BUG("VM %u destroyed while gfn %#lx is pinned", vm->id,

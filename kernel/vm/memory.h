@@ -51,6 +51,7 @@ struct nested_layout {
 	u64 shared;   /* the same for reading alone: a page of a window */
 	u64 large;    /* added to a leaf at level 2 or 3 */
 	u64 empty;    /* an absent entry (EPT: suppress #VE) */
+	u64 gone;     /* one of a discarded page; not .empty: its touch may raise #VE */
 	u64 present;  /* any of these bits: the entry is present */
 	u64 accessed; /* 0 where the processor keeps none */
 	u64 dirty;

@@ -100,6 +100,7 @@ static void finish_group(struct memory *memory)
 			continue;
 		}
 		WRITE_ONCE(memory->gfns[frame], GFN_DISCARDED);
+		nested_set_gone(memory, frame, true);
 		memory->populated_pages--;
 		memory->discarded_pages++;
 		memory->discarded++;

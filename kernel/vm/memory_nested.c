@@ -146,12 +146,20 @@ u64 nested_detach(struct memory *memory, u64 frame, unsigned level)
 		table = nested_table(entry);
 	}
 	entry = table[nested_index(frame, level)];
-	if (!(entry & layout->present))
+	if (!(entry & layout->present) && entry == layout->empty)
 		return entry;
-	if (nested_is_leaf(layout, entry, level))
+	if ((entry & layout->present) && nested_is_leaf(layout, entry, level))
 		count_leaf(memory, level, -1);
 	write_entry(&table[nested_index(frame, level)], layout->empty);
 	return entry;
+}
+
+void nested_set_gone(struct memory *memory, u64 frame, bool gone)
+{
+	u64 *slot = nested_small(memory, frame);
+
+	ASSERT(slot && !(*slot & memory->layout->present));
+	write_entry(slot, gone ? memory->layout->gone : memory->layout->empty);
 }
 
 void nested_attach(struct memory *memory, u64 frame, unsigned level, u64 entry)

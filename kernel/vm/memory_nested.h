@@ -85,6 +85,10 @@ static inline void nested_set_small(const struct memory *memory, u64 *entry, mfn
 	__atomic_store_n(entry, mfn_to_hpa(host).raw | memory->layout->leaf, __ATOMIC_RELEASE);
 }
 
+/* Whether a touch of @frame, which has no page, may raise #VE where the processor can: for
+ * discarded pages. */
+void nested_set_gone(struct memory *memory, u64 frame, bool gone);
+
 /* Maps @host at @frame by a leaf at @level (both aligned to it). 0, -ENOMEM (no frame for a table),
  * or -EBUSY if something is mapped there, or below it, already. */
 int __must_check nested_map(struct memory *memory, u64 frame, mfn_t host, unsigned level);

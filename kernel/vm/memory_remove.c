@@ -40,19 +40,19 @@ struct cleared {
 	u64 populated, reported, discarded;
 };
 
-/* Takes back what clear_entries() did to [base, end): the nested tables still know the frames. */
+/* Takes back what clear_entries() did to pages with frames in [base, end): the nested tables still
+ * know the frames. */
 static void restore_entries(struct memory *memory, u64 base, u64 end)
 {
 	for (u64 frame = base; frame < end; frame++) {
 		unsigned level;
 		u64 leaf = *nested_lookup(memory, frame, &level);
-		u64 entry = GFN_UNPOPULATED;
 
 		if (leaf & memory->layout->present)
-			entry = ((leaf & NESTED_HPA) +
+			WRITE_ONCE(memory->gfns[frame],
+				((leaf & NESTED_HPA) +
 					((frame & (nested_span(level) - 1)) << PAGE_SHIFT)) |
-				GFN_RAM;
-		WRITE_ONCE(memory->gfns[frame], entry);
+					GFN_RAM);
 	}
 }
 
@@ -64,20 +64,23 @@ static int clear_entries(
 		u64 *slot = &memory->gfns[frame];
 		u64 entry = READ_ONCE(*slot);
 
+		cleared->reported += entry == GFN_REPORTED;
+		cleared->discarded += entry == GFN_DISCARDED;
+		if ((entry & GFN_STATE) != GFN_RAM)
+			continue;
 		while (!(entry >> GFN_PIN_SHIFT) &&
 			!__atomic_compare_exchange_n(
 				slot, &entry, to, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			;
 		if (entry >> GFN_PIN_SHIFT) {
 			restore_entries(memory, base, frame);
-			memory->reported_pages -= cleared->reported;
-			memory->discarded_pages -= cleared->discarded;
 			return -SLUICE_EBUSY;
 		}
-		cleared->populated += (entry & GFN_STATE) == GFN_RAM;
-		cleared->reported += entry == GFN_REPORTED;
-		cleared->discarded += entry == GFN_DISCARDED;
+		cleared->populated++;
 	}
+	/* Without a frame nobody can pin them. */
+	for (u64 frame = base; frame < base + pages; frame++)
+		WRITE_ONCE(memory->gfns[frame], to);
 	return 0;
 }
 

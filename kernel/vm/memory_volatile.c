@@ -12,6 +12,7 @@
 
 #include "arch/x86/arch.h"
 #include "kernel/vm/memory_collapse.h"
+#include "kernel/vm/memory_nested.h"
 
 #define ADDRESS_BITS 48 /* canonical: bit 47 and those above are alike */
 
@@ -101,6 +102,7 @@ int memory_volatile_open(struct vm *vm, u64 frame)
 		error = -SLUICE_EFAULT;
 	} else if ((memory->gfns[frame] & GFN_STATE) == GFN_DISCARDED) {
 		WRITE_ONCE(memory->gfns[frame], GFN_UNPOPULATED);
+		nested_set_gone(memory, frame, false);
 		memory->discarded_pages--;
 	}
 	spin_unlock(&memory->lock);

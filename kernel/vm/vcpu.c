@@ -14,6 +14,7 @@
 #define VECTOR_TS 10
 #define VECTOR_NP 11
 #define VECTOR_SS 12
+#define VECTOR_VE 20
 #define VECTOR_CP 21
 
 static const char *const exit_names[EXITED_CLASSES] = {
@@ -87,7 +88,7 @@ static bool is_contributory(u8 vector)
 /* Intel SDM vol. 3, table 6-5: which pairs become a double fault. */
 static bool makes_double_fault(u8 first, u8 second)
 {
-	if (first == VECTOR_PF)
+	if (first == VECTOR_PF || first == VECTOR_VE)
 		return second == VECTOR_PF || is_contributory(second);
 	return is_contributory(first) && is_contributory(second);
 }

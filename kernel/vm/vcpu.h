@@ -47,6 +47,7 @@ const char *exit_class_name(enum exit_class class);
 #define VCPU_REQ_EVENT BIT(0) /* look at the LAPIC and at @event again */
 #define VCPU_REQ_START BIT(1) /* load @start into the control block */
 #define VCPU_REQ_YIELD BIT(2) /* leave the run loop: stopped, blocked or preempted */
+#define VCPU_REQ_VE    BIT(3) /* @ve_page has changed */
 
 enum vcpu_state {
 	VCPU_WAIT_SIPI, /* after INIT */
@@ -124,6 +125,10 @@ struct vcpu {
 	bool blocking;         /* vcpu_block() was called this turn */
 	bool offline;          /* INIT came while it ran */
 	bool waits_for_memory; /* blocked by memory_wait() */
+
+	/* memory_ve.c: where the processor tells of #VE, pinned; 0: it does not */
+	hpa_t ve_page;
+	gfn_t ve_frame;
 
 	u64 debug_registers[4]; /* DR0-3; DR6 and DR7 where the vendor keeps them */
 	u64 dr6;

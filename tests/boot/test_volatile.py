@@ -70,3 +70,15 @@ def test_a_guest_may_lose_its_own_image(sluice):
     booted = boot(sluice, volatile("one", "wild", vcpus=2), guest("null"))
     assert memory_stats(booted, "one")["discarded"] > 0
     assert booted.guests["null"]["verified"] == 1
+
+
+def test_touches_of_what_is_gone_raise_virtualization_exceptions(sluice):
+    """Where the processor has them: Bochs' Ice Lake, but neither its Ivy Bridge nor AMD-V."""
+    booted = boot(sluice, volatile("one", "ve"), guest("null"))
+    seen = values(booted, "one")
+    assert seen["ended"] == 0, booted.tail()
+    has = "#VE yes" in "\n".join(booted.log)
+    if sluice.machine.backend != "kvm":
+        assert has == (sluice.machine.cpu == "corei7_icelake_u")
+    assert (seen["exceptions"] > 100) == has
+    assert booted.guests["null"]["verified"] == 1

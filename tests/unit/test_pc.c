@@ -733,9 +733,9 @@ static void cpuid_leaves(void **state)
 	assert_int_equal(cpuid_of(&vcpus[0], HV_CPUID_TIMING, 0).eax, 1000000);
 	r = cpuid_of(&vcpus[0], SLUICE_CPUID_SIGNATURE, 0);
 	assert_memory_equal(&r.ebx, "SluiceSluice", 12);
-	/* tmem is off */
-	assert_int_equal(
-		cpuid_of(&vcpus[0], SLUICE_CPUID_FEATURES, 0).ebx, SLUICE_FEATURE_VOLATILE);
+	/* tmem is off, and the tables are EPT's */
+	assert_int_equal(cpuid_of(&vcpus[0], SLUICE_CPUID_FEATURES, 0).ebx,
+		SLUICE_FEATURE_VOLATILE | SLUICE_FEATURE_VE);
 	vcpus[0].regs[RAX] = 0xdeadbeef00000000;
 	vcpus[0].regs[RCX] = ~0UL;
 	cpuid_emulate(&vcpus[0]);

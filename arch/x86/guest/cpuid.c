@@ -5,6 +5,7 @@
 #include "arch/x86/guest/cpuid.h"
 
 #include "arch/x86/arch.h"
+#include "kernel/vm/memory_ve.h"
 #include "kernel/vm/vm.h"
 #include <abi/cpuid.h>
 #include <abi/hypercall.h>
@@ -12,8 +13,6 @@
 #define TMEM_FEATURES                                                                              \
 	(SLUICE_FEATURE_TMEM | SLUICE_FEATURE_TMEM_BATCH | SLUICE_FEATURE_TMEM_FILTER |            \
 		SLUICE_FEATURE_TMEM_FLIP)
-
-#define ALL_FEATURES SLUICE_FEATURE_VOLATILE
 
 #define BASIC_MAX    0x16u
 #define EXTENDED     0x80000000u
@@ -193,8 +192,10 @@ static struct cpuid_result hypervisor_leaf(const struct vcpu *vcpu, u32 leaf)
 			SLUICE_SIGNATURE_ECX, SLUICE_SIGNATURE_EDX};
 	case SLUICE_CPUID_FEATURES:
 		return (struct cpuid_result){SLUICE_ABI_VERSION,
-			ALL_FEATURES | (vcpu->vm->tmem ? TMEM_FEATURES : 0), hypercall_instruction,
-			0};
+			SLUICE_FEATURE_VOLATILE |
+				(memory_has_ve(&vcpu->vm->memory) ? SLUICE_FEATURE_VE : 0) |
+				(vcpu->vm->tmem ? TMEM_FEATURES : 0),
+			hypercall_instruction, 0};
 	default:
 		return (struct cpuid_result){0};
 	}

@@ -35,6 +35,7 @@ static struct nested_layout layout = {
 	.shared = EPT_READ | EPT_WRITE_BACK | EPT_IGNORE_PAT,
 	.large = EPT_LARGE,
 	.empty = EPT_SUPPRESS_VE,
+	.gone = EPT_SUPPRESS_VE,
 	.present = EPT_READ | EPT_WRITE | EPT_EXECUTE,
 };
 
@@ -47,6 +48,8 @@ const struct nested_layout *ept_layout(void)
 {
 	layout.accessed = accessed_dirty() ? EPT_ACCESSED : 0;
 	layout.dirty = accessed_dirty() ? EPT_DIRTY : 0;
+	/* 26.5.7.1: without suppress-#VE, and where the guest has asked for it. */
+	layout.gone = vmx_capabilities.ve ? 0 : EPT_SUPPRESS_VE;
 	layout.huge = vmx_capabilities.ept & EPT_CAP_1G;
 	return &layout;
 }

@@ -127,7 +127,15 @@ static u32 secondary_controls(const struct vcpu *vcpu)
 
 	if (!(cpuid_of(vcpu, 7, 0).ebx & BIT(10)))
 		secondary &= ~(u32)SECONDARY_INVPCID;
+	if (vcpu->ve_page.raw)
+		secondary |= SECONDARY_EPT_VIOLATION_VE;
 	return secondary;
+}
+
+void vmcs_set_ve(struct vcpu *vcpu)
+{
+	vmwrite(VMCS_VE_INFORMATION, vcpu->ve_page.raw);
+	vmwrite(VMCS_SECONDARY_CONTROLS, secondary_controls(vcpu));
 }
 
 static void write_controls(struct vcpu *vcpu, struct vmx_vcpu *vmx)

@@ -25,6 +25,7 @@ struct vmx_capabilities {
 	u64 cr4_fixed0, cr4_fixed1;
 	u64 ept;                       /* IA32_VMX_EPT_VPID_CAP */
 	u64 invept_type, invvpid_type; /* the narrowest there is; invvpid_type 0: none */
+	bool ve;                       /* "EPT-violation #VE" can be set, for one vCPU or another */
 	bool preemption_timer;         /* else the LAPIC timer ends slices */
 	u8 timer_shift;                /* it counts down once every 2^shift TSC ticks */
 };
@@ -66,6 +67,8 @@ int vmx_vcpu_create(struct vcpu *vcpu);
 void vmx_vcpu_destroy(struct vcpu *vcpu);
 /* Makes the VMCS current, with controls and host state of this CPU. */
 void vmcs_load(struct vcpu *vcpu);
+/* The VMCS, which is current, follows vcpu->ve_page. */
+void vmcs_set_ve(struct vcpu *vcpu);
 /* Writes it back to memory and makes it inactive. */
 void vmcs_unload(struct vmx_vcpu *vmx);
 

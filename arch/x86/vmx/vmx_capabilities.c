@@ -273,6 +273,7 @@ int vmx_probe(void)
 	missing += check_ept(caps);
 	if (missing)
 		return -SLUICE_ENOSYS;
+	caps->ve = rdmsr(MSR_VMX_SECONDARY_CONTROLS) >> 32 & SECONDARY_EPT_VIOLATION_VE;
 	check_preemption_timer(caps);
 	for (unsigned i = 0; i < ARRAY_SIZE(compared_msrs); i++)
 		boot_processor[i] = rdmsr(compared_msrs[i]);
@@ -280,10 +281,11 @@ int vmx_probe(void)
 		log_error("VMX: no memory for the MSR and I/O bitmaps");
 		return -SLUICE_ENOMEM;
 	}
-	log_info("VMX: revision 0x%x, EPT pages 4K 2M%s, accessed/dirty bits %s, VPID %s, slices "
+	log_info("VMX: revision 0x%x, EPT pages 4K 2M%s, accessed/dirty bits %s, #VE %s, VPID %s, "
+		 "slices "
 		 "by %s",
 		caps->revision, caps->ept & EPT_CAP_1G ? " 1G" : "",
-		caps->ept & EPT_CAP_ACCESSED_DIRTY ? "yes" : "no",
+		caps->ept & EPT_CAP_ACCESSED_DIRTY ? "yes" : "no", caps->ve ? "yes" : "no",
 		caps->secondary & SECONDARY_VPID ? "yes" : "no",
 		caps->preemption_timer ? "preemption timer" : "LAPIC timer");
 	return 0;

@@ -79,6 +79,10 @@ static bool take_requests(struct vcpu *vcpu)
 		__atomic_fetch_and(&vcpu->requests, ~(u32)VCPU_REQ_START, __ATOMIC_ACQUIRE);
 		vmx_start(vcpu);
 	}
+	if (READ_ONCE(vcpu->requests) & VCPU_REQ_VE) {
+		__atomic_fetch_and(&vcpu->requests, ~(u32)VCPU_REQ_VE, __ATOMIC_ACQUIRE);
+		vmcs_set_ve(vcpu);
+	}
 	if (cpu_is_wanted(vcpu))
 		return false;
 	/* Last, since the event is then in the VMCS, where only an entry takes it out. */

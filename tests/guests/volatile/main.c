@@ -4,6 +4,7 @@
  *
  *   cache  keeps to the rules, and breaks them where the answer is a fault that it can handle
  *   touch  has no handler: touching what is gone must end it
+ *   ve     as cache, with virtualization exceptions where there are any, and no page fault
  *   flip   its second vCPU sets state bytes at random all the while, but not those of the image
  *   wild   of the image, too
  */
@@ -25,8 +26,9 @@
 #define NO_SUCH_MODE   202
 #define CAME_BACK      203
 
-extern const char page_fault_entry[];
+extern const char page_fault_entry[], virtualization_exception_entry[];
 void page_fault(uint64_t address, uint64_t error);
+void virtualization_exception(void);
 
 static struct gate idt[32];
 static uint8_t states[MIB(512) / PAGE] __attribute__((aligned(4096)));
@@ -34,6 +36,9 @@ static uint64_t pages; /* of RAM */
 
 static volatile uint64_t faults, fault_gfn, fault_code;
 static volatile bool wrong_fault;
+
+static volatile struct volatile_ve information __attribute__((aligned(4096)));
+static volatile uint64_t exceptions, ve_gpa, ve_linear, ve_qualification;
 
 static const struct start_info *start_info;
 
@@ -63,18 +68,49 @@ void page_fault(uint64_t address, uint64_t error)
 	(void)volatile_hold(&states[frame]);
 }
 
-static void handle_faults(void)
+static uint8_t state_of(uint64_t frame)
 {
-	struct table_pointer pointer = {sizeof(idt) - 1, (uint64_t)idt};
-	uint64_t entry = (uint64_t)page_fault_entry;
+	return __atomic_load_n(&states[frame], __ATOMIC_ACQUIRE) & VOLATILE_STATE;
+}
 
-	idt[VECTOR_PF] = (struct gate){
+/* A page is gone, and no exit was taken. The touch here is one, since the information page is
+ * busy. */
+void virtualization_exception(void)
+{
+	uint64_t frame = information.guest_physical_address / PAGE;
+
+	if (!information.busy || information.reason != 48 || frame >= pages) {
+		wrong_fault = true;
+		return;
+	}
+	exceptions++;
+	ve_gpa = information.guest_physical_address;
+	ve_linear = information.linear_address;
+	ve_qualification = information.qualification;
+	(void)volatile_hold(&states[frame]);
+	(void)*(volatile uint64_t *)(frame * PAGE);
+	information.busy = 0;
+}
+
+static void set_gate(unsigned vector, const char *handler)
+{
+	uint64_t entry = (uint64_t)handler;
+
+	idt[vector] = (struct gate){
 		.offset_low = (uint16_t)entry,
 		.selector = KERNEL_CODE,
 		.type = INTERRUPT_GATE,
 		.offset_middle = (uint16_t)(entry >> 16),
 		.offset_high = (uint32_t)(entry >> 32),
 	};
+}
+
+static void handle_faults(void)
+{
+	struct table_pointer pointer = {sizeof(idt) - 1, (uint64_t)idt};
+
+	set_gate(VECTOR_PF, page_fault_entry);
+	set_gate(VOLATILE_VE_VECTOR, virtualization_exception_entry);
 	__asm__ volatile("lidt %0" : : "m"(pointer));
 }
 
@@ -103,11 +139,6 @@ static void want_memory(void)
 {
 	for (uint64_t frame = WANT_FIRST; frame < pages; frame++)
 		page_at(frame)[0] = frame;
-}
-
-static uint8_t state_of(uint64_t frame)
-{
-	return __atomic_load_n(&states[frame], __ATOMIC_ACQUIRE) & VOLATILE_STATE;
 }
 
 /* ---- Modes ---------------------------------------------------------------------------------- */
@@ -215,6 +246,119 @@ static uint64_t mode_touch(void)
 	return CAME_BACK;
 }
 
+/* ---- Virtualization exceptions -------------------------------------------------------------- */
+
+static int64_t tell_at(uint64_t word)
+{
+	return hypercall1(HYPERCALL_VOLATILE_VE, word);
+}
+
+static uint64_t check_bad_pages(uint64_t here)
+{
+	CHECK(tell_at(here) == -SLUICE_EINVAL);
+	CHECK(tell_at(here | 3) == -SLUICE_EINVAL);
+	CHECK(tell_at((here + 8) | VOLATILE_VE_ON) == -SLUICE_EINVAL);
+	CHECK(tell_at(pages * PAGE | VOLATILE_VE_ON) == -SLUICE_EFAULT);
+	CHECK(tell_at(~0ul << 12 | VOLATILE_VE_ON) == -SLUICE_EFAULT);
+	/* Once more, off, and elsewhere. */
+	CHECK(tell_at(here | VOLATILE_VE_ON) == 0);
+	CHECK(tell_at(here | VOLATILE_VE_ON) == 0);
+	CHECK(tell_at(0) == 0);
+	CHECK(tell_at(0) == 0);
+	CHECK(tell_at(CACHE_FIRST * PAGE | VOLATILE_VE_ON) == 0);
+	CHECK(tell_at(here | VOLATILE_VE_ON) == 0);
+	return 0;
+}
+
+/* Touched where it is not asked for: an exception, no fault, no exit but that of the handler. */
+static uint64_t look_with_ve(uint64_t frame, bool write)
+{
+	bool gone = state_of(frame) == VOLATILE_DISCARDED;
+	uint64_t before = exceptions, address = frame * PAGE + 8;
+
+	if (write)
+		page_at(frame)[1] = 1;
+	else
+		(void)page_at(frame)[1];
+	if (exceptions == before) {
+		CHECK(!gone && page_at(frame)[0] == frame);
+		return 0;
+	}
+	CHECK(exceptions == before + 1 && information.busy == 0);
+	CHECK(ve_gpa == address && ve_linear == address);
+	CHECK((ve_qualification & 7) == (write ? 2 : 1));
+	CHECK(page_at(frame)[0] == 0 && page_at(frame)[1] == write);
+	CHECK(state_of(frame) == VOLATILE_STABLE);
+	return 0;
+}
+
+/* Who knows sets @busy and saves the exception; who does not then gets the page fault. */
+static uint64_t look_while_busy(uint64_t frame, bool ask)
+{
+	uint64_t before = exceptions, before_faults = faults;
+	bool gone = state_of(frame) == VOLATILE_DISCARDED;
+	bool here = ask ? volatile_hold(&states[frame]) : !gone;
+
+	information.busy = 1;
+	CHECK(page_at(frame)[0] == (here ? frame : 0));
+	information.busy = 0;
+	CHECK(exceptions == before);
+	CHECK(faults == before_faults + (!ask && gone));
+	return 0;
+}
+
+/* The rule is kept and @busy is not set: the handler finds the page stable. */
+static uint64_t look_after_hold_with_ve(uint64_t frame)
+{
+	uint64_t before = exceptions;
+	bool here = volatile_hold(&states[frame]);
+
+	CHECK(page_at(frame)[0] == (here ? frame : 0));
+	CHECK(exceptions == before + !here);
+	return 0;
+}
+
+static uint64_t mode_ve(void)
+{
+	uint64_t here = (uint64_t)&information, line = 0;
+
+	if (!(cpuid(SLUICE_CPUID_FEATURES, 0).ebx & SLUICE_FEATURE_VE)) {
+		CHECK(tell_at(here | VOLATILE_VE_ON) == -SLUICE_ENOSYS);
+		CHECK(tell_at(0) == -SLUICE_ENOSYS);
+		print_value("exceptions", 0);
+		return 0;
+	}
+	CHECK(enrol(MAGIC) == 0);
+	line = check_bad_pages(here);
+	fill_cache();
+	want_memory();
+	for (uint64_t frame = CACHE_FIRST; !line && frame < WANT_FIRST; frame++)
+		switch (frame % 5) {
+		case 0:
+			line = look_with_ve(frame, false);
+			break;
+		case 1:
+			line = look_with_ve(frame, true);
+			break;
+		case 2:
+			line = look_while_busy(frame, true);
+			break;
+		case 3:
+			line = look_while_busy(frame, false);
+			break;
+		default:
+			line = look_after_hold_with_ve(frame);
+			break;
+		}
+	if (line)
+		return line;
+	CHECK(!wrong_fault && exceptions > 0 && faults > 0);
+	CHECK(tell_at(0) == 0);
+	print_value("exceptions", exceptions);
+	print_value("faults", faults);
+	return 0;
+}
+
 static volatile uint64_t flips, flip_first;
 
 static void flip_states(void)
@@ -267,6 +411,8 @@ int main(const struct start_info *info)
 		result = mode_cache();
 	else if (mode && mode[0] == 't')
 		result = mode_touch();
+	else if (mode && mode[0] == 'v')
+		result = mode_ve();
 	else if (mode && mode[0] == 'f')
 		result = mode_flip(CACHE_FIRST);
 	else if (mode && mode[0] == 'w')

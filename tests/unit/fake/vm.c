@@ -21,6 +21,7 @@ const struct nested_layout fake_ept = {
 	.shared = 0x1 | 6 << 3,
 	.large = BIT(7),
 	.empty = BIT(63),
+	.gone = 0,
 	.present = 0x7,
 	.accessed = BIT(8),
 	.dirty = BIT(9),
