@@ -55,6 +55,16 @@ static bool start_core(void)
 	return true;
 }
 
+static void choose_copy(const struct machine_config *machine)
+{
+	const unsigned order = order_of(ARCH_COPY_ROOM);
+	void *room = hypervisor_alloc(order);
+
+	arch_choose_copy(machine->copy, room);
+	if (room)
+		hypervisor_free(room, order);
+}
+
 static bool start_cpus(void)
 {
 	unsigned count = arch_start_other_cpus();
@@ -74,6 +84,7 @@ void kernel_main(void)
 	require(choose_vendor());
 	require((manifest = boot_manifest_load()) != NULL);
 	ending_configure(&manifest->machine);
+	choose_copy(&manifest->machine);
 	cpuid_init(virt->hypercall_instruction);
 	bug_set_last_exits(dispatch_report);
 	require(start_cpus());

@@ -22,6 +22,7 @@ struct machine_config {
 	bool console_uart; /* console = "uart" or "ring" */
 	u8 when_done;      /* enum manifest_when_done: all guests have stopped */
 	u8 on_bug;         /* WHEN_DONE_HALT or WHEN_DONE_REBOOT */
+	u8 copy;           /* 0: as measured, else 1 + enum copy_way (arch/x86/copy.h) */
 };
 
 struct tmem_machine_config {

@@ -14,6 +14,8 @@ static const char *const endings[] = {
 	[WHEN_DONE_REBOOT] = "reboot",
 };
 
+static const char *const copies[] = {"auto", "sse", "movsq", "movsb", "nontemporal"};
+
 static const char *const evictions[] = {"adaptive", "fifo"};
 static const char *const pools[] = {
 	"none",
@@ -54,6 +56,11 @@ static const struct key machine_keys[] = {
 		.max = WHEN_DONE_REBOOT,
 		.choices = endings,
 		.fallback = WHEN_DONE_HALT},
+	{.name = "copy",
+		.type = KEY_CHOICE,
+		FIELD(machine_config, copy),
+		.max = ARRAY_SIZE(copies) - 1,
+		.choices = copies},
 };
 
 static const struct key tmem_keys[] = {

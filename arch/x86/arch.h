@@ -172,6 +172,11 @@ void arch_start_boot_cpu(void);
 /* ACPI tables, LAPIC (x2APIC where there is one), timer and TSC frequency. Returns 0, or a negative
  * errno after logging what is missing. */
 int __must_check arch_start_machine(void);
+/* Chooses how pages are copied: the fastest way by measuring all on @room (ARCH_COPY_ROOM bytes,
+ * only used meanwhile; NULL: unmeasured, the plain loop) if @choice is 0, else the way @choice - 1
+ * of copy.h. Logs the choice and what was measured. Before other processors start. */
+#define ARCH_COPY_ROOM KIB(256)
+void arch_choose_copy(unsigned choice, void *room);
 /* Starts every processor that ACPI lists. Each calls cpu_main() of arch/x86/port.h on its own
  * stack. Returns the number running. A CPU that does not answer is logged and left out. */
 unsigned arch_start_other_cpus(void);

@@ -20,6 +20,7 @@ TABLES = {
         "console": "uart",
         "when_done": "power-off",
         "on_bug": "halt",
+        "copy": "auto",
     },
     "tmem": {"enabled": True, "pool_max": 0, "eviction": "adaptive", "zero_pages": True, "keys_only": False, "dedup": "none", "compress": "none"},
     "balloon": {"policy": "refault", "memory": 0, "tick_ms": 100, "wait_memory_s": 30},
@@ -169,6 +170,7 @@ class Writer:
                 ("console", choice("uart", "ring")),
                 ("when_done", choice("power-off", "halt", "reboot")),
                 ("on_bug", choice("halt", "reboot")),
+                ("copy", choice("auto", "sse", "movsq", "movsb", "nontemporal")),
             ],
         )
 

@@ -24,7 +24,10 @@ $O/unit/obj/%.c.o: %.c
 $O/unit/obj-thread/%.c.o: %.c
 	$(call quiet,HOSTCC,$<)mkdir -p $(@D) && $(CC) $(UNIT_CFLAGS) -fsanitize=thread -Wno-tsan -MMD -MP -c $< -o $@
 
-unit_objects = $(patsubst %.c,$O/unit/obj$($1_SANITIZE:%=-%)/%.c.o,tests/unit/$1.c $($1_SRC))
+$O/unit/obj/%.S.o: %.S
+	$(call quiet,HOSTAS,$<)mkdir -p $(@D) && $(CC) -MMD -MP -c $< -o $@
+
+unit_objects = $(patsubst %,$O/unit/obj$($1_SANITIZE:%=-%)/%.o,tests/unit/$1.c $($1_SRC))
 define unit_program
 $O/unit/$1: $(call unit_objects,$1)
 	$$(call quiet,HOSTLD,$$@)$(CC) $$^ $(if $($1_SANITIZE),-fsanitize=$($1_SANITIZE),$(UNIT_SANITIZE)) \

@@ -60,6 +60,7 @@ static void a_full_manifest_gives_its_values(void **state)
 			       "console = \"ring\"\n"
 			       "when_done = 'halt'\n"
 			       "on_bug = \"reboot\"\n"
+			       "copy = \"nontemporal\"\n"
 			       "[tmem]\n"
 			       "enabled = false\n"
 			       "pool_max = \"12288K\"\n"
@@ -108,10 +109,11 @@ static void a_full_manifest_gives_its_values(void **state)
 	assert_false(manifest.machine.console_uart);
 	assert_int_equal(manifest.machine.when_done, WHEN_DONE_HALT);
 	assert_int_equal(manifest.machine.on_bug, WHEN_DONE_REBOOT);
+	assert_int_equal(manifest.machine.copy, 4);
 	assert_false(manifest.tmem.enabled);
 	assert_int_equal(manifest.tmem.pool_max, MIB(12));
 	assert_int_equal(manifest.guest_count, 1);
-	assert_int_equal(guest->line, 16);
+	assert_int_equal(guest->line, 17);
 	assert_false(guest->bad);
 	assert_string_equal(guest->name, "web");
 	assert_string_equal(guest->kernel, "web.elf");
@@ -165,6 +167,7 @@ static void absent_keys_get_their_defaults(void **state)
 	assert_true(manifest.machine.console_uart);
 	assert_int_equal(manifest.machine.when_done, WHEN_DONE_POWER_OFF);
 	assert_int_equal(manifest.machine.on_bug, WHEN_DONE_HALT);
+	assert_int_equal(manifest.machine.copy, 0);
 	assert_true(manifest.tmem.enabled);
 	assert_int_equal(manifest.tmem.pool_max, 0);
 	assert_int_equal(guest->memory_min, MIB(16));

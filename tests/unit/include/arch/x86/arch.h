@@ -68,6 +68,8 @@ static inline mfn_t ptr_to_mfn(const void *p)
 
 void arch_copy_page(void *to, const void *from);
 void arch_copy_page_away(void *to, const void *from);
+#define ARCH_COPY_ROOM KIB(256)
+void arch_choose_copy(unsigned choice, void *room);
 void arch_clear_page(void *page);
 
 #define FPU_STATE_SIZE 512
