@@ -286,6 +286,17 @@ struct tmem_client *tmem_client_create(struct tmem *tmem, const struct tmem_clie
 	return client && !client_begin(client, config) ? client : NULL;
 }
 
+/* All but the number of ephemeral pages, which is 0 since the last client ended: evictions of
+ * others read it at any time. */
+static void clear_stats(struct tmem_client_stats *stats)
+{
+	const u64 before = offsetof(struct tmem_client_stats, ephemeral_pages);
+	const u64 after = before + sizeof(stats->ephemeral_pages);
+
+	memset(stats, 0, before);
+	memset((u8 *)stats + after, 0, sizeof(*stats) - after);
+}
+
 int client_begin(struct tmem_client *client, const struct tmem_client_config *config)
 {
 	client_lock(client);
@@ -299,7 +310,7 @@ int client_begin(struct tmem_client *client, const struct tmem_client_config *co
 	client->life++;
 	memset(&client->restore, 0, sizeof(client->restore));
 	memcpy(client->hash_keys, config->hash_keys, sizeof(client->hash_keys));
-	memset(&client->stats, 0, sizeof(client->stats));
+	clear_stats(&client->stats);
 	memset(client->past, 0, sizeof(client->past));
 	client->sample_threshold = config->sample_threshold;
 	client->owner = config->owner;
