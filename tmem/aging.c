@@ -66,9 +66,8 @@ void aging_fit(struct tmem_client *client)
 	for (unsigned id = 0; id < TMEM_POOLS_PER_GUEST; id++) {
 		struct pool *pool = client->pools[id];
 
-		if (pool && !pool->persistent)
-			WRITE_ONCE(pool->lock_below,
-				MAX(pool->sample_threshold, aging->queues.sampled));
+		if (pool)
+			pool_set_lock_below(pool, aging->queues.sampled);
 	}
 }
 

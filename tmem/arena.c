@@ -446,13 +446,15 @@ static unsigned take_from(
 
 	if (block_is_unused(block) && block->present == BLOCK_PAGES && block->base)
 		arena->empty_blocks--;
-	for (u32 word = 0; word < BLOCK_PAGES / 64 && end != slots; word++) {
-		u64 bits = block->free[word];
+	for (u32 word = 0; end != slots; word++) {
+		u64 bits, first;
 		struct page *records;
-		u64 first;
 
-		if (!bits)
-			continue;
+		while (word < BLOCK_PAGES / 64 && !block->free[word])
+			word++;
+		if (word == BLOCK_PAGES / 64)
+			break;
+		bits = block->free[word];
 		first = (u64)block->number * BLOCK_PAGES + word * 64;
 		records = record(block, word * 64);
 		while (bits && end != slots) {
@@ -465,10 +467,12 @@ static unsigned take_from(
 			from = end - run;
 			/* 1 <= run: the lowest bit is set. NOLINTNEXTLINE(clang-analyzer-core.*) */
 			bits &= ~((~0UL >> (64 - run)) << bit);
-			for (struct page *page = &records[bit]; end != from; page++, bit++) {
-				WRITE_ONCE(page->client, client);
-				*--end = (u32)(first + bit);
+#pragma GCC unroll 4
+			for (u64 i = 0; i < run; i++) {
+				WRITE_ONCE(records[bit + i].client, client);
+				end[-1 - (s64)i] = (u32)(first + bit + i);
 			}
+			end = from;
 		}
 		block->free[word] = bits;
 	}
@@ -571,13 +575,15 @@ void arena_give(struct tmem *tmem, const u32 *slots, unsigned count)
 		}
 		/* Neighbours often come together. */
 		while (slots != end && *slots / BLOCK_PAGES == number) {
-			u32 word = *slots / 64;
-			u64 bits = 0;
+			const u32 *start = slots, *limit = start + (64 - *start % 64);
+			u32 slot = *start, next = slot;
 
+			limit = MIN(limit, end);
 			do
-				bits |= BIT(*slots++ % 64);
-			while (slots != end && *slots / 64 == word);
-			block->free[word % (BLOCK_PAGES / 64)] |= bits;
+				slots++, next++;
+			while (slots != limit && *slots == next);
+			block->free[slot / 64 % (BLOCK_PAGES / 64)] |=
+				~0UL >> (64 - (slots - start)) << slot % 64;
 		}
 		block->free_count = (u16)(block->free_count + (slots - first));
 		block_has_room(tmem, block);

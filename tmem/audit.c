@@ -172,11 +172,26 @@ static void audit_page(
 			slot);
 }
 
+/* Whether the group's places say which of its pages are in the sample; if the object's sum is not
+ * what it was when the group was made, nobody asks them. */
+static bool places_are_right(
+	const struct pool *pool, const struct object *object, const struct group *group)
+{
+	u64 sum = pool_sum_of_key(pool, object->key);
+
+	for (u32 place = 0; place < GROUP_PAGES; place++)
+		if (!pool->filtered &&
+			!(group->places[place] & PLACE_SAMPLED) !=
+				!pool_samples(pool, sum, group->number * GROUP_PAGES + place))
+			return false;
+	return true;
+}
+
 /* Returns the pages of the object; *@groups grows by its groups. */
 static u64 audit_object(
 	struct audit *audit, struct pool *pool, const struct object *object, u64 *groups)
 {
-	u64 pages = 0;
+	u64 pages = 0, before = *groups;
 	u32 prev = 0;
 
 	if (!object->grouped) {
@@ -189,17 +204,25 @@ static u64 audit_object(
 
 		++*groups;
 		for (u32 place = 0; place < GROUP_PAGES; place++) {
-			if (!group->pages[place])
+			u32 slot = group_slot(group, place);
+
+			if (!slot)
 				continue;
 			count++;
-			audit_page(audit, pool, object, group->number * GROUP_PAGES + place,
-				group->pages[place]);
+			audit_page(audit, pool, object, group->number * GROUP_PAGES + place, slot);
 		}
+		if (!places_are_right(pool, object, group))
+			FAIL(audit, "client %u pool %u group %u: the sample is not right",
+				pool->client->number, pool->id, id);
 		if (group->prev != prev || group->count != count || !count)
 			FAIL(audit, "client %u pool %u group %u: %u pages, %u counted",
 				pool->client->number, pool->id, id, group->count, count);
 		pages += count;
 	}
+	if (*groups - before != object->groups)
+		FAIL(audit, "client %u pool %u: an object of %u groups has %llu",
+			pool->client->number, pool->id, object->groups,
+			(unsigned long long)(*groups - before));
 	return pages;
 }
 

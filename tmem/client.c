@@ -60,11 +60,10 @@ void client_spill(struct tmem_client *client, unsigned class, u32 keep)
 	WRITE_ONCE(magazine->count, keep);
 }
 
-void client_spill_full(struct tmem_client *client)
+void client_spill_full(struct tmem_client *client, const struct magazine *magazine)
 {
-	for (unsigned class = 0; class < SLOT_CLASSES; class ++)
-		if (client->magazines[class].count == MAGAZINE_SLOTS)
-			client_spill(client, class, MAGAZINE_SLOTS - MAGAZINE_BATCH);
+	client_spill(
+		client, (unsigned)(magazine - client->magazines), MAGAZINE_SLOTS - MAGAZINE_BATCH);
 }
 
 void client_give_all_slots(struct tmem_client *client)
@@ -90,6 +89,7 @@ __attribute__((noinline)) bool client_turn_to(struct tmem_client *client, u32 sl
 	client->half.records = block_page(block, first);
 	client->half.frames = block_frame(block, first);
 	client->half.block = block;
+	client->half.magazine = client_magazine_of(client, block);
 	WRITE_ONCE(client->half.number, number);
 	return true;
 }
@@ -150,19 +150,22 @@ int tmem_pool_create(struct tmem_client *client, u64 flags, u64 uuid_lo, u64 uui
 	return result;
 }
 
-static void add_counts(struct pool_counts *sum, const struct pool_counts *counts)
+/* What tmem_client_stats() tells of a pool. */
+static void add_counts(struct pool_counts *sum, const struct pool *pool)
 {
-	sum->puts += counts->puts;
-	sum->gets += counts->gets;
-	sum->hits += counts->hits;
+	sum->puts += pool->counts.puts;
+	sum->hits += pool->counts.hits;
+	sum->misses += READ_ONCE(pool->counts.misses);
+	sum->flushes += pool_flushes(pool);
+	sum->flushed_pages += pool_flushed_pages(pool);
 }
 
 void client_forget_pool(struct tmem_client *client, struct pool *pool)
 {
-	add_counts(&client->past[pool->persistent ? PERSISTENT : EPHEMERAL], &pool->counts);
+	add_counts(&client->past[pool->persistent ? PERSISTENT : EPHEMERAL], pool);
 	if (!pool->shared) {
 		client->private_puts += pool->counts.puts + pool->counts.refusals;
-		client->private_gets += pool->counts.gets;
+		client->private_gets += pool_gets(pool);
 	}
 	client_filter_close(client, pool);
 	WRITE_ONCE(client->pools[pool->id], NULL);
@@ -373,19 +376,21 @@ void tmem_client_stats(const struct tmem_client *client, struct tmem_client_stat
 	for (unsigned id = 0; id < TMEM_POOLS_PER_GUEST; id++)
 		if (client->pools[id])
 			add_counts(&counts[client->pools[id]->persistent ? PERSISTENT : EPHEMERAL],
-				&client->pools[id]->counts);
+				client->pools[id]);
 	client_unlock(locked);
 
 	stats->ephemeral_puts = counts[EPHEMERAL].puts;
-	stats->ephemeral_gets = counts[EPHEMERAL].gets;
+	stats->ephemeral_gets = counts[EPHEMERAL].hits + counts[EPHEMERAL].misses;
 	stats->ephemeral_hits = counts[EPHEMERAL].hits;
 	stats->persistent_puts = counts[PERSISTENT].puts;
-	stats->persistent_gets = counts[PERSISTENT].gets;
+	stats->persistent_gets = counts[PERSISTENT].hits + counts[PERSISTENT].misses;
 	stats->persistent_hits = counts[PERSISTENT].hits;
 	stats->puts_stored = stats->ephemeral_puts + stats->persistent_puts;
 	stats->puts += stats->puts_stored;
 	stats->gets = stats->ephemeral_gets + stats->persistent_gets;
 	stats->hits = stats->ephemeral_hits + stats->persistent_hits;
+	stats->flushes += counts[EPHEMERAL].flushes + counts[PERSISTENT].flushes;
+	stats->flushed_pages = counts[EPHEMERAL].flushed_pages + counts[PERSISTENT].flushed_pages;
 }
 
 /* ---- The store ---------------------------------------------------------------------- */

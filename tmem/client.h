@@ -21,9 +21,20 @@
 #define MAGAZINE_IDLE         4U /* kept by a client without pages */
 
 struct magazine {
-	u32 count;
-	u32 slots[MAGAZINE_SLOTS];
+	union {
+		struct {
+			u32 count;
+			u32 slots[MAGAZINE_SLOTS];
+		};
+		u32 words[1 + MAGAZINE_SLOTS]; /* the same */
+	};
 };
+
+/* The slot that was freed last. Of an empty magazine it is its count: 0, SLOT_NONE. */
+static inline u32 magazine_top(const struct magazine *magazine)
+{
+	return magazine->words[magazine->count];
+}
 
 struct dense;
 struct dedup_group;
@@ -52,6 +63,7 @@ struct slot_half {
 	struct page *records;
 	u8 *frames;
 	struct block *block;
+	struct magazine *magazine; /* of the class that the block had then */
 };
 
 struct aging;
@@ -83,6 +95,8 @@ struct tmem_client {
 	u32 life;     /* which one of those that had this structure */
 	u32 sequence; /* odd while the lock is held: see client_sequence() */
 	struct pool *pools[TMEM_POOLS_PER_GUEST];
+	/* By the pools' ids: recent_key[0]. Of a pool that is gone it says nothing. */
+	u64 recent_words[TMEM_POOLS_PER_GUEST];
 	struct page_list lists[2]; /* of ephemeral pages, by enum queue */
 	u64 main_pages;            /* of them, in the second */
 	struct aging *aging;       /* NULL: all are in the first list */
@@ -92,7 +106,8 @@ struct tmem_client {
 	void *owner;                    /* for tmem_port_sampled() */
 	u32 pools_end;                  /* no pool ever had a higher number */
 	u64 private_puts, private_gets; /* of private pools that are gone */
-	/* The live counts, and what the pools do not count; of puts only those that failed. */
+	/* The live counts, and what the pools do not count: of puts those that failed, of flushes
+	 * those of no pool. */
 	struct tmem_client_stats stats;
 	struct pool_counts past[TMEM_CLASSES]; /* of pools that are gone */
 	struct tmem_shared_grant shared[TMEM_SHARED_MAX];
@@ -185,12 +200,11 @@ static inline struct pool *named_pool(const struct tmem_client *client, s32 id)
 static inline u32 client_slot_at_hand(struct tmem_client *client, unsigned class)
 {
 	struct magazine *magazine = &client->magazines[class];
-	u32 count = magazine->count;
+	u32 slot = magazine_top(magazine);
 
-	if (unlikely(!count))
-		return SLOT_NONE;
-	WRITE_ONCE(magazine->count, count - 1);
-	return magazine->slots[count - 1];
+	if (likely(slot != SLOT_NONE))
+		WRITE_ONCE(magazine->count, magazine->count - 1);
+	return slot;
 }
 
 /* A slot of the client's own magazines or of the arena; SLOT_NONE if neither has one. Client lock.
@@ -212,7 +226,7 @@ static inline struct magazine *client_magazine_of(
 }
 
 /* A magazine that has become full gives half of its slots away. Client lock. */
-void client_spill_full(struct tmem_client *client);
+void client_spill_full(struct tmem_client *client, const struct magazine *magazine);
 
 /* Puts a slot into the magazine of its block's class. Client lock. */
 static inline void client_give_slot(
@@ -222,10 +236,10 @@ static inline void client_give_slot(
 	u32 count = magazine->count;
 
 	page_set_state(page, SLOT_EMPTY);
-	magazine->slots[count++] = slot;
+	magazine->words[++count] = slot;
 	WRITE_ONCE(magazine->count, count);
 	if (unlikely(count == MAGAZINE_SLOTS))
-		client_spill_full(client);
+		client_spill_full(client, magazine);
 }
 /* Empties the magazines into the arena. Client lock. */
 void client_give_all_slots(struct tmem_client *client);

@@ -29,10 +29,8 @@ static int refuse(struct tmem_client *client, struct pool *pool, const struct tm
 {
 	struct position position;
 
-	if (pool_find(pool, handle->object, handle->index, &position)) {
+	if (pool_find(pool, handle->object, handle->index, &position))
 		client_drop_and_keep_slot(client, pool, &position);
-		client->stats.flushed_pages++;
-	}
 	return -SLUICE_ENOSPC;
 }
 
@@ -120,11 +118,11 @@ static void describe(const struct pool *pool, struct tmem_pool_info *info)
 		.uuid = {pool->uuid[0], pool->uuid[1]},
 		.pages = pool->shared ? 0 : pool_pages(pool),
 		.puts = counts->puts,
-		.gets = counts->gets,
+		.gets = pool_gets(pool),
 		.hits = counts->hits,
 		.replaced = counts->replaced,
-		.flushes = counts->flushes,
-		.flushed_pages = counts->flushed_pages,
+		.flushes = pool_flushes(pool),
+		.flushed_pages = pool_flushed_pages(pool),
 		.evictions = counts->evictions,
 		.refusals = counts->refusals,
 	};

@@ -159,7 +159,6 @@ static void *take_frame(struct tmem_client *client, const struct tmem_handle *ha
 	if (!page)
 		return NULL;
 	client_note_use(client);
-	__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
 	pool->counts.hits++;
 	if (pool_samples(pool, pool->recent_sum, handle->index))
 		client_sampled(client, pool, handle, TMEM_EVENT_GET);

@@ -49,10 +49,12 @@ static struct run begin_run(struct tmem_client *client, const struct page *page,
 static void drop_contents(
 	struct tmem_client *client, const struct pool *pool, const struct group *group)
 {
-	for (u32 place = 0; place < GROUP_PAGES; place++)
-		if (group->pages[place])
-			client_drop_content(client, pool, group->pages[place],
-				page_at(client->tmem, group->pages[place]));
+	for (u32 place = 0; place < GROUP_PAGES; place++) {
+		u32 slot = group_slot(group, place);
+
+		if (slot)
+			client_drop_content(client, pool, slot, page_at(client->tmem, slot));
+	}
 }
 
 /* All pages of the group leave their lists; their slots in @slots. Returns how many. */
@@ -62,8 +64,8 @@ static u32 unlist_group(
 	struct run run = {.list = client->lists};
 	u32 count = 0;
 
-	for (const u32 *place = group->pages; count < group->count; place++) {
-		u32 slot = *place;
+	for (u32 place = 0; count < group->count; place++) {
+		u32 slot = group_slot(group, place);
 		struct page *page;
 
 		if (!slot)
@@ -98,7 +100,6 @@ static bool flush_whole_group(
 	count = unlist_group(client, position->group, slots);
 	pool_remove_group(client->tmem, pool, position);
 	pool->counts.flushed_pages += count;
-	client->stats.flushed_pages += count;
 	WRITE_ONCE(client->stats.ephemeral_pages, client->stats.ephemeral_pages - count);
 	arena_give(client->tmem, slots, count);
 	if (!client->stats.ephemeral_pages)
@@ -115,13 +116,12 @@ static bool flush_group(
 	u32 left = group->count;
 
 	for (u32 place = 0; left && *pages; place++) {
-		position->slot = group->pages[place];
+		position->slot = group_slot(group, place);
 		if (!position->slot)
 			continue;
 		--*pages;
 		--left;
 		client_drop_and_keep_slot(client, pool, position);
-		client->stats.flushed_pages++;
 	}
 	return only_group && !left;
 }
@@ -156,6 +156,5 @@ bool client_flush_object(
 	position.group = NULL;
 	position.slot = position.object->first;
 	client_drop_and_keep_slot(client, pool, &position);
-	client->stats.flushed_pages++;
 	return true;
 }

@@ -11,7 +11,7 @@ static void rename_page(struct tmem_client *client, struct page *page, u32 slot,
 	struct pool *pool = client->pools[page_pool(page)];
 
 	if (page_is_grouped(page))
-		group_at(pool, page_owner(page))->pages[page_place(page)] = to;
+		group_set_slot(group_at(pool, page_owner(page)), page_place(page), to);
 	else
 		object_at(pool, page_owner(page))->first = to & SLOT_MASK;
 	if (page_is_queued(page))

@@ -39,8 +39,8 @@ static inline void page_list_append(struct page_list *list, u32 mark, u32 slot, 
 	list->newest_page = page;
 }
 
-/* Leaves the record of the page itself as it is. Whether it was the newest. */
-static inline __attribute__((always_inline)) bool page_list_remove(
+/* Leaves the record of the page itself as it is. */
+static inline void page_list_remove(
 	struct tmem_client *client, struct page_list *list, const struct page *page, u32 slot)
 {
 	u32 next = page->next & SLOT_MASK, prev = page->prev & SLOT_MASK;
@@ -51,11 +51,10 @@ static inline __attribute__((always_inline)) bool page_list_remove(
 		struct page *after = client_page(client, next);
 
 		WRITE_ONCE(after->prev, after->prev ^ slot ^ prev);
-		return false;
+	} else {
+		list->newest = prev;
+		list->newest_page = before;
 	}
-	list->newest = prev;
-	list->newest_page = before;
-	return true;
 }
 
 /* The page in @slot is in @to from now on; @page is its record there, a copy of the old one. */

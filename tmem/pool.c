@@ -57,7 +57,8 @@ struct pool *pool_create(struct tmem_client *client, u8 id, bool persistent, con
 	pool->persistent = persistent;
 	pool->aged = client->aging && !persistent;
 	pool->modes = client->modes[persistent ? PERSISTENT : EPHEMERAL];
-	pool->sample_threshold = pool->lock_below = client->sample_threshold;
+	pool->sample_threshold = client->sample_threshold;
+	pool_set_lock_below(pool, 0);
 	pool->salt = client->hash_keys[0] * (id + 1U);
 	memcpy(pool->uuid, uuid, sizeof(pool->uuid));
 	slab_init(&pool->objects, sizeof(struct object));
@@ -78,12 +79,18 @@ void pool_free(struct tmem *tmem, struct pool *pool)
 	metadata_retire(tmem, pool);
 }
 
+static void set_recent_word(struct pool *pool, u64 word)
+{
+	pool->recent_key[0] = word;
+	WRITE_ONCE(pool->client->recent_words[pool->id], word);
+}
+
 static void forget_recent_object(struct pool *pool)
 {
 	pool->recent_object = NULL;
 	pool->recent_number = pool->absent_number = NO_GROUP;
 	/* Its pages are not likely to be hit any more. */
-	WRITE_ONCE(pool->recent_key[0], ~pool->recent_key[0]);
+	set_recent_word(pool, ~pool->recent_key[0]);
 }
 
 /* ---- Sums --------------------------------------------------------------------------- */
@@ -101,6 +108,7 @@ void pool_open_filter(struct pool *pool, struct filter *filter)
 		pool->filter_key[i] = tmem_port_random();
 	forget_recent_object(pool);
 	pool->filtered = true;
+	pool_set_lock_below(pool, 0);
 	pool->filter = filter;
 }
 
@@ -114,13 +122,13 @@ void pool_close_filter(struct pool *pool)
 /* ---- Finding ------------------------------------------------------------------------ */
 
 /* @hash is by pool_object_hash(). */
-static void set_recent_object(struct pool *pool, struct object *object, u32 id, u64 hash)
+static inline void set_recent_object(struct pool *pool, struct object *object, u32 id, u64 hash)
 {
 	pool->recent_object = object;
 	pool->recent_object_id = id;
 	pool->recent_number = pool->absent_number = NO_GROUP;
 	pool->recent_sum = pool_sum(pool, object->key, hash);
-	WRITE_ONCE(pool->recent_key[0], object->key[0]);
+	set_recent_word(pool, object->key[0]);
 	pool->recent_key[1] = object->key[1];
 	pool->recent_key[2] = object->key[2];
 }
@@ -168,16 +176,31 @@ static bool search_group(struct pool *pool, u64 key, u64 hash)
 	return id != 0;
 }
 
+/* Most objects have one group or two, which need no table. */
+#define FEW_GROUPS 2U
+static bool search_few_groups(struct pool *pool, u32 number)
+{
+	for (u32 id = pool->recent_object->first; id;) {
+		struct group *group = group_at(pool, id);
+
+		if (group->number == number) {
+			set_recent_group(pool, group, id);
+			return true;
+		}
+		id = group->next;
+	}
+	return false;
+}
+
 bool pool_find_group(struct pool *pool, u32 number)
 {
-	const struct table *table = &pool->group_table;
 	u64 key = group_key(pool->recent_object_id, number);
-	u64 hash;
 
 	if (pool->absent_number == number)
 		return false;
-	hash = hash_word(table->now.keys, key);
-	if (search_group(pool, key, hash))
+	if (pool->recent_object->groups <= FEW_GROUPS
+			? search_few_groups(pool, number)
+			: search_group(pool, key, hash_word(pool->group_table.now.keys, key)))
 		return true;
 	pool->absent_number = number;
 	return false;
@@ -224,8 +247,20 @@ int pool_reserve(struct tmem *tmem, struct pool *pool)
 	return error;
 }
 
-/* A group without pages for indices from @number * 16 on, in the table and in its object's list; it
- * becomes the recent one. */
+/* Not inlined: with nothing in it, a group needs none of this. */
+static __attribute__((noinline)) void mark_sampled_places(
+	const struct pool *pool, struct group *group)
+{
+	u32 word = tmem_sample_word(pool->recent_sum, group->number * GROUP_PAGES);
+	u32 threshold = pool->sample_threshold;
+
+	for (u32 place = 0; place < GROUP_PAGES; place++, word += TMEM_SAMPLE_STEP)
+		if (unlikely(word < threshold))
+			group->places[place] = (u32)PLACE_SAMPLED;
+}
+
+/* A group of the recent object, without pages, for indices from @number * 32 on, in the table and
+ * in its object's list; it becomes the recent one. */
 static void add_group(
 	struct tmem *tmem, struct pool *pool, u32 object_id, struct object *object, u32 number)
 {
@@ -237,9 +272,12 @@ static void add_group(
 		.number = number,
 		.next = object->first,
 	};
+	if (pool->sample_threshold)
+		mark_sampled_places(pool, group);
 	if (object->first)
 		group_at(pool, object->first)->prev = id;
 	object->first = id & 0x7fffffff;
+	object->groups++;
 	table_insert(tmem, &pool->group_table,
 		hash_word(pool->group_table.now.keys, group_key(object_id, number)), id);
 	set_recent_group(pool, group, id);
@@ -250,12 +288,13 @@ static void add_group(
 static void group_only_page(
 	struct tmem *tmem, struct pool *pool, u32 object_id, struct object *object)
 {
-	u32 slot = object->first;
+	u32 slot = object->first, index = object->index;
 
 	object->grouped = 1;
+	object->groups = 0;
 	object->first = 0;
-	add_group(tmem, pool, object_id, object, object->index / GROUP_PAGES);
-	pool_set_near(pool, object->index, page_at(tmem, slot), slot);
+	add_group(tmem, pool, object_id, object, index / GROUP_PAGES);
+	pool_set_near(pool, index, page_at(tmem, slot), slot);
 }
 
 static void add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u64 hash, u32 index,
@@ -313,19 +352,31 @@ void pool_remove_object(struct tmem *tmem, struct pool *pool, const struct posit
 
 void pool_remove_group(struct tmem *tmem, struct pool *pool, const struct position *position)
 {
-	struct group *group = position->group;
+	struct group *group = position->group, *neighbour = NULL;
+	bool was_recent = pool->recent_number != NO_GROUP && pool->recent_group == group;
+	u32 neighbour_id = 0;
 
 	table_remove(tmem, &pool->group_table,
 		rehash_group(pool, pool->group_table.now.keys, position->group_id),
 		position->group_id);
-	if (group->next)
-		group_at(pool, group->next)->prev = group->prev;
-	if (group->prev)
-		group_at(pool, group->prev)->next = group->next;
-	else
-		position->object->first = group->next & 0x7fffffff;
-	if (pool->recent_group == group)
+	if (was_recent)
 		pool->recent_number = NO_GROUP;
+	if (group->next) {
+		neighbour = group_at(pool, group->next);
+		neighbour->prev = group->prev;
+		neighbour_id = group->next;
+	}
+	if (group->prev) {
+		neighbour = group_at(pool, group->prev);
+		neighbour->next = group->next;
+		neighbour_id = group->prev;
+	} else {
+		position->object->first = group->next & 0x7fffffff;
+	}
+	position->object->groups--;
+	/* Who came to the end of a group will go on in the one that was made after it. */
+	if (was_recent && neighbour_id)
+		set_recent_group(pool, neighbour, neighbour_id);
 	slab_put(tmem, &pool->groups, GROUP_ID_SHIFT, position->group_id, group);
 	if (!position->object->first)
 		pool_remove_object(tmem, pool, position);

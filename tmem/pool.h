@@ -47,32 +47,52 @@ struct object {
 	u64 key[3];
 	u32 first : 31; /* the slot of its only page, or the first of its groups */
 	u32 grouped : 1;
-	u32 index; /* of its only page */
+	union {
+		u32 index;  /* of its only page */
+		u32 groups; /* how many */
+	};
 };
 _Static_assert(sizeof(struct object) == 32, "an object costs 32 bytes");
 #define OBJECT_ID_SHIFT 7
 
-/* Invariant: @count is the number of @pages that are not 0, and not 0 itself. */
+/* Invariant: @count is the number of @places with a slot, and not 0. */
 struct group {
 	u32 object;
 	u32 number;     /* index / 32 */
 	u32 next, prev; /* groups of the object */
 	u32 count;
-	u32 pages[GROUP_PAGES]; /* slots */
+	u32 places[GROUP_PAGES]; /* slots, and PLACE_SAMPLED */
 };
 _Static_assert(sizeof(struct group) == 148, "a group costs 148 bytes");
+
+/*
+ * The place's page is told of (pool_samples()), whether it is there or not. So the common paths,
+ * which ask for a place without a page or for a slot at hand, find neither, and need not think of
+ * samples. It is set when the group is made; where the pool's sums have changed since
+ * (pool_open_filter()), those paths do not lead through the pool.
+ */
+#define PLACE_SAMPLED BIT(31)
+
+static inline u32 group_slot(const struct group *group, u32 place)
+{
+	return group->places[place] & SLOT_MASK;
+}
+
+static inline void group_set_slot(struct group *group, u32 place, u32 slot)
+{
+	group->places[place] = (group->places[place] & (u32)PLACE_SAMPLED) | slot;
+}
 #define GROUP_ID_SHIFT 5
 
 #define NO_GROUP ~0U /* no number of a group */
 
-/* What of pool->uncommon does not matter to misses without the lock: @modes and @aged. */
-#define UNCOMMON_TO_MISSES 0x00ff00ffffffffffUL
-
 /* What happened in a pool; successful puts only. */
 struct pool_counts {
-	u64 puts, gets, hits;
+	u64 puts, hits;
+	u64 misses;   /* atomic: most are counted without the lock */
 	u64 replaced; /* of the puts */
 	u64 flushes, flushed_pages;
+	u64 common_flushes; /* of one page each, on the common path: they belong to both */
 	u64 evictions, refusals;
 };
 
@@ -116,13 +136,15 @@ struct pool {
 	 * object. That is the hash which the table of objects goes by anyhow, and @salt; but if
 	 * the pool is filtered or rekeyed it is computed for itself (pool_sum_apart()). */
 	u32 sample_threshold; /* of 2^32 keys so many are told of, and no get of one */
-	u32 lock_below;       /* of these goes without the lock: see misses() in tmem.c */
+	/* No get with a sample word below goes without the lock (tmem_get()): of sampled keys none,
+	 * and none at all if something about the pool matters to misses (pool_set_lock()). */
+	u64 lock_below;
 	u64 salt;
 	/* What was looked up last: the next page is often its neighbour. Invariant: @recent_object
 	 * is NULL if it is gone; else @recent_key is its key and @recent_sum its sum.
 	 * @recent_number is NO_GROUP, or that of @recent_group, which is there then and the recent
 	 * object's; @absent_number is NO_GROUP, or that of a group which this object has not. */
-	u64 recent_key[3]; /* the first word also for readers without the lock */
+	u64 recent_key[3]; /* the first word also in the client, for readers without the lock */
 	struct group *recent_group;
 	u32 recent_number, absent_number;
 	u32 recent_owner; /* the group's part of page.owner */
@@ -138,10 +160,6 @@ struct pool {
 	struct slab lines; /* of long chains in both tables */
 	struct table object_table, group_table;
 };
-
-_Static_assert(offsetof(struct pool, modes) == offsetof(struct pool, uncommon) + 5 &&
-		       offsetof(struct pool, aged) == offsetof(struct pool, uncommon) + 7,
-	"UNCOMMON_TO_MISSES names them");
 
 /* Where a page is, or would be: what was found on the way is not 0 and not NULL. */
 struct position {
@@ -195,11 +213,31 @@ void pool_extend(struct tmem *tmem, struct pool *pool, u32 index);
 void pool_remove_group(struct tmem *tmem, struct pool *pool, const struct position *position);
 void pool_remove_object(struct tmem *tmem, struct pool *pool, const struct position *position);
 
+static inline void pool_count_miss(struct pool *pool)
+{
+	__atomic_fetch_add(&pool->counts.misses, 1, __ATOMIC_RELAXED);
+}
+
+static inline u64 pool_gets(const struct pool *pool)
+{
+	return pool->counts.hits + READ_ONCE(pool->counts.misses);
+}
+
+static inline u64 pool_flushes(const struct pool *pool)
+{
+	return pool->counts.flushes + pool->counts.common_flushes;
+}
+
+static inline u64 pool_flushed_pages(const struct pool *pool)
+{
+	return pool->counts.flushed_pages + pool->counts.common_flushes;
+}
+
 /* The pages of a pool, from what has happened in it: so nothing is counted on the common paths. */
 static inline u64 pool_pages(const struct pool *pool)
 {
 	const struct pool_counts *counts = &pool->counts;
-	u64 left = counts->flushed_pages + counts->evictions;
+	u64 left = pool_flushed_pages(pool) + counts->evictions;
 
 	if (!pool->persistent && !pool->common)
 		left += counts->hits;
@@ -228,10 +266,13 @@ static inline bool pool_key_is_recent(const struct pool *pool, const u64 key[3])
 			(pool->recent_key[2] ^ key[2])));
 }
 
-/* Whether page @index of the object with @key belongs into the recent group. */
-static inline bool pool_is_near(const struct pool *pool, const u64 key[3], u32 index)
+/* Whether page @index of the object with @key belongs into the recent group, and there is nothing
+ * else to think of. */
+static inline bool pool_is_plainly_near(const struct pool *pool, const u64 key[3], u32 index)
 {
-	return pool_key_is_recent(pool, key) && likely(pool->recent_number == index / GROUP_PAGES);
+	return likely(!((pool->recent_key[0] ^ key[0]) | (pool->recent_key[1] ^ key[1]) |
+			(pool->recent_key[2] ^ key[2]) | pool->uncommon)) &&
+	       likely(pool->recent_number == index / GROUP_PAGES);
 }
 
 static inline u32 pool_recent_group_id(const struct pool *pool)
@@ -245,11 +286,20 @@ static inline u64 pool_object_hash(const struct pool *pool, const u64 key[3])
 	return hash_words(pool->object_table.now.keys, key[0], key[1], key[2]);
 }
 
-/* Whether the pool surely has no page of the object with that @hash, by one look that needs no
- * lock; but then it says something only if nothing was changed meanwhile (client_sequence()). */
+/* Whether the pool surely has no page of the object with that @hash, and is not special, by one
+ * look that needs no lock; but then it says something only if nothing was changed meanwhile
+ * (client_sequence()). A pool whose table is moving is rekeyed, and so special. */
 static inline bool pool_surely_lacks(const struct pool *pool, u64 hash)
 {
-	return table_surely_lacks(&pool->object_table, hash);
+	return likely(!(table_may_have(&pool->object_table, hash) | READ_ONCE(pool->special)));
+}
+
+/* @sampled: the threshold of the client's own sample, 0: none. */
+static inline void pool_set_lock_below(struct pool *pool, u32 sampled)
+{
+	bool always = pool->persistent || pool->filtered;
+
+	WRITE_ONCE(pool->lock_below, always ? 1UL << 32 : MAX(pool->sample_threshold, sampled));
 }
 
 /* The object's sum; @hash is by pool_object_hash(). */
@@ -320,7 +370,7 @@ static inline u32 pool_find(
 		return 0;
 	position->group_id = pool_recent_group_id(pool);
 	position->group = pool->recent_group;
-	position->slot = position->group->pages[index % GROUP_PAGES];
+	position->slot = group_slot(position->group, index % GROUP_PAGES);
 	return position->slot;
 }
 
@@ -339,7 +389,7 @@ static inline void pool_set_near(struct pool *pool, u32 index, struct page *page
 	struct group *group = pool->recent_group;
 	u32 place = index % GROUP_PAGES;
 
-	group->pages[place] = slot;
+	group_set_slot(group, place, slot);
 	group->count++;
 	page->owner = pool->recent_owner | place << PAGE_OWNER_BITS;
 }
@@ -350,7 +400,7 @@ static inline void pool_remove_near(struct tmem *tmem, struct pool *pool, u32 pl
 {
 	struct group *group = pool->recent_group;
 
-	group->pages[place] = 0;
+	group_set_slot(group, place, SLOT_NONE);
 	if (unlikely(--group->count == 0))
 		pool_remove_recent_group(tmem, pool);
 }
@@ -365,7 +415,7 @@ static inline void pool_remove(struct tmem *tmem, struct pool *pool,
 		pool_remove_object(tmem, pool, position);
 		return;
 	}
-	group->pages[page_place(page)] = 0;
+	group_set_slot(group, page_place(page), SLOT_NONE);
 	if (unlikely(--group->count == 0))
 		pool_remove_group(tmem, pool, position);
 }

@@ -134,7 +134,6 @@ static __attribute__((noinline)) int replace(struct tmem_client *client, struct 
 
 	if (unlikely(!data)) {
 		client_drop_and_keep_slot(client, pool, position);
-		client->stats.flushed_pages++;
 		return -SLUICE_EFAULT;
 	}
 	tmem_port_copy_away(block_frame(block_of(client->tmem, slot), slot), data);
@@ -325,14 +324,17 @@ int client_put_placed(
 
 /* ---- The common case ---------------------------------------------------------------- */
 
-static inline __attribute__((always_inline)) void place_near(
-	struct tmem_client *client, struct pool *pool, u32 index, struct page_list *list, u32 slot)
+/* The page is a new one of the recent group and gets the slot at the top of the magazine. */
+static inline __attribute__((always_inline)) void place_near(struct tmem_client *client,
+	struct pool *pool, struct group *group, u32 place, struct page_list *list, u32 slot)
 {
 	struct magazine *magazine = &client->magazines[EPHEMERAL];
 	struct page *page = near_page(client, slot);
 
+	group->places[place] |= slot;
+	group->count++;
+	page->owner = pool->recent_owner | place << PAGE_OWNER_BITS;
 	WRITE_ONCE(magazine->count, magazine->count - 1);
-	pool_set_near(pool, index, page, slot);
 	enter_ephemeral(client, pool, list, slot, page);
 	pool->counts.puts++;
 }
@@ -367,7 +369,7 @@ static bool put_ephemeral(struct tmem_client *client, struct pool *pool,
 {
 	const struct magazine *magazine = &client->magazines[EPHEMERAL];
 	struct page_list *list = &client->lists[QUEUE_SMALL];
-	u32 index = handle->index, slot = magazine->slots[magazine->count - 1];
+	u32 index = handle->index, slot = magazine_top(magazine);
 
 	if (unlikely(!client_is_near(client, slot)))
 		return false;
@@ -377,7 +379,7 @@ static bool put_ephemeral(struct tmem_client *client, struct pool *pool,
 		client_filter_insert(client, pool, pool->recent_sum, index, slot);
 	if (pool->aged)
 		list = choose_list(client, pool, pool->recent_sum, index);
-	place_near(client, pool, index, list, slot);
+	place_near(client, pool, pool->recent_group, index % GROUP_PAGES, list, slot);
 	if (pool_samples(pool, pool->recent_sum, index))
 		client_sampled(client, pool, handle, TMEM_EVENT_PUT);
 	tmem_port_copy_away(near_frame(client, slot), data);
@@ -397,7 +399,7 @@ static bool is_new_in_recent(
 		return false;
 	*near = pool->recent_number == number;
 	if (*near)
-		return !pool->recent_group->pages[handle->index % GROUP_PAGES];
+		return !group_slot(pool->recent_group, handle->index % GROUP_PAGES);
 	return pool_is_ready(pool) && !pool_find_group(pool, number);
 }
 
@@ -449,23 +451,23 @@ static __attribute__((noinline)) int put_slowly(
  * hand: no call but for the copy, so that next to nothing has to be kept over one. */
 int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const void *page)
 {
-	const struct magazine *magazine = &client->magazines[EPHEMERAL];
+	struct group *group;
 	struct pool *pool;
-	u32 index, slot;
+	u32 place, slot;
 
 	client_lock(client);
 	client_note_use(client);
-	index = handle->index;
 	pool = named_pool(client, handle->pool);
-	if (unlikely(!pool || !page || pool->uncommon) ||
-		!pool_is_near(pool, handle->object, index) ||
-		unlikely(pool->recent_group->pages[index % GROUP_PAGES]) ||
-		pool_samples(pool, pool->recent_sum, index) || unlikely(!magazine->count))
+	if (unlikely(!pool || !page))
 		return put_slowly(client, handle, page);
-	slot = magazine->slots[magazine->count - 1];
-	if (!client_has_half(client, slot))
+	if (!pool_is_plainly_near(pool, handle->object, handle->index))
 		return put_slowly(client, handle, page);
-	place_near(client, pool, index, &client->lists[QUEUE_SMALL], slot);
+	group = pool->recent_group;
+	place = handle->index % GROUP_PAGES;
+	slot = magazine_top(&client->magazines[EPHEMERAL]);
+	if (unlikely(group->places[place]) || !client_has_half(client, slot))
+		return put_slowly(client, handle, page);
+	place_near(client, pool, group, place, &client->lists[QUEUE_SMALL], slot);
 	tmem_port_copy_away(near_frame(client, slot), page);
 	client_unlock(client);
 	return 0;

@@ -18,7 +18,7 @@ static void add_totals(const struct tmem_client *client, struct tmem_sample *sam
 		if (!pool || pool->shared)
 			continue;
 		sample->puts += pool->counts.puts + pool->counts.refusals;
-		sample->gets += READ_ONCE(pool->counts.gets);
+		sample->gets += pool_gets(pool);
 	}
 }
 

@@ -235,7 +235,7 @@ static int begin(struct tmem_client *client, const struct tmem_handle *handle, s
 	pool = named_pool(client, handle->pool);
 	found = pool && pool->shared && !pool->dying && !pool->hidden;
 	if (found) {
-		__atomic_fetch_add(&pool->counts.gets, gets, __ATOMIC_RELAXED);
+		pool->counts.misses += gets; /* until end() knows better */
 		pool->counts.flushes += flushes;
 		visit->seat = pool->seat;
 		visit->owner = pool->seat.owner;
@@ -260,6 +260,7 @@ static void end(struct tmem_client *client, const struct tmem_handle *handle,
 	if (pool && pool->shared && pool->seat.owner == visit->owner) {
 		pool->counts.puts += what->puts;
 		pool->counts.hits += what->hits;
+		pool->counts.misses -= what->hits;
 		pool->counts.refusals += what->refusals;
 		if (what->refusals)
 			client->stats.puts_refused++;
@@ -313,6 +314,7 @@ static int flush_of_none(struct tmem_client *client, const struct tmem_handle *h
 	client_lock(client);
 	pool = named_pool(client, handle->pool);
 	dying = pool && pool->dying && !pool->hidden;
+	client->stats.flushes++;
 	client_unlock(client);
 	return dying ? 0 : -SLUICE_EBADF;
 }

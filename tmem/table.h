@@ -184,20 +184,26 @@ static inline bool table_is_moving(const struct table *table)
 	return unlikely(table->old.buckets != 0);
 }
 
-/* Whether nothing with @hash is in the table, by one look at one line. False says: search. */
-static inline bool table_surely_lacks(const struct table *table, u64 hash)
+/* 0 if nothing with @hash is in @table->now, by one look at one line; else search. A table that is
+ * moving may have it in the old part. */
+static inline u64 table_may_have(const struct table *table, u64 hash)
 {
 	const struct line *line = table_look(&table->now, hash);
 	const u64 pattern = table_tag(hash) * 0x0101010101010101UL;
 	u64 first, more;
 
 	if (unlikely(!line))
-		return !table->old.buckets;
+		return 0;
 	first = line->first_tags ^ pattern;
 	/* Above the four tags stand the pattern's bytes, of which none is zero. */
 	more = line->more_tags ^ pattern;
-	return likely(!(((some_zero_byte(first) | some_zero_byte(more)) & ZERO_BYTES) | line->next |
-			table->old.buckets));
+	return ((some_zero_byte(first) | some_zero_byte(more)) & ZERO_BYTES) | line->next;
+}
+
+/* Whether nothing with @hash is in the table; false says: search. */
+static inline bool table_surely_lacks(const struct table *table, u64 hash)
+{
+	return likely(!(table_may_have(table, hash) | table->old.buckets));
 }
 
 /* Whether the record @id is the one that is looked for. */

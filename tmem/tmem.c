@@ -125,44 +125,55 @@ static inline u32 find_recent(struct pool *pool, const struct tmem_handle *handl
 		return NOT_RECENT;
 	if (pool->recent_number != number && !pool_find_group(pool, number))
 		return SLOT_NONE;
-	return pool->recent_group->pages[handle->index % GROUP_PAGES];
-}
-
-/* The slot of page @handle if it is in the recent group and in client->half, in a pool without
- * peculiarities, and not sampled; else SLOT_NONE. */
-static inline u32 find_plain(const struct tmem_client *client, const struct pool *pool,
-	const struct tmem_handle *handle, u32 index)
-{
-	u32 slot;
-
-	if (unlikely(pool->uncommon) || !pool_is_near(pool, handle->object, index) ||
-		pool_samples(pool, pool->recent_sum, index))
-		return SLOT_NONE;
-	slot = pool->recent_group->pages[index % GROUP_PAGES];
-	return likely(slot) && client_has_half(client, slot) ? slot : SLOT_NONE;
+	return group_slot(pool->recent_group, handle->index % GROUP_PAGES);
 }
 
 /*
- * The page that find_plain() found leaves the pool, and its slot goes into the magazine. True:
- * group, list and magazine need no more than another number; else end_leave() is due, after the
- * page was copied.
+ * The page in @slot leaves its queue if it can do so by the common way: it and its neighbours there
+ * are in client->half. It may be the oldest page, but not the newest. Neither slot 0 is in a half
+ * nor the place of a sampled page.
  */
-static inline __attribute__((always_inline)) bool leave_plain(
-	struct tmem_client *client, struct pool *pool, u32 index, u32 slot)
+static inline __attribute__((always_inline)) bool unqueue_near(struct tmem_client *client, u32 slot)
 {
-	struct magazine *magazine = client_magazine_of(client, client->half.block);
-	struct group *group = pool->recent_group;
-	struct page *page = near_page(client, slot);
-	u32 count = magazine->count;
-	bool newest;
+	struct page *before = &client->lists[QUEUE_SMALL].head;
+	struct page *page, *after;
+	u32 to_next, to_prev; /* the bits by which the neighbours' slots differ */
 
-	group->pages[index % GROUP_PAGES] = 0;
-	magazine->slots[count++] = slot;
-	WRITE_ONCE(magazine->count, count);
-	WRITE_ONCE(client->stats.ephemeral_pages, client->stats.ephemeral_pages - 1);
-	newest = page_list_remove(client, &client->lists[QUEUE_SMALL], page, slot);
+	if (!client_has_half(client, slot))
+		return false;
+	page = near_page(client, slot);
+	to_next = (page->next ^ slot) & SLOT_MASK;
+	to_prev = (page->prev ^ slot) & SLOT_MASK;
+	if (unlikely(to_next >> HALF_SHIFT))
+		return false;
+	if (to_prev != slot) {
+		if (unlikely(to_prev >> HALF_SHIFT))
+			return false;
+		before = near_page(client, page->prev);
+	}
+	before->next ^= to_next;
+	after = near_page(client, page->next);
+	WRITE_ONCE(after->prev, after->prev ^ to_prev);
 	page_set_state(page, SLOT_EMPTY);
-	if (unlikely(newest) || unlikely(count == MAGAZINE_SLOTS)) {
+	return true;
+}
+
+/*
+ * The page that left its queue leaves its place in the recent group, and its slot goes into the
+ * magazine. True: group and magazine need no more than another number; else end_leave() is due,
+ * after the page was copied.
+ */
+static inline __attribute__((always_inline)) bool leave_place(
+	struct tmem_client *client, struct group *group, u32 place, u32 slot)
+{
+	struct magazine *magazine = client->half.magazine;
+	u64 count = magazine->count;
+
+	group->places[place] = SLOT_NONE;
+	magazine->words[count + 1] = slot;
+	WRITE_ONCE(magazine->count, (u32)count + 1);
+	WRITE_ONCE(client->stats.ephemeral_pages, client->stats.ephemeral_pages - 1);
+	if (unlikely(count == MAGAZINE_SLOTS - 1)) {
 		group->count--;
 		return false;
 	}
@@ -175,7 +186,8 @@ static void end_leave(struct tmem_client *client, struct pool *pool)
 		pool_remove_recent_group(client->tmem, pool);
 	if (!client->stats.ephemeral_pages)
 		client_no_pages_left(client, EPHEMERAL);
-	client_spill_full(client);
+	if (client->half.magazine->count == MAGAZINE_SLOTS)
+		client_spill_full(client, client->half.magazine);
 }
 
 /* ---- Get and flush ------------------------------------------------------------------ */
@@ -191,12 +203,14 @@ static int get_hit(
 	if (unlikely(block_is_virtual(block))) {
 		int error = dense_fetch(client, block_page(block, slot)->client, data);
 
-		if (error)
+		if (error) {
+			pool->counts.hits--;
+			pool_count_miss(pool);
 			return error;
+		}
 	} else {
 		tmem_port_copy(data, block_frame(block, slot));
 	}
-	pool->counts.hits++;
 	if (likely(!pool->persistent)) {
 		struct page *page = block_page(block, slot);
 
@@ -218,7 +232,6 @@ static __attribute__((noinline)) int get_and_keep(
 	struct page_list *list = &client->lists[QUEUE_SMALL];
 
 	tmem_port_copy(data, block_frame(block, slot));
-	pool->counts.hits++;
 	page_list_remove(client, list, page, slot);
 	page_list_append(list, pool->mark, slot, page);
 	return 0;
@@ -228,6 +241,7 @@ static __attribute__((noinline)) int get_and_keep(
 static int get_miss(
 	struct tmem_client *client, struct pool *pool, const struct tmem_handle *handle, u64 sum)
 {
+	pool_count_miss(pool);
 	if (pool->aged)
 		aging_get(client->aging, aging_hash(pool, sum, handle->index), false);
 	if (pool_samples(pool, sum, handle->index))
@@ -248,13 +262,13 @@ int client_get(struct tmem_client *client, const struct tmem_handle *handle, voi
 		return POOL_IS_SHARED;
 	if (unlikely(!page))
 		return -SLUICE_EFAULT;
-	__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
 	if (!pool_find(pool, handle->object, handle->index, &position)) {
 		u64 sum = position.object ? pool->recent_sum
 					  : pool_sum_of_key(pool, handle->object);
 
 		return get_miss(client, pool, handle, sum);
 	}
+	pool->counts.hits++;
 	if (unlikely(pool->common))
 		return get_and_keep(client, pool, position.slot, page);
 	if (pool_samples(pool, pool->recent_sum, handle->index))
@@ -269,7 +283,6 @@ static bool get_near(struct tmem_client *client, struct pool *pool,
 {
 	if (unlikely(!client_is_near(client, slot)))
 		return false;
-	__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
 	pool->counts.hits++;
 	if (pool_samples(pool, pool->recent_sum, handle->index))
 		client_sampled(client, pool, handle, TMEM_EVENT_GET);
@@ -293,7 +306,6 @@ static __attribute__((noinline)) int get_slowly(
 	if (likely(pool && page && !pool->special))
 		slot = find_recent(pool, handle);
 	if (slot == SLOT_NONE) {
-		__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
 		result = get_miss(client, pool, handle, pool->recent_sum);
 	} else if (slot == NOT_RECENT || !get_near(client, pool, handle, slot, page)) {
 		result = client_get(client, handle, page);
@@ -315,20 +327,23 @@ static __attribute__((noinline)) int end_get(
 static __attribute__((noinline)) int get_locked(
 	struct tmem_client *client, const struct tmem_handle *handle, void *page)
 {
+	struct group *group;
 	struct pool *pool;
-	u32 index, slot;
+	u32 place, slot;
 
 	client_lock(client);
-	index = handle->index;
 	pool = named_pool(client, handle->pool);
 	if (unlikely(!pool || !page))
 		return get_slowly(client, handle, page);
-	slot = find_plain(client, pool, handle, index);
-	if (slot == SLOT_NONE)
+	if (!pool_is_plainly_near(pool, handle->object, handle->index))
 		return get_slowly(client, handle, page);
-	__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
+	group = pool->recent_group;
+	place = handle->index % GROUP_PAGES;
+	slot = group->places[place];
+	if (!unqueue_near(client, slot))
+		return get_slowly(client, handle, page);
 	pool->counts.hits++;
-	if (unlikely(!leave_plain(client, pool, index, slot)))
+	if (unlikely(!leave_place(client, group, place, slot)))
 		return end_get(client, pool, page, slot);
 	tmem_port_copy(page, near_frame(client, slot));
 	client_unlock(client);
@@ -336,47 +351,41 @@ static __attribute__((noinline)) int get_locked(
 }
 
 /*
- * A miss without the lock: the object is not there, and nothing was changed while we looked. Pages
- * of persistent pools are worth a second look under the lock; misses of keys that are in a sample
- * have to be told. The pool may go away while it is read; its memory stays (metadata_retire()).
+ * A get of another object than the one before: a look without the lock. It is a miss if the object
+ * is not there and nothing was changed while we looked. Of persistent pools' pages, and where
+ * anything is special, a second look under the lock is worth it; misses of keys that are in a
+ * sample have to be told. The pool may go away while it is read; its memory stays
+ * (metadata_retire()).
  */
-static inline bool misses(const struct tmem_client *client, struct pool *pool,
-	const struct tmem_handle *handle, u32 sequence)
+static __attribute__((noinline)) int get_distant(
+	struct tmem_client *client, const struct tmem_handle *handle, void *page)
 {
-	u64 hash = pool_object_hash(pool, handle->object);
+	u32 sequence = client_sequence(client);
+	struct pool *pool = named_pool(client, handle->pool);
+	u64 hash;
 
-	if (unlikely(READ_ONCE(pool->uncommon) & UNCOMMON_TO_MISSES) ||
+	if (unlikely(!pool || !page))
+		return get_locked(client, handle, page);
+	hash = pool_object_hash(pool, handle->object);
+	if (unlikely(tmem_sample_word(hash + pool->salt, handle->index) <
+		     READ_ONCE(pool->lock_below)) ||
 		!pool_surely_lacks(pool, hash) ||
-		unlikely(tmem_sample_word(hash + pool->salt, handle->index) <
-			 READ_ONCE(pool->lock_below)))
-		return false;
-	/* An odd one is never equal. */
-	if (unlikely(client_sequence(client) != (sequence & ~1U)))
-		return false;
-	__atomic_fetch_add(&pool->counts.gets, 1, __ATOMIC_RELAXED);
-	return true;
-}
-
-/* A get of another object than the one before. @pool and @sequence: as they were at the beginning.
- */
-static __attribute__((noinline)) int get_distant(struct tmem_client *client,
-	const struct tmem_handle *handle, void *page, struct pool *pool, u32 sequence)
-{
-	if (likely(pool && page) && misses(client, pool, handle, sequence))
-		return -SLUICE_ENOENT;
-	return get_locked(client, handle, page);
+		/* An odd one is never equal. */
+		unlikely(client_sequence(client) != (sequence & ~1U)))
+		return get_locked(client, handle, page);
+	pool_count_miss(pool);
+	return -SLUICE_ENOENT;
 }
 
 int tmem_get(struct tmem_client *client, const struct tmem_handle *handle, void *page)
 {
-	u32 sequence = client_sequence(client);
-	struct pool *pool = named_pool(client, handle->pool);
+	u32 id = (u32)handle->pool % TMEM_POOLS_PER_GUEST;
 
 	client_note_use(client);
 	/* If the object before is asked for again, a hit is likely. */
-	if (likely(pool) && READ_ONCE(pool->recent_key[0]) == handle->object[0])
+	if (READ_ONCE(client->recent_words[id]) == handle->object[0])
 		return get_locked(client, handle, page);
-	return get_distant(client, handle, page, pool, sequence);
+	return get_distant(client, handle, page);
 }
 
 int client_flush_page(struct tmem_client *client, const struct tmem_handle *handle)
@@ -385,30 +394,22 @@ int client_flush_page(struct tmem_client *client, const struct tmem_handle *hand
 	struct position position;
 	u64 sum;
 
-	client->stats.flushes++;
-	if (unlikely(!pool))
+	if (unlikely(!pool || pool->hidden)) {
+		client->stats.flushes++;
 		return -SLUICE_EBADF;
-	if (unlikely(pool->special && (pool->shared || pool->hidden)))
-		return pool->hidden ? -SLUICE_EBADF : POOL_IS_SHARED;
+	}
+	if (unlikely(pool->shared))
+		return POOL_IS_SHARED;
 	pool->counts.flushes++;
 	if (pool_find(pool, handle->object, handle->index, &position)) {
 		sum = pool->recent_sum;
 		client_drop_and_keep_slot(client, pool, &position);
-		client->stats.flushed_pages++;
 	} else {
 		sum = position.object ? pool->recent_sum : pool_sum_of_key(pool, handle->object);
 	}
 	if (pool_samples(pool, sum, handle->index))
 		client_sampled(client, pool, handle, TMEM_EVENT_FLUSH);
 	return 0;
-}
-
-static void count_flush(struct tmem_client *client, struct pool *pool)
-{
-	client->stats.flushes++;
-	client->stats.flushed_pages++;
-	pool->counts.flushes++;
-	pool->counts.flushed_pages++;
 }
 
 /* For tmem_flush_page(), with the client's lock held, which it releases. */
@@ -422,7 +423,7 @@ static __attribute__((noinline)) int flush_slowly(
 	if (likely(pool && !pool->special && !pool->persistent))
 		slot = find_recent(pool, handle);
 	if (slot != NOT_RECENT && slot != SLOT_NONE && client_is_near(client, slot)) {
-		count_flush(client, pool);
+		pool->counts.common_flushes++;
 		if (pool_samples(pool, pool->recent_sum, handle->index))
 			client_sampled(client, pool, handle, TMEM_EVENT_FLUSH);
 		leave_near(client, pool, handle->index, slot);
@@ -443,19 +444,23 @@ static __attribute__((noinline)) int end_flush(struct tmem_client *client, struc
 /* A page of a pool without peculiarities beside the one before; as tmem_put(). */
 int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle)
 {
+	struct group *group;
 	struct pool *pool;
-	u32 index, slot;
+	u32 place, slot;
 
 	client_lock(client);
-	index = handle->index;
 	pool = named_pool(client, handle->pool);
 	if (unlikely(!pool))
 		return flush_slowly(client, handle);
-	slot = find_plain(client, pool, handle, index);
-	if (slot == SLOT_NONE)
+	if (!pool_is_plainly_near(pool, handle->object, handle->index))
 		return flush_slowly(client, handle);
-	count_flush(client, pool);
-	if (unlikely(!leave_plain(client, pool, index, slot)))
+	group = pool->recent_group;
+	place = handle->index % GROUP_PAGES;
+	slot = group->places[place];
+	if (!unqueue_near(client, slot))
+		return flush_slowly(client, handle);
+	pool->counts.common_flushes++;
+	if (unlikely(!leave_place(client, group, place, slot)))
 		return end_flush(client, pool);
 	client_unlock(client);
 	return 0;
@@ -467,11 +472,12 @@ int client_flush_object_step(struct tmem_client *client, const struct tmem_handl
 	unsigned pages = TMEM_STEP_PAGES;
 	u32 object_id;
 
-	client->stats.flushes++;
-	if (unlikely(!pool))
+	if (unlikely(!pool || pool->hidden)) {
+		client->stats.flushes++;
 		return -SLUICE_EBADF;
-	if (unlikely(pool->special && (pool->shared || pool->hidden)))
-		return pool->hidden ? -SLUICE_EBADF : POOL_IS_SHARED;
+	}
+	if (unlikely(pool->shared))
+		return POOL_IS_SHARED;
 	pool->counts.flushes++;
 	object_id = pool_find_object(pool, handle->object);
 	if (!object_id || client_flush_object(client, pool, object_id, &pages))

@@ -78,9 +78,10 @@ static inline uint64_t tmem_filter_hash(uint64_t sum, uint32_t index)
  * Whether page @index of the object with that @sum is sampled. Indices in a row walk around 2^32 in
  * steps of the golden ratio, so every row has its part of them.
  */
+#define TMEM_SAMPLE_STEP 0x9e3779b9u
 static inline uint32_t tmem_sample_word(uint64_t sum, uint32_t index)
 {
-	return (uint32_t)(sum >> 32) + index * 0x9e3779b9u;
+	return (uint32_t)(sum >> 32) + index * TMEM_SAMPLE_STEP;
 }
 static inline bool tmem_filter_is_sampled(
 	const struct tmem_filter_header *header, uint64_t sum, uint32_t index)

@@ -1,6 +1,6 @@
 /*
- * The lock-free miss path of the tmem engine (tmem.c misses(), client.h client_sequence(), table.h
- * table_surely_lacks()) against everything that changes the index under the client's lock: insertion,
+ * The lock-free miss path of the tmem engine (tmem.c get_distant(), client.h client_sequence(), table.h
+ * table_may_have()) against everything that changes the index under the client's lock: insertion,
  * bucket split and merge, rekeying with two tables, removal, eviction by another CPU, and destruction of the
  * pool with pages that are freed later (kernel/vm/limbo.c, kernel/core/percpu.c). docs/testing.md names the
  * assumptions; spin.mk the scenarios and the errors that are planted to see that they are found.
@@ -723,64 +723,67 @@ inline get(key)
 	if
 	:: held_pool == 0
 	:: held_pool != 0 -> /* unless the same object was looked up before: as if the look failed */
-		atomic { follow_pool; load(READER, FIELD(held_pool, F_DYING), x) }
-		if
-		:: x != 0 -> x = 0
-		:: else ->
 #if ORDER == 0
-			atomic { follow_pool; load(READER, FIELD(held_pool, F_KEYS), h); h = hash(h, key) }
-			atomic { follow_pool; load(READER, FIELD(held_pool, F_MASK), x) }
-			atomic { follow_pool; load(READER, FIELD(held_pool, F_BUCKETS), y);
-				h = bucket(h, x, y); x = 0; y = 0 }
+		atomic { follow_pool; load(READER, FIELD(held_pool, F_KEYS), h); h = hash(h, key) }
+		atomic { follow_pool; load(READER, FIELD(held_pool, F_MASK), x) }
+		atomic { follow_pool; load(READER, FIELD(held_pool, F_BUCKETS), y);
+			h = bucket(h, x, y); x = 0; y = 0 }
 #else
-			/* Plain loads: the compiler may have put them in another order. */
-			atomic { follow_pool; load(READER, FIELD(held_pool, F_BUCKETS), y) }
-			atomic { follow_pool; load(READER, FIELD(held_pool, F_MASK), x) }
-			atomic { follow_pool; load(READER, FIELD(held_pool, F_KEYS), h);
-				h = bucket(hash(h, key), x, y); x = 0; y = 0 }
+		/* Plain loads: the compiler may have put them in another order. */
+		atomic { follow_pool; load(READER, FIELD(held_pool, F_BUCKETS), y) }
+		atomic { follow_pool; load(READER, FIELD(held_pool, F_MASK), x) }
+		atomic { follow_pool; load(READER, FIELD(held_pool, F_KEYS), h);
+			h = bucket(hash(h, key), x, y); x = 0; y = 0 }
 #endif
-			atomic { follow_pool; load(READER, FIELD(held_pool, F_MIDDLE), held_middle) }
+		atomic { follow_pool; load(READER, FIELD(held_pool, F_MIDDLE), held_middle) }
+		if
+		:: held_middle == 0 -> absent = true
+		:: else ->
+			atomic {
+				assert(middle_state[held_middle] != FREE);
+				load(READER, MIDDLE(held_middle, h), l);
+				held_middle = 0;
+				h = 0
+			}
 			if
-			:: held_middle == 0 -> absent = true
+			:: l == 0 -> absent = true
 			:: else ->
-				atomic {
-					assert(middle_state[held_middle] != FREE);
-					load(READER, MIDDLE(held_middle, h), l);
-					held_middle = 0;
-					h = 0
-				}
-				if
-				:: l == 0 -> absent = true
-				:: else ->
-					/* Leaves may be another's by now; what they say is only believed
-					   if the sequence stood still. */
-					load(READER, PLACE(l), x);
-					atomic { load(READER, NEXT(l), y);
-						absent = (x != key && y == 0); x = 0; y = 0; l = 0 }
-				fi
-			fi;
+				/* Leaves may be another's by now; what they say is only believed
+				   if the sequence stood still. */
+				load(READER, PLACE(l), x);
+				atomic { load(READER, NEXT(l), y);
+					absent = (x != key && y == 0); x = 0; y = 0; l = 0 }
+			fi
+		fi;
+		/* pool->special is one word; a pool whose table has moved or is moving is rekeyed there. */
+		atomic {
+			follow_pool;
+			load(READER, FIELD(held_pool, F_DYING), x);
+			absent = absent && x == 0;
 #ifndef NO_OLD
-			atomic { follow_pool; load(READER, FIELD(held_pool, F_OLD), x); absent = absent && x == 0; x = 0 }
+			load(READER, FIELD(held_pool, F_OLD), x);
+			absent = absent && x == 0;
 #endif
-			atomic { load(READER, SEQ, x); h = 0;
-			if
+			x = 0
+		}
+		atomic { load(READER, SEQ, x); h = 0;
+		if
 #ifdef NO_SEQUENCE
-			:: absent -> skip
+		:: absent -> skip
 #elif defined(NO_PARITY)
-			:: absent && x == sequence -> skip
+		:: absent && x == sequence -> skip
 #else
-			:: absent && x == sequence && (sequence & 1) == 0 -> skip
+		:: absent && x == sequence && (sequence & 1) == 0 -> skip
 #endif
-			:: else -> absent = false
-			fi;
-			x = 0;
-			if
-			:: absent ->
-				assert(!must); /* no false absent */
-				follow_pool    /* counts */
-			:: else
-			fi }
-		fi
+		:: else -> absent = false
+		fi;
+		x = 0;
+		if
+		:: absent ->
+			assert(!must); /* no false absent */
+			follow_pool    /* counts */
+		:: else
+		fi }
 	fi;
 	d_step { held_pool = 0; looking = false; turns = 0; sequence = 0; must = false }
 	if

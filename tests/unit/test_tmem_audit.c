@@ -132,8 +132,8 @@ static void page_named_twice(void)
 	struct group *group = a_group();
 
 	for (u32 place = 0; place < GROUP_PAGES; place++)
-		if (!group->pages[place]) {
-			group->pages[place] = object_that_is(0)->first;
+		if (!group->places[place]) {
+			group->places[place] = object_that_is(0)->first;
 			group->count++;
 			return;
 		}
@@ -142,6 +142,14 @@ static void page_named_twice(void)
 static void group_that_counts_wrong(void)
 {
 	a_group()->count++;
+}
+static void place_that_seems_sampled(void)
+{
+	a_group()->places[3] |= (u32)PLACE_SAMPLED;
+}
+static void object_that_counts_wrong(void)
+{
+	object_that_is(1)->groups++;
 }
 static void group_with_a_wrong_neighbour(void)
 {
@@ -246,6 +254,8 @@ static void every_planted_error_is_found(void **state)
 		PLANT(page_named_twice),
 		PLANT(group_that_counts_wrong),
 		PLANT(group_with_a_wrong_neighbour),
+		PLANT(place_that_seems_sampled),
+		PLANT(object_that_counts_wrong),
 		PLANT(object_under_another_key),
 		PLANT(sum_of_the_last_object),
 		PLANT(number_of_the_last_group),

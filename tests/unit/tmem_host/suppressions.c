@@ -5,7 +5,12 @@
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
-	return "race_top:table_look\nrace_top:table_surely_lacks\nrace_top:table_bucket\n"
-	       "race_top:hash_words\nrace_top:misses\nrace_top:pool_surely_lacks\n"
-	       "race_top:client_sequence\nrace_top:queues_sample\nrace_top:aging_ignores_miss\n";
+	return "race_top:table_look\n"
+	       "race_top:table_may_have\n"
+	       "race_top:table_bucket\n"
+	       "race_top:hash_words\n"
+	       "race_top:get_distant\n"
+	       "race_top:pool_surely_lacks\n"
+	       "race_top:client_sequence\n"
+	       "race_top:queues_sample\n";
 }
