@@ -190,10 +190,12 @@ static inline struct page *client_page(const struct tmem_client *client, u32 slo
 					     : page_at(client->tmem, slot);
 }
 
-/* The pool a guest named, or NULL. */
+/* The pool a guest named, or NULL. It may have been made just now, while the lock is not held. */
 static inline struct pool *named_pool(const struct tmem_client *client, s32 id)
 {
-	return likely((u32)id < TMEM_POOLS_PER_GUEST) ? READ_ONCE(client->pools[id]) : NULL;
+	return likely((u32)id < TMEM_POOLS_PER_GUEST)
+		       ? __atomic_load_n(&client->pools[id], __ATOMIC_ACQUIRE)
+		       : NULL;
 }
 
 /* A slot of the client's own magazine; SLOT_NONE if it is empty. Client lock. */

@@ -262,7 +262,8 @@ static void sharers_come_and_go_while_others_work(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(workers); i++)
 		if (workers[i].error)
 			fail_msg("worker %u: %s", i, workers[i].error);
-	assert_true(hits > steps / 10);
+	/* How many depends on who runs when: guests are frozen and pools gone most of the time. */
+	assert_true(hits > 100);
 	host_free_deferred();
 	host_frees_are_deferred = false;
 	assert_int_equal(store_audit(tmem), 0);
