@@ -144,7 +144,7 @@ static void tick(void)
 		alternate();
 	else
 		policy_plan_tick();
-	policy_plan_limit_pool();
+	pool_tick();
 	ticks++;
 }
 

@@ -179,20 +179,6 @@ static u64 pages_together(void)
 	return config->memory ? MIN(all, config->memory >> PAGE_SHIFT) : all;
 }
 
-void policy_plan_limit_pool(void)
-{
-	u64 left = config->memory >> PAGE_SHIFT;
-	struct balloon_status status;
-	struct vm *vm;
-
-	if (!tmem_store || !config->memory)
-		return;
-	for_each_vm (vm)
-		if (!vm_is_stopped(vm) && balloon_status(vm, &status))
-			left -= MIN(left, MAX(status.size_pages, status.target_pages));
-	pool_limit(left);
-}
-
 /* ---- A tick ------------------------------------------------------------------------------------
  */
 

@@ -1,6 +1,6 @@
 /*
  * The balloon engine (balloon/) at work on this machine's guests: samples go in once a tick,
- * targets of balloons, weights in the pool and the pool's limit come out. Boot CPU, at the head of
+ * targets of balloons and weights in the pool come out. Boot CPU, at the head of
  * the dispatch loop, no lock held.
  */
 #ifndef KERNEL_POLICY_PLAN_H
@@ -17,9 +17,6 @@ void policy_plan_choose(u32 policy);
 
 /* One tick: all guests that run are sampled, planned for, and told. */
 void policy_plan_tick(void);
-
-/* Without a plan, what the manifest allows guests and pool together still limits the pool. */
-void policy_plan_limit_pool(void);
 
 /* How often a guest's target was changed by plans, and the pages given to it and taken from it. */
 struct policy_moves {

@@ -699,20 +699,12 @@ void arena_unclaim(struct tmem *tmem, struct block *block)
 
 /* ---- Life --------------------------------------------------------------------------- */
 
-void arena_set_max(struct tmem *tmem, u64 max_frames)
-{
-	lock(tmem);
-	WRITE_ONCE(tmem->arena.max_frames, MIN(max_frames, tmem->arena.most_frames));
-	unlock(tmem);
-}
-
 void arena_init(struct tmem *tmem, u64 max_frames)
 {
 	struct arena *arena = &tmem->arena;
 
 	tmem_port_lock_init(&arena->lock, TMEM_LOCK_ARENA);
-	arena->most_frames = max_frames ? max_frames : ~0UL;
-	arena->max_frames = arena->most_frames;
+	arena->max_frames = max_frames ? max_frames : ~0UL;
 	arena->metadata_pages = 1; /* the one that holds struct tmem */
 	arena->block_numbers = 1;
 	directory_init(&arena->blocks);

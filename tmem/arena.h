@@ -109,9 +109,8 @@ struct block {
 
 struct arena {
 	struct tmem_lock lock;
-	u64 max_frames;  /* now */
-	u64 most_frames; /* that @max_frames may ever be */
-	u64 frames;      /* present slots of all blocks */
+	u64 max_frames;
+	u64 frames; /* present slots of all blocks */
 	u64 metadata_pages;
 	struct directory blocks;  /* leaves of struct block, kept until the store goes */
 	struct directory records; /* leaves of struct page, two a block */
@@ -153,8 +152,6 @@ void metadata_retire(struct tmem *tmem, void *page);
 void metadata_detach(struct tmem *tmem);
 
 void arena_init(struct tmem *tmem, u64 max_frames);
-/* Another limit, up to that of arena_init(); more than it may stay for a while. */
-void arena_set_max(struct tmem *tmem, u64 max_frames);
 /* All slots must be free or absent. */
 void arena_destroy(struct tmem *tmem);
 
@@ -173,8 +170,7 @@ void arena_give(struct tmem *tmem, const u32 *slots, unsigned count);
 static inline bool arena_is_dry(const struct tmem *tmem, u8 *patience)
 {
 	return READ_ONCE(tmem->arena.dry) &&
-	       (READ_ONCE(tmem->arena.frames) >= READ_ONCE(tmem->arena.max_frames) ||
-		       ++*patience % 32);
+	       (READ_ONCE(tmem->arena.frames) >= tmem->arena.max_frames || ++*patience % 32);
 }
 
 /*

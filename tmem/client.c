@@ -395,11 +395,6 @@ void tmem_client_stats(const struct tmem_client *client, struct tmem_client_stat
 
 /* ---- The store ---------------------------------------------------------------------- */
 
-void tmem_set_max(struct tmem *tmem, u64 pages)
-{
-	arena_set_max(tmem, pages);
-}
-
 struct tmem *tmem_create(const struct tmem_config *config)
 {
 	/* No lock exists yet that could be held. */

@@ -203,10 +203,6 @@ void tmem_tick(struct tmem *tmem);
  */
 unsigned tmem_reclaim(struct tmem *tmem, void **pages, unsigned max);
 
-/* From now on the pool holds no more than @pages frames, nor than its configuration says. What it
- * holds beyond that stays until tmem_reclaim() or its clients take it away. Any CPU. */
-void tmem_set_max(struct tmem *tmem, u64 pages);
-
 /* Persistent pages of all clients, for the entitlement rule. */
 u64 tmem_persistent_pages(const struct tmem *tmem);
 

@@ -310,14 +310,23 @@ u64 limbo_frames(void);
  * a large page asks for order 0. (kernel/vm/reclaim.c)
  */
 mfn_t guest_frame_alloc(struct vm *vm, unsigned order);
-/* From now on the pool may hold @pages; what it holds beyond that is taken from it, a bounded part
- * a call. No lock is held. (kernel/vm/reclaim.c) */
-void pool_limit(u64 pages);
-/* What guests and the pool may have together, in pages; ~0 at first. Policies plan with it; a guest
- * with volatile pages, for which they do not, is held to it by discards. */
+/* 2^order frames for the pool: what is free above the reserve, as long as guests and pool have no
+ * more than they may together. MFN_NONE: none now; it may get some of volatile pages in the next
+ * ticks. LOCK_TMEM_ARENA may be held. */
+mfn_t pool_frame_alloc(unsigned order);
+/* Whether a frame more is to be had for the pool, without anybody giving it up. */
+bool pool_has_room(void);
+/* Once a tick of the policies: what guests and pool have too much is taken from the pool, and what
+ * the pool asked for in vain from volatile pages; bounded. The boot CPU, no lock is held. */
+void pool_tick(void);
+/* What guests and the pool may have together, in pages; ~0, the default: all there is. Policies
+ * keep guests to it, but for those with volatile pages, which are discarded. Before guests start.
+ */
 void memory_set_together(u64 pages);
-/* By how many pages that is exceeded for @vm: negative where there is room. */
-s64 guest_frames_excess(const struct vm *vm);
+/* Whether @vm may have @pages more without anybody giving them up. */
+bool guest_has_room(const struct vm *vm, u64 pages);
+/* Whether there is a frame for @vm, or for the pool if that is NULL, once @coming more are free. */
+bool memory_frames_suffice(const struct vm *vm, u64 coming);
 /* Whether a single frame is to be had for @vm, without taking one from anybody. */
 bool guest_may_have_frame(const struct vm *vm);
 /* How many frames stay free when @vm can have no more from the reserve. */

@@ -252,20 +252,11 @@ static u64 pages_under_way(void)
 	return pages;
 }
 
-/* Whether there is a frame for @vm, or will be. */
-static bool frames_suffice(const struct vm *vm)
-{
-	u64 coming = pages_under_way();
-
-	return frames_free() + limbo_frames() + coming > frames_reserve() &&
-	       guest_frames_excess(vm) < (s64)coming;
-}
-
 static void begin_for(struct vm *vm, bool spare)
 {
 	u64 slots = READ_ONCE(expected) & ~READ_ONCE(under_way);
 
-	for (unsigned n = 0; n < GUESTS_MAX && !frames_suffice(vm); n++) {
+	for (unsigned n = 0; n < GUESTS_MAX && !memory_frames_suffice(vm, pages_under_way()); n++) {
 		struct vm *giver = next_giver(&slots, vm);
 
 		if (!giver)
@@ -281,8 +272,8 @@ void memory_discard(struct vm *vm)
 	spin_lock(&discard_lock);
 	finish_passed();
 	begin_for(vm, true);
-	/* Used pages are spared once, but not if there are no others. */
-	if (!READ_ONCE(under_way))
+	/* Used pages are spared once, but not if there are no others and a guest is in need. */
+	if (vm && !READ_ONCE(under_way))
 		begin_for(vm, false);
 	spin_unlock(&discard_lock);
 }
@@ -294,6 +285,11 @@ void memory_discards_finish(void)
 	spin_lock(&discard_lock);
 	finish_passed();
 	spin_unlock(&discard_lock);
+}
+
+unsigned memory_discard_guests(void)
+{
+	return (unsigned)__builtin_popcountl(READ_ONCE(expected));
 }
 
 bool memory_discards_are_under_way(void)

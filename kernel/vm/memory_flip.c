@@ -281,7 +281,7 @@ mfn_t memory_flip_take(struct memory *memory)
 	flip->used = true;
 	if (flip->spare_count)
 		return mfn(flip->spares[--flip->spare_count]);
-	if (frames_free() > frames_reserve())
+	if (pool_has_room())
 		host = frame_alloc(FRAME_GUEST, 0, memory->owner);
 	if (!mfn_is_none(host))
 		memory_scrub(host, 1);

@@ -25,7 +25,7 @@ static inline bool populate_small(struct vm *vm, u64 frame)
 	u64 *entry;
 
 	if (frames_free() <= frames_reserve() ||
-		unlikely(memory->volatiles.active && guest_frames_excess(vm) >= 0))
+		unlikely(memory->volatiles.active && !guest_has_room(vm, 1)))
 		return false;
 	spin_lock(&memory->lock);
 	entry = nested_small(memory, frame);

@@ -38,13 +38,16 @@ bool memory_volatile_swap(u8 *state, u8 from, u8 to);
 /* ---- memory_discard.c --------------------------------------------------------------------- */
 
 /*
- * Frames are wanted for @vm: begins to discard volatile pages, of @vm or of guests that have more
- * than they are entitled to, unless enough frames are on their way already; and ends what can be
- * ended, so that frames may be free afterwards. Bounded. No lock but LOCK_VM may be held.
+ * Frames are wanted for @vm, or for the pool if that is NULL: begins to discard volatile pages, of
+ * @vm or of guests that have more than they are entitled to, unless enough frames are on their way
+ * already; and ends what can be ended, so that frames may be free afterwards. For the pool pages
+ * that are in use are spared. Bounded. No lock but LOCK_VM may be held.
  */
 void memory_discard(struct vm *vm);
 /* Ends what can be ended. The head of the dispatch loop; no lock is held. */
 void memory_discards_finish(void);
+/* How many guests have volatile pages, or said that they will. */
+unsigned memory_discard_guests(void);
 /* Whether frames will come of what has begun. */
 bool memory_discards_are_under_way(void);
 

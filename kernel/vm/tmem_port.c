@@ -16,6 +16,7 @@
 #include "kernel/core/percpu.h"
 #include "kernel/vm/commit.h"
 #include "kernel/vm/limbo.h"
+#include "kernel/vm/memory.h"
 #include "tmem/port.h"
 
 _Static_assert(TMEM_PORT_BLOCK == BLOCK_ORDER, "a block is 2 MiB on both sides");
@@ -52,7 +53,7 @@ void tmem_port_unlock(struct tmem_lock *lock)
 
 void *tmem_port_alloc(unsigned order)
 {
-	mfn_t first = frame_alloc(FRAME_TMEM, order, 0);
+	mfn_t first = pool_frame_alloc(order);
 
 	return mfn_is_none(first) ? NULL : mfn_to_ptr(first);
 }

@@ -53,6 +53,13 @@ def test_without_a_handler_a_touch_stops_the_guest(sluice):
     assert booted.guests["null"]["verified"] == 1
 
 
+def test_the_pool_gets_what_nobody_uses(sluice):
+    """Where volatile pages fill the machine there is a pool all the same, and it grows at their cost."""
+    booted = boot(sluice, volatile("one", "pool"))
+    assert values(booted, "one")["ended"] == 0, booted.tail()
+    assert memory_stats(booted, "one")["discarded"] > 1024
+
+
 @pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
 @pytest.mark.cpus(2)
 def test_a_guest_that_flips_states_harms_itself_only(sluice):

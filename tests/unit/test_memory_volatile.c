@@ -122,7 +122,7 @@ static int setup(void **state)
 {
 	(void)state;
 	fake_core_start(MACHINE, 2);
-	fake_store_reset(true);
+	fake_store_reset(false);
 	all_pass();
 	giver = fake_vm(0);
 	taker = fake_vm(1);
@@ -629,9 +629,9 @@ static void all_together_have_no_more(void **state)
 	make_volatile(512, 100);
 	limit = frames_of_class(FRAME_GUEST) + frames_of_class(FRAME_TMEM);
 	memory_set_together(limit);
-	assert_int_equal(guest_frames_excess(giver), 0);
+	assert_false(guest_has_room(giver, 1));
 	/* Who has none is the policies' affair. */
-	assert_true(guest_frames_excess(taker) < 0);
+	assert_true(guest_has_room(taker, 1));
 	assert_int_equal(touch(&taker_vcpu, 0, ACCESS_WRITE), DONE);
 	assert_false(memory_discards_are_under_way());
 	assert_int_equal(memory_report(taker, gfn(0), BLOCK_ORDER), 0);
@@ -641,7 +641,7 @@ static void all_together_have_no_more(void **state)
 	all_pass();
 	memory_discards_finish();
 	assert_int_equal(giver->memory.discarded, DISCARD_PAGES);
-	assert_true(guest_frames_excess(giver) < 0);
+	assert_true(guest_has_room(giver, 1));
 	/* Without anything left to discard there is an end to it, but not to what is promised. */
 	for (u64 frame = 1537; frame < 2048; frame++) {
 		if (touch(&giver_vcpu, frame, ACCESS_WRITE) != DONE)
@@ -660,6 +660,64 @@ static void all_together_have_no_more(void **state)
 	assert_false(giver_vcpu.waits_for_memory);
 	assert_int_equal(touch(&giver_vcpu, 2047, ACCESS_WRITE), DONE);
 	memory_set_together(~0UL);
+}
+
+/* The pool takes what is free. */
+static u64 pool_takes(void)
+{
+	u64 count = 0;
+
+	for (mfn_t frame; !mfn_is_none(frame = pool_frame_alloc(0)); count++)
+		fake_store_add(mfn_to_ptr(frame));
+	return count;
+}
+
+/* As a tick goes by in which the pool asked for a frame. */
+static u64 pool_gets_in_a_tick(void)
+{
+	assert_int_equal(pool_takes(), 0);
+	pool_tick();
+	all_pass();
+	memory_discards_finish();
+	return pool_takes();
+}
+
+static void the_pool_gets_what_nobody_uses(void **state)
+{
+	unsigned level;
+	u64 had;
+	(void)state;
+
+	fake_store_reset(true);
+	assert_int_equal(enrol(0, PAGES, STATES, MAGIC), 0);
+	make_volatile(512, 1024);
+	fill_machine(0);
+	for (unsigned ticks = 1; ticks <= 5; ticks++) {
+		/* All but what the tables of splits take. */
+		assert_in_range(pool_gets_in_a_tick(), DISCARD_PAGES - 1, DISCARD_PAGES);
+		assert_int_equal(giver->memory.discarded, ticks * DISCARD_PAGES);
+	}
+	/* Pages in use stay, whatever the pool wants, but not if a guest is in need. */
+	for (u64 frame = 512; frame < 1536; frame++)
+		if (state_in_table(frame) == GFN_RAM && !nested_split(&giver->memory, frame, 1))
+			*nested_lookup(&giver->memory, frame, &level) |= fake_npt.accessed;
+	assert_int_equal(pool_gets_in_a_tick(), 0);
+	had = frames_of_class(FRAME_TMEM);
+	pool_tick();
+	for (u64 frame = 512; frame < 1536; frame++)
+		if (state_in_table(frame) == GFN_RAM)
+			*nested_lookup(&giver->memory, frame, &level) |= fake_npt.accessed;
+	assert_int_equal(touch(&taker_vcpu, 0, ACCESS_WRITE), DONE);
+	assert_true(memory_discards_are_under_way());
+	assert_int_equal(frames_of_class(FRAME_TMEM), had);
+	/* It has more than is always its own, and did not ask again: it gives first. */
+	all_pass();
+	memory_discards_finish();
+	fill_machine(0);
+	pool_tick();
+	assert_int_equal(touch(&taker_vcpu, 1, ACCESS_WRITE), DONE);
+	assert_false(memory_discards_are_under_way());
+	assert_int_equal(frames_of_class(FRAME_TMEM), had - 32);
 }
 
 static void other_states_and_volatile_ones(void **state)
@@ -910,6 +968,7 @@ int main(void)
 		TEST(a_vcpu_has_one_page_for_exceptions),
 		TEST(entries_of_discarded_pages_raise_exceptions),
 		TEST(all_together_have_no_more),
+		TEST(the_pool_gets_what_nobody_uses),
 		TEST(other_states_and_volatile_ones),
 		TEST(unregistering_ends_it),
 		TEST(state_bytes_do_not_go),

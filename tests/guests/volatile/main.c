@@ -5,6 +5,7 @@
  *   cache  keeps to the rules, and breaks them where the answer is a fault that it can handle
  *   touch  has no handler: touching what is gone must end it
  *   ve     as cache, with virtualization exceptions where there are any, and no page fault
+ *   pool   fills the machine with volatile pages, and wants room in the tmem pool for others
  *   flip   its second vCPU sets state bytes at random all the while, but not those of the image
  *   wild   of the image, too
  */
@@ -359,6 +360,39 @@ static uint64_t mode_ve(void)
 	return 0;
 }
 
+/* ---- Other modes ---------------------------------------------------------------------------- */
+
+#define POOL_PAGES (MIB(4) / PAGE)
+
+/* Pages go into the pool as volatile ones are discarded for it, and all come back. */
+static uint64_t mode_pool(void)
+{
+	static uint64_t page[WORDS] __attribute__((aligned(PAGE)));
+	uint64_t gfn = (uint64_t)page / PAGE, in_vain = 0;
+	int64_t pool;
+
+	CHECK(enrol(MAGIC) == 0);
+	for (uint64_t frame = CACHE_FIRST; frame < pages; frame++) {
+		page_at(frame)[0] = frame;
+		volatile_release(&states[frame]);
+	}
+	pool = hypercall3(HYPERCALL_TMEM_POOL_NEW, TMEM_POOL_PERSISTENT, 0, 0);
+	CHECK(pool >= 0);
+	for (uint32_t n = 0; n < POOL_PAGES; n++) {
+		page[0] = n;
+		page[WORDS - 1] = ~(uint64_t)n;
+		while (hypercall6(HYPERCALL_TMEM_PUT, TMEM_HANDLE(pool, n), 0, 0, 0, gfn, 0) != 0)
+			in_vain++;
+	}
+	CHECK(in_vain > 0);
+	for (uint32_t n = 0; n < POOL_PAGES; n++) {
+		CHECK(hypercall6(HYPERCALL_TMEM_GET, TMEM_HANDLE(pool, n), 0, 0, 0, gfn, 0) == 0);
+		CHECK(page[0] == n && page[WORDS - 1] == ~(uint64_t)n);
+	}
+	CHECK(!wrong_fault && !faults);
+	return 0;
+}
+
 static volatile uint64_t flips, flip_first;
 
 static void flip_states(void)
@@ -413,6 +447,8 @@ int main(const struct start_info *info)
 		result = mode_touch();
 	else if (mode && mode[0] == 'v')
 		result = mode_ve();
+	else if (mode && mode[0] == 'p')
+		result = mode_pool();
 	else if (mode && mode[0] == 'f')
 		result = mode_flip(CACHE_FIRST);
 	else if (mode && mode[0] == 'w')

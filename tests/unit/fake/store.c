@@ -14,7 +14,6 @@
 struct tmem {
 	void *pages[65536];
 	unsigned count;
-	u64 max;
 };
 
 static struct tmem store;
@@ -43,11 +42,6 @@ unsigned tmem_reclaim(struct tmem *tmem, void **pages, unsigned max)
 	while (count < max && tmem->count > 0)
 		pages[count++] = tmem->pages[--tmem->count];
 	return count;
-}
-
-void tmem_set_max(struct tmem *tmem, u64 pages)
-{
-	tmem->max = pages;
 }
 
 void tmem_stats(const struct tmem *tmem, struct tmem_stats *stats)
