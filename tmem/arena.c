@@ -1,329 +1,22 @@
 /*
- * Blocks, slots and metadata pages (tmem/arena.h).
+ * Slots: what is taken from blocks and given back to them, many at a time; and the arena's life
+ * (tmem/arena.h).
  */
-#include "tmem/arena.h"
-
 #include <string.h>
 
-#include <abi/errno.h>
+#include "tmem/arena_block.h"
 
 /* Blocks kept for the next puts although they are empty. */
 #define EMPTY_BLOCKS_MAX 1U
 
-static void lock(struct tmem *tmem)
-{
-	tmem_port_lock(&tmem->arena.lock);
-}
-
-static void unlock(struct tmem *tmem)
-{
-	tmem_port_unlock(&tmem->arena.lock);
-}
-
-/* ---- Metadata pages ----------------------------------------------------------------- */
-
-static void *metadata_alloc_locked(struct tmem *tmem)
-{
-	struct arena *arena = &tmem->arena;
-	void *page = arena->pages;
-
-	if (page)
-		arena->pages = *(void **)page;
-	else
-		page = tmem_port_alloc(0);
-	if (!page)
-		return NULL;
-	arena->metadata_pages++;
-	memset(page, 0, PAGE_SIZE);
-	/* A C library may have used non-temporal stores, which come after later plain ones for
-	 * others: a reader without the lock must not meet what was in the page before. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return page;
-}
-
-static void metadata_free_locked(struct arena *arena, void *page)
-{
-	arena->metadata_pages--;
-	tmem_port_free(page, 0);
-}
-
-void *metadata_alloc(struct tmem *tmem)
-{
-	void *page;
-
-	lock(tmem);
-	page = metadata_alloc_locked(tmem);
-	unlock(tmem);
-	return page;
-}
-
-void metadata_free(struct tmem *tmem, void *page)
-{
-	lock(tmem);
-	metadata_free_locked(&tmem->arena, page);
-	unlock(tmem);
-}
-
-void metadata_retire(struct tmem *tmem, void *page)
-{
-	lock(tmem);
-	tmem->arena.metadata_pages--;
-	tmem_port_free_later(page);
-	unlock(tmem);
-}
-
-void metadata_detach(struct tmem *tmem)
-{
-	lock(tmem);
-	tmem->arena.metadata_pages--;
-	unlock(tmem);
-}
-
-/* ---- Block records ------------------------------------------------------------------ */
-
-#define LEAVES_PER_BLOCK (BLOCK_PAGES / PAGES_PER_LEAF)
-
-/* Gives a block's pages of records back. */
-static void drop_records(struct arena *arena, u32 number)
-{
-	for (u32 i = 0; i < LEAVES_PER_BLOCK; i++) {
-		void **place = directory_place(&arena->records, number * LEAVES_PER_BLOCK + i);
-
-		if (*place)
-			metadata_free_locked(arena, *place);
-		*place = NULL;
-	}
-}
-
-/* Makes places for block @number and its slots. The pages above them stay until the store goes. */
-static int reach_number(struct tmem *tmem, u32 number)
-{
-	struct arena *arena = &tmem->arena;
-	u32 last = number * LEAVES_PER_BLOCK + LEAVES_PER_BLOCK - 1;
-	void **place;
-
-	if (number >= SLOT_BLOCKS ||
-		directory_reach(
-			tmem, &arena->blocks, number / BLOCKS_PER_LEAF, metadata_alloc_locked) ||
-		directory_reach(tmem, &arena->records, last, metadata_alloc_locked))
-		return -SLUICE_ENOMEM;
-	place = directory_place(&arena->blocks, number / BLOCKS_PER_LEAF);
-	if (!*place)
-		*place = metadata_alloc_locked(tmem);
-	return *place ? 0 : -SLUICE_ENOMEM;
-}
-
-/* A block without frames, all its slots free as to their records; NULL without memory. */
-static struct block *block_create(struct tmem *tmem, unsigned class)
-{
-	struct arena *arena = &tmem->arena;
-	u32 number = arena->unused ? arena->unused : arena->block_numbers;
-	struct block *block;
-
-	if (reach_number(tmem, number))
-		return NULL;
-	for (u32 i = 0; i < LEAVES_PER_BLOCK; i++) {
-		void *page = metadata_alloc_locked(tmem);
-
-		*directory_place(&arena->records, number * LEAVES_PER_BLOCK + i) = page;
-		if (!page) {
-			drop_records(arena, number);
-			return NULL;
-		}
-	}
-	block = block_at(tmem, number);
-	if (arena->unused)
-		arena->unused = block->unused;
-	else
-		WRITE_ONCE(arena->block_numbers, arena->block_numbers + 1);
-	*block = (struct block){.number = number, .class = (u8) class};
-	for (u32 i = 0; i < LEAVES_PER_BLOCK; i++)
-		block->records[i] = directory_leaf(&arena->records, number * LEAVES_PER_BLOCK + i);
-	return block;
-}
-
-static void list_block(struct arena *arena, struct block *block)
-{
-	struct block **head = &arena->room[block->class];
-
-	block->prev = NULL;
-	block->next = *head;
-	if (*head)
-		(*head)->prev = block;
-	*head = block;
-	block->listed = true;
-}
-
-static void unlist_block(struct arena *arena, struct block *block)
-{
-	if (!block->listed)
-		return;
-	if (block->next)
-		block->next->prev = block->prev;
-	if (block->prev)
-		block->prev->next = block->next;
-	else
-		arena->room[block->class] = block->next;
-	block->listed = false;
-}
-
-/* A block of single frames has a place left, or has none any more or goes. */
-static void open_block(struct arena *arena, struct block *block)
-{
-	struct block **head = &arena->scattered[block->class];
-
-	block->prev_open = NULL;
-	block->next_open = *head;
-	if (*head)
-		(*head)->prev_open = block;
-	*head = block;
-	block->open_class = block->class;
-	block->open = true;
-}
-
-static void close_block(struct arena *arena, struct block *block)
-{
-	if (!block->open)
-		return;
-	if (block->next_open)
-		block->next_open->prev_open = block->prev_open;
-	if (block->prev_open)
-		block->prev_open->next_open = block->next_open;
-	else
-		arena->scattered[block->open_class] = block->next_open;
-	block->open = false;
-}
-
-/* Gives the record back; no slot is present. */
-static void block_destroy(struct tmem *tmem, struct block *block)
-{
-	struct arena *arena = &tmem->arena;
-	u32 number = block->number;
-
-	unlist_block(arena, block);
-	close_block(arena, block);
-	if (block->frames)
-		metadata_free_locked(arena, block->frames);
-	client_forget_block(tmem, number);
-	drop_records(arena, number);
-	block->number = 0;
-	block->unused = arena->unused;
-	arena->unused = number;
-}
-
-bool arena_find_page(struct tmem *tmem, u32 client, u32 *slot, unsigned count)
-{
-	struct block *block;
-	bool found = false;
-
-	lock(tmem);
-	block = arena_block(tmem, *slot / BLOCK_PAGES);
-	if (!block)
-		*slot = ROUND_UP(*slot + 1, BLOCK_PAGES);
-	for (; block && count && !found; count--) {
-		const struct page *page = block_page(block, *slot);
-
-		found = (page_state(page) == SLOT_PERSISTENT || page_is_queued(page)) &&
-			(block->class == VIRTUAL ? block->client : page_client(page)) == client;
-		if (!found && ++*slot % BLOCK_PAGES == 0)
-			break;
-	}
-	unlock(tmem);
-	return found;
-}
-
-u32 arena_end(const struct tmem *tmem)
-{
-	return READ_ONCE(tmem->arena.block_numbers) * BLOCK_PAGES;
-}
-
-struct block *arena_block(const struct tmem *tmem, u32 number)
-{
-	struct block *block;
-
-	if (!number || number >= tmem->arena.block_numbers)
-		return NULL;
-	block = block_at(tmem, number);
-	return block->number ? block : NULL;
-}
-
-/* ---- Slots -------------------------------------------------------------------------- */
-
-static struct page *record(const struct block *block, u32 place)
-{
-	return block_page(block, place);
-}
-
-static inline void mark_free(struct block *block, u32 place)
-{
-	block->free[place / 64] |= BIT(place % 64);
-}
-
-static void unmark_free(struct block *block, u32 place)
-{
-	block->free[place / 64] &= ~BIT(place % 64);
-	block->free_count--;
-}
-
-static void mark_absent(struct arena *arena, struct block *block, u32 place)
-{
-	block->absent[place / 64] |= BIT(place % 64);
-	block->present--;
-	page_set_state(record(block, place), SLOT_ABSENT);
-	if (block->frames) {
-		block->frames[place] = NULL;
-		if (!block->open)
-			open_block(arena, block);
-	}
-	WRITE_ONCE(arena->frames, arena->frames - 1);
-	WRITE_ONCE(arena->dry, false);
-}
-
-/* The lowest set bit of a bitmap of 512; the caller knows that there is one. */
-static u32 lowest(const u64 bits[BLOCK_PAGES / 64])
-{
-	u32 word = 0;
-
-	while (!bits[word])
-		word++;
-	return word * 64 + (u32)__builtin_ctzl(bits[word]);
-}
-
-static bool block_is_unused(const struct block *block)
-{
-	return block->free_count == block->present;
-}
-
-/* Gives all frames of a block without pages to the port, and its record back. */
-static void block_release(struct tmem *tmem, struct block *block)
-{
-	struct arena *arena = &tmem->arena;
-
-	if (block_is_virtual(block)) {
-		arena->virtual_blocks--;
-	} else if (block->base && block->present == BLOCK_PAGES) {
-		tmem_port_free(block->base, TMEM_PORT_BLOCK);
-		WRITE_ONCE(arena->frames, arena->frames - BLOCK_PAGES);
-		WRITE_ONCE(arena->dry, false);
-	} else {
-		while (block->free_count) {
-			u32 place = lowest(block->free);
-			void *frame = block_frame(block, place);
-
-			unmark_free(block, place);
-			mark_absent(arena, block, place);
-			tmem_port_free(frame, 0);
-		}
-	}
-	block_destroy(tmem, block);
-}
+/* ---- Taking ------------------------------------------------------------------------------ */
 
 static void all_free(struct arena *arena, struct block *block)
 {
 	block->present = BLOCK_PAGES;
 	memset(block->free, 0xff, sizeof(block->free));
 	block->free_count = BLOCK_PAGES;
-	list_block(arena, block);
+	block_list(arena, block);
 }
 
 /* Virtual blocks are a client's own, since the records of their pages do not name it. */
@@ -374,70 +67,6 @@ static bool new_block(struct tmem *tmem, enum tmem_class class)
 	return true;
 }
 
-/* A block with a place for a single frame, NULL without memory. */
-static struct block *scattered_block(struct tmem *tmem, enum tmem_class class)
-{
-	struct arena *arena = &tmem->arena;
-	struct block *block = arena->scattered[class];
-	void **frames;
-
-	while (block && block->claimed)
-		block = block->next_open;
-	if (block)
-		return block;
-	frames = metadata_alloc_locked(tmem);
-	block = frames ? block_create(tmem, class) : NULL;
-	if (!block) {
-		if (frames)
-			metadata_free_locked(arena, frames);
-		return NULL;
-	}
-	block->frames = frames;
-	memset(block->absent, 0xff, sizeof(block->absent));
-	for (u32 place = 0; place < BLOCK_PAGES; place++)
-		page_set_state(record(block, place), SLOT_ABSENT);
-	open_block(arena, block);
-	return block;
-}
-
-/* Gives a single frame its place in such a block. */
-static u32 place_frame(struct arena *arena, struct block *block, void *frame)
-{
-	u32 place = lowest(block->absent);
-
-	block->frames[place] = frame;
-	block->absent[place / 64] &= ~BIT(place % 64);
-	page_set_state(record(block, place), SLOT_EMPTY);
-	if (++block->present == BLOCK_PAGES)
-		close_block(arena, block);
-	WRITE_ONCE(arena->frames, arena->frames + 1);
-	return place;
-}
-
-/* A frame of its own in a scattered block, free; false without memory. */
-static bool new_single(struct tmem *tmem, enum tmem_class class)
-{
-	struct arena *arena = &tmem->arena;
-	struct block *block;
-	void *frame;
-
-	if (arena->frames >= arena->max_frames)
-		return false;
-	frame = tmem_port_alloc(0);
-	if (!frame)
-		return false;
-	block = scattered_block(tmem, class);
-	if (!block) {
-		tmem_port_free(frame, 0);
-		return false;
-	}
-	mark_free(block, place_frame(arena, block, frame));
-	block->free_count++;
-	if (!block->listed)
-		list_block(arena, block);
-	return true;
-}
-
 /* Up to @count slots out of one block with room, the lowest at the end of @slots. */
 static unsigned take_from(
 	struct arena *arena, struct block *block, u32 client, u32 *slots, unsigned count)
@@ -456,7 +85,7 @@ static unsigned take_from(
 			break;
 		bits = block->free[word];
 		first = (u64)block->number * BLOCK_PAGES + word * 64;
-		records = record(block, word * 64);
+		records = block_page(block, word * 64);
 		while (bits && end != slots) {
 			u64 bit = (u64)__builtin_ctzl(bits);
 			u64 run = bits >> bit == ~0UL >> bit ? 64 - bit
@@ -479,7 +108,7 @@ static unsigned take_from(
 	count -= (unsigned)(end - slots);
 	block->free_count = (u16)(block->free_count - count);
 	if (!block->free_count)
-		unlist_block(arena, block);
+		block_unlist(arena, block);
 	return count;
 }
 
@@ -501,7 +130,7 @@ static unsigned take_frames(
 	unsigned left = count;
 
 	if (!arena->room[class] && !new_block(tmem, class))
-		new_single(tmem, class);
+		arena_new_single(tmem, class);
 	/* From the end on: the caller takes the last one first, in ascending order of address. */
 	while (left && arena->room[class])
 		left -= take_from(arena, arena->room[class], client, slots, left);
@@ -515,16 +144,18 @@ unsigned arena_take(struct tmem *tmem, unsigned class, u32 client, u32 *slots, u
 {
 	unsigned taken;
 
-	lock(tmem);
+	arena_lock(tmem);
 	if (class == VIRTUAL)
 		taken = take_virtual(tmem, client, slots, count);
 	else
 		taken = take_frames(tmem, (enum tmem_class) class, client, slots, count);
-	unlock(tmem);
+	arena_unlock(tmem);
 	if (taken < count)
 		memmove(slots, slots + (count - taken), taken * sizeof(*slots));
 	return taken;
 }
+
+/* ---- Giving ------------------------------------------------------------------------------ */
 
 /* What is due when slots of @block have become free: it is listed, or given up when it is empty. */
 static void block_has_room(struct tmem *tmem, struct block *block)
@@ -542,7 +173,7 @@ static void block_has_room(struct tmem *tmem, struct block *block)
 		arena->empty_blocks++;
 	}
 	if (!block->listed)
-		list_block(arena, block);
+		block_list(arena, block);
 }
 
 /* A single frame goes back to the port at once. */
@@ -550,7 +181,7 @@ static void give_single(struct tmem *tmem, struct block *block, u32 place)
 {
 	void *frame = block->frames[place];
 
-	mark_absent(&tmem->arena, block, place);
+	block_lose_frame(&tmem->arena, block, place);
 	tmem_port_free(frame, 0);
 	if (!block->present && !block->claimed)
 		block_destroy(tmem, block);
@@ -562,7 +193,7 @@ void arena_give(struct tmem *tmem, const u32 *slots, unsigned count)
 
 	const u32 *end = slots + count;
 
-	lock(tmem);
+	arena_lock(tmem);
 	WRITE_ONCE(arena->dry, false);
 	while (slots != end) {
 		const u32 *first = slots;
@@ -588,116 +219,10 @@ void arena_give(struct tmem *tmem, const u32 *slots, unsigned count)
 		block->free_count = (u16)(block->free_count + (slots - first));
 		block_has_room(tmem, block);
 	}
-	unlock(tmem);
+	arena_unlock(tmem);
 }
 
-static void *detach(struct tmem *tmem, u32 slot)
-{
-	struct block *block = block_of(tmem, slot);
-	void *frame = block_frame(block, slot);
-
-	mark_absent(&tmem->arena, block, slot % BLOCK_PAGES);
-	if (block->claimed)
-		return frame;
-	if (!block->present)
-		block_destroy(tmem, block);
-	else if (block_is_unused(block))
-		block_release(tmem, block);
-	return frame;
-}
-
-void *arena_detach(struct tmem *tmem, u32 slot)
-{
-	void *frame;
-
-	lock(tmem);
-	frame = detach(tmem, slot);
-	unlock(tmem);
-	return frame;
-}
-
-u32 arena_attach(struct tmem *tmem, enum tmem_class class, u32 client, void *frame)
-{
-	struct block *block = NULL;
-	u32 slot = SLOT_NONE;
-
-	lock(tmem);
-	if (tmem->arena.frames < tmem->arena.max_frames)
-		block = scattered_block(tmem, class);
-	if (block) {
-		slot = block->number * BLOCK_PAGES + place_frame(&tmem->arena, block, frame);
-		WRITE_ONCE(block_page(block, slot)->client, client);
-	}
-	unlock(tmem);
-	return slot;
-}
-
-bool arena_exchange(struct tmem *tmem, u32 slot, void *frame)
-{
-	struct block *block = block_of(tmem, slot);
-	void *old;
-
-	if (!block->frames)
-		return false;
-	lock(tmem);
-	old = block->frames[slot % BLOCK_PAGES];
-	block->frames[slot % BLOCK_PAGES] = frame;
-	tmem_port_free(old, 0);
-	unlock(tmem);
-	return true;
-}
-
-void arena_turn_into_metadata(struct tmem *tmem, u32 slot)
-{
-	void **page;
-
-	lock(tmem);
-	page = detach(tmem, slot);
-	*page = tmem->arena.pages;
-	tmem->arena.pages = page;
-	unlock(tmem);
-}
-
-void *arena_detach_free(struct tmem *tmem, struct block *block)
-{
-	u32 place;
-	void *frame;
-
-	if (!block->free_count)
-		return NULL;
-	place = lowest(block->free);
-	frame = block_frame(block, place);
-	unmark_free(block, place);
-	mark_absent(&tmem->arena, block, place);
-	return frame;
-}
-
-void arena_claim(struct tmem *tmem, struct block *block)
-{
-	if (block_is_unused(block) && block->present == BLOCK_PAGES && block->base)
-		tmem->arena.empty_blocks--;
-	unlist_block(&tmem->arena, block);
-	block->claimed = true;
-}
-
-void arena_unclaim(struct tmem *tmem, struct block *block)
-{
-	struct arena *arena = &tmem->arena;
-
-	block->claimed = false;
-	if (block->open && block->open_class != block->class) {
-		close_block(arena, block);
-		open_block(arena, block);
-	}
-	if (!block->present)
-		block_destroy(tmem, block);
-	else if (block_is_unused(block))
-		block_release(tmem, block);
-	else if (block->free_count && !block->listed)
-		list_block(arena, block);
-}
-
-/* ---- Life --------------------------------------------------------------------------- */
+/* ---- Life -------------------------------------------------------------------------------- */
 
 void arena_init(struct tmem *tmem, u64 max_frames)
 {
@@ -715,7 +240,7 @@ void arena_destroy(struct tmem *tmem)
 {
 	struct arena *arena = &tmem->arena;
 
-	lock(tmem);
+	arena_lock(tmem);
 	for (u32 number = 1; number < arena->block_numbers; number++) {
 		struct block *block = arena_block(tmem, number);
 
@@ -731,7 +256,7 @@ void arena_destroy(struct tmem *tmem)
 		arena->pages = *(void **)page;
 		tmem_port_free(page, 0);
 	}
-	unlock(tmem);
+	arena_unlock(tmem);
 	directory_free(tmem, &arena->records);
 	directory_free(tmem, &arena->blocks);
 }
