@@ -36,6 +36,7 @@ struct parser {
 	 * pools are open. */
 	struct guest_config *guest;   /* NULL outside guests, and beyond the maximum */
 	struct toml_slice guest_name; /* with its quotation marks; empty if it has none */
+	unsigned memory_line;         /* of [balloon] memory, if it is there and valid */
 	unsigned guests_seen;         /* also those beyond the maximum */
 	bool in_guest;                /* lines belong to guest number guests_seen */
 	struct open_table guest_table;
@@ -251,6 +252,9 @@ static void end_table(struct parser *p)
 		end_disk(p);
 	if (p->open == &p->other && p->other.table == &manifest_tables[TABLE_SHARED])
 		end_shared_pool(p);
+	if (p->open == &p->other && p->other.table == &manifest_tables[TABLE_BALLOON] &&
+		p->other.key_good[KEY_BALLOON_MEMORY])
+		p->memory_line = p->other.key_lines[KEY_BALLOON_MEMORY];
 	p->open = NULL;
 }
 
@@ -486,6 +490,26 @@ static void take_error(struct parser *p, const struct toml_item *item)
 		open_table(p, &p->other, NULL, NULL, item->line);
 }
 
+/* What all may have together must do for what each is entitled to. */
+static void check_minima(struct parser *p)
+{
+	const struct manifest *manifest = p->manifest;
+	struct message *m;
+	u64 minima = 0;
+
+	for (unsigned i = 0; i < manifest->guest_count; i++)
+		if (!manifest->guests[i].bad)
+			minima += manifest->guests[i].memory_min;
+	if (!p->memory_line || minima <= manifest->balloon.memory)
+		return;
+	m = begin(p);
+	message_text(m, "memory ");
+	message_size(m, manifest->balloon.memory);
+	message_text(m, " of [balloon] is below the sum of all memory_min, ");
+	message_size(m, minima);
+	send(p, p->memory_line);
+}
+
 unsigned manifest_parse(const char *text, u64 length, struct manifest *manifest, bool *fatal,
 	manifest_report report, void *argument)
 {
@@ -509,6 +533,7 @@ unsigned manifest_parse(const char *text, u64 length, struct manifest *manifest,
 			begin_table(&p, &item);
 	}
 	leave_guest(&p);
+	check_minima(&p);
 	if (p.guests_seen == 0)
 		complain(&p, item.line, "there is no [[guest]] to run");
 	*fatal = p.fatal;

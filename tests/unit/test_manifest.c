@@ -255,6 +255,11 @@ static const struct bad_case bad_cases[] = {
 		"3: tick_ms 9 is not an integer from 10 to 60000\n"
 		"4: wait_memory_s 0 is not an integer from 1 to 3600\n",
 		FATAL},
+	{"[balloon]\nmemory = \"8M\"\n" GUEST "[[guest]]\nname = \"b\"\nkernel = \"k\"\n"
+	 "memory_max = \"8M\"\nmemory_min = \"4M\"\n",
+		"2: memory 8M of [balloon] is below the sum of all memory_min, 20M\n", FATAL},
+	{GUEST "[balloon]\nmemory = \"15M\"\n",
+		"6: memory 15M of [balloon] is below the sum of all memory_min, 16M\n", FATAL},
 	{"[balloon]\n[balloon]\n" GUEST, "2: this table is already at line 1\n", FATAL},
 	{GUEST "memory_min = \"64Q\"\n", "5: guest \"web\": memory_min \"64Q\"" SIZE_FROM_1M,
 		GUEST_BAD},
