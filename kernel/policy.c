@@ -138,12 +138,15 @@ static void tick(void)
 		memory_idle_tick(vm);
 	}
 	policy_plan_choose(balloon_control_policy());
-	if (somebody_lacks_what_is_his())
+	if (somebody_lacks_what_is_his()) {
 		relieve();
-	else if (balloon_control_policy() == BALLOON_POLICY_ALTERNATE)
+		policy_plan_watch();
+	} else if (balloon_control_policy() == BALLOON_POLICY_ALTERNATE) {
 		alternate();
-	else
+		policy_plan_watch();
+	} else {
 		policy_plan_tick();
+	}
 	pool_tick();
 	ticks++;
 }

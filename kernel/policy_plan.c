@@ -17,6 +17,7 @@
 #include "kernel/core/bug.h"
 #include "kernel/core/frame.h"
 #include "kernel/core/log.h"
+#include "kernel/policy_record.h"
 #include "kernel/samples.h"
 #include "kernel/vm/tmem_port.h"
 
@@ -56,6 +57,7 @@ bool policy_plan_start(const struct balloon_config *balloon, bool has_pool)
 	chosen = ~0U;
 	divides_pool = false;
 	memset(moves, 0, sizeof(moves));
+	policy_record_start();
 	engine = hypervisor_alloc(order_of(sizeof(*engine)));
 	if (!engine) {
 		log_error("no memory for the balloon policies (%lu bytes)",
@@ -245,14 +247,11 @@ static void explain(char *words, u64 room, unsigned index, bool gains)
 		sniprintf(words, room, "%s", balloon_reason_text(BALLOON_LIMITS));
 		return;
 	}
-	length = sniprintf(words, room, "%s %s, %s", gains ? "from" : "to",
+	length = sniprintf(words, room, "%s %s, ", gains ? "from" : "to",
 		move->from == move->to ? "its share of the pool"
-				       : name_of(gains ? move->from : move->to),
-		balloon_reason_text(move->reason));
-	if ((move->gain || move->loss) && length > 0 && (u64)length < room)
-		sniprintf(words + length, room - (u64)length,
-			" (reads a second and MiB: saves %u.%02u, loses %u.%02u)", move->gain / 100,
-			move->gain % 100, move->loss / 100, move->loss % 100);
+				       : name_of(gains ? move->from : move->to));
+	if (length > 0 && (u64)length < room)
+		policy_record_reason(words + length, room - (u64)length, move);
 }
 
 /* Where the balloon is sent for @pages planned: whole blocks, and half a block of hysteresis. */
@@ -304,29 +303,59 @@ static void tell_pool(void)
 	}
 }
 
+/* Numbers with commas between them. */
+static const char *list(char *text, u64 room, const u64 *numbers, unsigned count)
+{
+	u64 at = 0;
+
+	text[0] = '\0';
+	for (unsigned i = 0; i < count && at < room; i++)
+		at += (u64)sniprintf(
+			text + at, room - at, i ? ",%lu" : "%lu", (unsigned long)numbers[i]);
+	return text;
+}
+
+/* Each sample and target as a line or two; -1 is unknown. */
 static void trace(void)
 {
+	char idle[BALLOON_AGES * 8], touched[BALLOON_AGES * 8];
+
 	for (unsigned i = 0; i < seated; i++) {
 		const struct balloon_sample *s = &samples[i];
+		const char *name = seats[i].vm->config->name;
 
 		log_debug("trace: balloon=%s size=%lu planned=%lu target=%lu share=%lu pool=%lu "
 			  "reads=%lu puts=%lu,%lu gets=%lu,%lu hits=%lu,%lu cpu_us=%lu free=%ld "
 			  "available=%ld pressure=%lu responsive=%d",
-			seats[i].vm->config->name, (unsigned long)seats[i].status.size_pages,
-			(unsigned long)s->actual, (unsigned long)plan.target[i].ram,
-			(unsigned long)plan.target[i].share, (unsigned long)s->pool,
-			(unsigned long)s->disk_reads, (unsigned long)s->tmem[0].puts,
-			(unsigned long)s->tmem[1].puts, (unsigned long)s->tmem[0].gets,
-			(unsigned long)s->tmem[1].gets, (unsigned long)s->tmem[0].hits,
-			(unsigned long)s->tmem[1].hits, (unsigned long)s->cpu_ns / 1000,
-			(long)s->free, (long)s->available, (unsigned long)engine->guest[i].pressure,
-			s->responsive);
+			name, (unsigned long)seats[i].status.size_pages, (unsigned long)s->actual,
+			(unsigned long)plan.target[i].ram, (unsigned long)plan.target[i].share,
+			(unsigned long)s->pool, (unsigned long)s->disk_reads,
+			(unsigned long)s->tmem[0].puts, (unsigned long)s->tmem[1].puts,
+			(unsigned long)s->tmem[0].gets, (unsigned long)s->tmem[1].gets,
+			(unsigned long)s->tmem[0].hits, (unsigned long)s->tmem[1].hits,
+			(unsigned long)s->cpu_ns / 1000, (long)s->free, (long)s->available,
+			(unsigned long)engine->guest[i].pressure, s->responsive);
+		log_debug("trace: balloon_more=%s caches=%ld major_faults=%ld swap_in=%ld "
+			  "swap_out=%ld idle=%s touched=%s",
+			name, (long)s->caches, (long)s->major_faults, (long)s->swap_in,
+			(long)s->swap_out,
+			s->idle_known ? list(idle, sizeof(idle), s->idle, BALLOON_AGES) : "-1",
+			s->idle_known ? list(touched, sizeof(touched), s->touched, BALLOON_AGES)
+				      : "-1");
 	}
+}
+
+void policy_plan_watch(void)
+{
+	seat_guests();
+	sample_guests();
+	trace();
 }
 
 void policy_plan_tick(void)
 {
 	u64 memory, pool_min = 0;
+	struct vm *vms[VMS_MAX];
 
 	seat_guests();
 	sample_guests();
@@ -341,7 +370,11 @@ void policy_plan_tick(void)
 	balloon_tick(engine, samples, seated, &plan);
 	for (unsigned i = 0; i < seated; i++)
 		tell_balloon(i);
-	if (divides_pool)
+	for (unsigned i = 0; i < seated; i++)
+		vms[i] = seats[i].vm;
+	if (divides_pool) {
 		tell_pool();
+		policy_record(&plan, vms);
+	}
 	trace();
 }

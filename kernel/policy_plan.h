@@ -18,6 +18,10 @@ void policy_plan_choose(u32 policy);
 /* One tick: all guests that run are sampled, planned for, and told. */
 void policy_plan_tick(void);
 
+/* In its place where others set the targets: all guests are sampled, so that what they did is not
+ * taken for one tick's later. */
+void policy_plan_watch(void);
+
 /* How often a guest's target was changed by plans, and the pages given to it and taken from it. */
 struct policy_moves {
 	u64 changes, given_pages, taken_pages;

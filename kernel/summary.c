@@ -17,6 +17,7 @@
 #include "kernel/core/timer.h"
 #include "kernel/policy.h"
 #include "kernel/policy_plan.h"
+#include "kernel/policy_record.h"
 #include "kernel/virtio/blk.h"
 #include "kernel/vm/memory_idle.h"
 #include "kernel/vm/refaults.h"
@@ -299,6 +300,7 @@ void summary_print(u64 boot_ticks, u64 audit_errors)
 	for_each_vm (vm)
 		print_moves(vm);
 	log_flush();
+	policy_record_print();
 
 	for_each_vm (vm) {
 		struct row row = row_of(vm);
@@ -309,6 +311,7 @@ void summary_print(u64 boot_ticks, u64 audit_errors)
 			vm->config->name, stop_reason_name(vm->stop_reason), vm->stop_code, &row);
 		log_flush();
 	}
+	policy_record_print_for_tools();
 	print_for_tools("total", total.verified ? "shutdown" : "mixed", 0, &total);
 	print_machine(boot_ticks, audit_errors);
 }

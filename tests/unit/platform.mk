@@ -13,7 +13,7 @@ test_blk_SRC = $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c
 test_balloon_SRC = $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c)
 test_policy_LIBS := -llz4
 test_policy_SRC = $(test_tmem_port_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c balloon/*.c) \
-	kernel/vm/balloon_control.c kernel/policy.c kernel/policy_plan.c kernel/samples.c
+	kernel/vm/balloon_control.c kernel/policy.c kernel/policy_plan.c kernel/policy_record.c kernel/samples.c
 test_pc_SRC = $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c) \
 	$(addprefix arch/x86/guest/,cpuid.c ioapic.c lapic.c lapic_ipi.c lapic_timer.c msr.c platform.c ports.c uart.c)
 test_mmio_SRC = $(MEMORY_SRC) $(addprefix arch/x86/guest/,mmio.c fetch.c decode.c alu.c walk.c)

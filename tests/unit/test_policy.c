@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -19,6 +20,7 @@
 #include "kernel/core/percpu.h"
 #include "kernel/policy.h"
 #include "kernel/policy_plan.h"
+#include "kernel/policy_record.h"
 #include "kernel/virtio/balloon_state.h"
 #include "kernel/vm/audit.h"
 #include "kernel/vm/balloon_control.h"
@@ -294,6 +296,67 @@ static void plans_move_whole_blocks(void **state)
 	assert_in_range(target(0), 8, 12);
 }
 
+/* One has 24 MiB to spare, the other has use for all of them. */
+static void what_moves_is_told(void **state)
+{
+	(void)state;
+	start(BALLOON_POLICY_SELFBALLOON, 48);
+	add(0, 4, 32, 32);
+	add(1, 4, 8, 32);
+	fake_log_reset();
+	for (unsigned i = 0; i < 100; i++) {
+		says(0, target(0) - MIN(8UL, target(0)), target(0) - MIN(8UL, target(0)));
+		says(1, 0, 0);
+		policy_tick();
+		obey(0);
+		obey(1);
+	}
+	assert_in_range(target(0), 8, 10);
+	assert_non_null(strstr(fake_log_text, "policy: a gave b 4 MiB by now, committed memory"));
+	assert_non_null(strstr(fake_log_text, "policy: a gave b 8 MiB by now, "));
+	fake_log_reset();
+	policy_record_print_for_tools();
+	assert_non_null(strstr(fake_log_text, "stat: moved from=a to=b pages="));
+	assert_null(strstr(fake_log_text, "stat: moved from=b to=a"));
+	policy_record_print();
+	assert_non_null(strstr(fake_log_text, "committed memory"));
+	/* Not what an earlier machine's guests did. */
+	start(BALLOON_POLICY_SELFBALLOON, 48);
+	fake_log_reset();
+	policy_record_print_for_tools();
+	assert_null(strstr(fake_log_text, "moved"));
+}
+
+/* What a guest did while the targets came from elsewhere is not the next plan's. */
+static void others_ticks_are_sampled(void **state)
+{
+	struct vcpu vcpu = {0};
+	unsigned long us, first = 0;
+	const char *at;
+	unsigned lines = 0;
+	(void)state;
+
+	start(BALLOON_POLICY_ALTERNATE, 0);
+	add(0, 4, 16, 16);
+	vms[0]->vcpus[0] = &vcpu;
+	vms[0]->vcpu_count = 1;
+	fake_log_reset();
+	for (unsigned i = 0; i < 6; i++) {
+		if (i == 4)
+			balloon_control_set(BALLOON_CONTROL_SELFBALLOON);
+		vcpu.cpu_ticks += 1000 * 1000;
+		policy_tick();
+	}
+	for (at = fake_log_text; (at = strstr(at, "cpu_us=")); at++, lines++) {
+		us = strtoul(at + strlen("cpu_us="), NULL, 10);
+		first = lines ? first : us;
+		assert_int_equal(us, first);
+	}
+	assert_true(first > 0);
+	assert_int_equal(lines, 6);
+	vms[0]->vcpu_count = 0;
+}
+
 static void the_silent_stay_as_they_are(void **state)
 {
 	(void)state;
@@ -528,6 +591,8 @@ int main(void)
 		TEST(who_has_what_he_was_promised_gets_nothing),
 		TEST(who_does_not_listen_is_not_asked),
 		TEST(plans_move_whole_blocks),
+		TEST(what_moves_is_told),
+		TEST(others_ticks_are_sampled),
 		TEST(the_silent_stay_as_they_are),
 		TEST(a_policy_is_switched_at_run_time),
 		TEST(what_others_decide_is_planned_from),
