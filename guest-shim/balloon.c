@@ -17,9 +17,13 @@
 #include "guest-shim/swap.h"
 #include "guest-shim/trap.h"
 #include "guest-shim/virtio.h"
-#include "guest-shim/virtio_mmio.h"
 
-enum { INFLATE, DEFLATE, STATISTICS, QUEUES, NOTHING = QUEUES };
+/* Pages are not reported, so there is no queue for that. */
+#define QUEUES  BALLOON_REPORTING
+#define NOTHING QUEUES
+
+#define CONFIG_NUM_PAGES (VIRTIO_MMIO_CONFIG + offsetof(struct balloon_config_space, num_pages))
+#define CONFIG_ACTUAL    (VIRTIO_MMIO_CONFIG + offsetof(struct balloon_config_space, actual))
 
 #define QUEUE_SIZE 2u
 /* Frames given one by one in one request. */
@@ -28,22 +32,14 @@ enum { INFLATE, DEFLATE, STATISTICS, QUEUES, NOTHING = QUEUES };
 
 struct queue {
 	struct virtq_desc desc[QUEUE_SIZE];
-	struct {
-		u16 flags;
-		u16 index;
-		u16 ring[QUEUE_SIZE];
-	} available;
-	struct {
-		u16 flags;
-		u16 index;
-		struct virtq_used_element ring[QUEUE_SIZE];
-	} used __aligned_to(4);
+	VIRTQ_AVAIL(QUEUE_SIZE) available;
+	VIRTQ_USED(QUEUE_SIZE) used;
 };
 
 /* What the device reads and writes. */
 static struct {
 	struct queue queues[QUEUES] __aligned_to(16);
-	struct virtio_balloon_stat stats[VIRTIO_BALLOON_STATS];
+	struct balloon_statistic stats[BALLOON_STATS];
 	u32 numbers[BLOCK_PAGES];
 } shared __aligned_to(PAGE_SIZE);
 
@@ -71,11 +67,11 @@ static void submit(unsigned index, const void *bytes, u32 length)
 {
 	struct queue *queue = &shared.queues[index];
 
-	queue->desc[0] = (struct virtq_desc){.address = (u64)bytes, .length = length};
+	queue->desc[0] = (struct virtq_desc){.address = (u64)bytes, .bytes = length};
 	queue->available.ring[queue->available.index % QUEUE_SIZE] = 0;
 	__atomic_store_n(
 		&queue->available.index, (u16)(queue->available.index + 1), __ATOMIC_RELEASE);
-	mmio_write32(base + VIRTIO_QUEUE_NOTIFY, index);
+	mmio_write32(base + VIRTIO_MMIO_QUEUE_NOTIFY, index);
 }
 
 /* One request a queue: it is done when the device has used as many as it was offered. */
@@ -97,7 +93,7 @@ static void reap(void)
 {
 	if (under_way == NOTHING || !is_done(under_way))
 		return;
-	if (under_way == INFLATE) {
+	if (under_way == BALLOON_INFLATE) {
 		ballooned += under_way_count;
 		counters.balloon_in += under_way_count;
 	} else {
@@ -107,7 +103,7 @@ static void reap(void)
 		counters.balloon_out += under_way_count;
 	}
 	under_way = NOTHING;
-	mmio_write32(base + VIRTIO_BALLOON_ACTUAL, ballooned);
+	mmio_write32(base + CONFIG_ACTUAL, ballooned);
 }
 
 /* ---- Frames go and come ------------------------------------------------------------------------
@@ -126,7 +122,7 @@ static bool give_block(void)
 	for (u32 i = 0; i < BLOCK_PAGES; i++)
 		shared.numbers[i] = first + i;
 	counters.balloon_blocks++;
-	request(INFLATE, BLOCK_PAGES);
+	request(BALLOON_INFLATE, BLOCK_PAGES);
 	return true;
 }
 
@@ -141,7 +137,7 @@ static void give_singles(u32 count)
 	compact_singles(shared.numbers, count);
 	for (u32 i = 0; i < count; i++)
 		single_push(shared.numbers[i]);
-	request(INFLATE, count);
+	request(BALLOON_INFLATE, count);
 }
 
 static void inflate(u32 need)
@@ -186,7 +182,7 @@ static void deflate(u32 count)
 			singles = frames[singles].slot;
 		}
 	}
-	request(DEFLATE, taken);
+	request(BALLOON_DEFLATE, taken);
 }
 
 /* With interrupts off, and nothing held. */
@@ -257,7 +253,7 @@ void balloon_poll(void)
 
 static void stat_set(unsigned tag, u64 value)
 {
-	shared.stats[tag] = (struct virtio_balloon_stat){.tag = (u16)tag, .value = value};
+	shared.stats[tag] = (struct balloon_statistic){.tag = (u16)tag, .value = value};
 }
 
 /* What came back from preswap counts as a major fault, but not as swapped: no disk was used. */
@@ -267,20 +263,20 @@ static void statistics_send(void)
 	u64 file = replace_length(&replace, LIST_FILE_INACTIVE) +
 		   replace_length(&replace, LIST_FILE_ACTIVE);
 
-	stat_set(VIRTIO_BALLOON_S_SWAP_IN, counters.swap_reads * PAGE_SIZE);
-	stat_set(VIRTIO_BALLOON_S_SWAP_OUT, counters.swap_writes * PAGE_SIZE);
-	stat_set(VIRTIO_BALLOON_S_MAJFLT, major);
-	stat_set(VIRTIO_BALLOON_S_MINFLT, counters.faults - MIN(counters.faults, major));
-	stat_set(VIRTIO_BALLOON_S_MEMFREE, (u64)frames_free() * PAGE_SIZE);
-	stat_set(VIRTIO_BALLOON_S_MEMTOT, (u64)frames_total() * PAGE_SIZE);
-	stat_set(VIRTIO_BALLOON_S_AVAIL, (frames_free() + file) * PAGE_SIZE);
-	stat_set(VIRTIO_BALLOON_S_CACHES, file * PAGE_SIZE);
-	submit(STATISTICS, shared.stats, sizeof(shared.stats));
+	stat_set(BALLOON_STAT_SWAP_IN, counters.swap_reads * PAGE_SIZE);
+	stat_set(BALLOON_STAT_SWAP_OUT, counters.swap_writes * PAGE_SIZE);
+	stat_set(BALLOON_STAT_MAJOR_FAULTS, major);
+	stat_set(BALLOON_STAT_MINOR_FAULTS, counters.faults - MIN(counters.faults, major));
+	stat_set(BALLOON_STAT_FREE, (u64)frames_free() * PAGE_SIZE);
+	stat_set(BALLOON_STAT_TOTAL, (u64)frames_total() * PAGE_SIZE);
+	stat_set(BALLOON_STAT_AVAILABLE, (frames_free() + file) * PAGE_SIZE);
+	stat_set(BALLOON_STAT_CACHES, file * PAGE_SIZE);
+	submit(BALLOON_STATISTICS, shared.stats, sizeof(shared.stats));
 }
 
 static void target_read(void)
 {
-	u32 pages = mmio_read32(base + VIRTIO_BALLOON_NUM_PAGES);
+	u32 pages = mmio_read32(base + CONFIG_NUM_PAGES);
 
 	if (pages != target)
 		content = false;
@@ -294,12 +290,12 @@ bool balloon_interrupt(unsigned slot)
 	if (!base || slot != own_slot)
 		return false;
 	/* Acknowledged before anything is read: what happens later interrupts again. */
-	status = mmio_read32(base + VIRTIO_INTERRUPT_STATUS);
-	mmio_write32(base + VIRTIO_INTERRUPT_ACK, status);
+	status = mmio_read32(base + VIRTIO_MMIO_INTERRUPT_STATUS);
+	mmio_write32(base + VIRTIO_MMIO_INTERRUPT_ACKNOWLEDGE, status);
 	if (status & VIRTIO_INTERRUPT_CONFIG)
 		target_read();
 	stuck = false;
-	if ((features & BIT(VIRTIO_BALLOON_F_STATS_VQ)) && is_done(STATISTICS))
+	if ((features & BALLOON_F_STATS_VQ) && is_done(BALLOON_STATISTICS))
 		statistics_send();
 	return true;
 }
@@ -310,12 +306,11 @@ bool balloon_interrupt(unsigned slot)
 static void start(u64 window, unsigned slot, u32 gsi)
 {
 	features = virtio_negotiate(window, slot,
-		BIT(VIRTIO_BALLOON_F_MUST_TELL_HOST) | BIT(VIRTIO_BALLOON_F_STATS_VQ) |
-			BIT(VIRTIO_BALLOON_F_DEFLATE_ON_OOM));
+		BALLOON_F_MUST_TELL_HOST | BALLOON_F_STATS_VQ | BALLOON_F_DEFLATE_ON_OOM);
 	for (unsigned i = 0; i < QUEUES; i++) {
 		struct queue *queue = &shared.queues[i];
 
-		if (i != STATISTICS || (features & BIT(VIRTIO_BALLOON_F_STATS_VQ)))
+		if (i != BALLOON_STATISTICS || (features & BALLOON_F_STATS_VQ))
 			virtio_queue_start(window, slot, i, QUEUE_SIZE, queue->desc,
 				&queue->available, &queue->used);
 	}
@@ -323,7 +318,7 @@ static void start(u64 window, unsigned slot, u32 gsi)
 	base = window;
 	ioapic_route(gsi, (u8)(VECTOR_DEVICE + slot));
 	virtio_driver_ok(window);
-	if (features & BIT(VIRTIO_BALLOON_F_STATS_VQ))
+	if (features & BALLOON_F_STATS_VQ)
 		statistics_send();
 	target_read();
 	wanted = target > 0;

@@ -15,7 +15,6 @@
 #include "guest-shim/panic.h"
 #include "guest-shim/trap.h"
 #include "guest-shim/virtio.h"
-#include "guest-shim/virtio_mmio.h"
 
 #define DISKS_MAX  4
 #define QUEUE_SIZE 64 /* the power of two that holds 3 * DISK_REQUESTS descriptors */
@@ -24,7 +23,7 @@ _Static_assert(3 * DISK_REQUESTS <= QUEUE_SIZE, "every request has its descripto
 enum request_state { REQUEST_FREE, REQUEST_RUNNING, REQUEST_DONE };
 
 struct request {
-	struct virtio_blk_header header;
+	struct blk_header header;
 	u8 status; /* written by the device */
 	u8 state;  /* enum request_state */
 };
@@ -32,16 +31,8 @@ struct request {
 /* What the device reads and writes. */
 struct queue {
 	struct virtq_desc desc[QUEUE_SIZE];
-	struct {
-		u16 flags;
-		u16 index;
-		u16 ring[QUEUE_SIZE];
-	} available;
-	struct {
-		u16 flags;
-		u16 index;
-		struct virtq_used_element ring[QUEUE_SIZE];
-	} used __aligned_to(4);
+	VIRTQ_AVAIL(QUEUE_SIZE) available;
+	VIRTQ_USED(QUEUE_SIZE) used;
 	struct request requests[DISK_REQUESTS];
 } __aligned_to(PAGE_SIZE);
 _Static_assert(sizeof(struct queue) == PAGE_SIZE, "no part crosses a frame's border");
@@ -53,7 +44,7 @@ struct disk {
 	u16 used_seen;
 	bool read_only;
 	u64 sectors;
-	char name[VIRTIO_BLK_ID_BYTES + 1];
+	char name[BLK_ID_BYTES + 1];
 };
 
 static struct disk disks[DISKS_MAX];
@@ -74,24 +65,23 @@ static unsigned submit(struct disk *disk, u32 type, u64 sector, u64 address, u32
 	if (tag == DISK_REQUESTS)
 		panic("disk %s: %u requests are unfinished", disk->name, DISK_REQUESTS);
 	request = &queue->requests[tag];
-	request->header = (struct virtio_blk_header){.type = type, .sector = sector};
+	request->header = (struct blk_header){.type = type, .sector = sector};
 	request->status = 0xff;
 	request->state = REQUEST_RUNNING;
 	queue->desc[3 * tag + 1].address = address;
-	queue->desc[3 * tag + 1].length = bytes;
-	queue->desc[3 * tag + 1].flags = VIRTIO_DESC_NEXT |
-					 (type == VIRTIO_BLK_OUT ? 0 : VIRTIO_DESC_WRITE);
+	queue->desc[3 * tag + 1].bytes = bytes;
+	queue->desc[3 * tag + 1].flags = VIRTQ_DESC_NEXT |
+					 (type == BLK_T_OUT ? 0 : VIRTQ_DESC_WRITE);
 	queue->available.ring[queue->available.index % QUEUE_SIZE] = (u16)(3 * tag);
 	__atomic_store_n(
 		&queue->available.index, (u16)(queue->available.index + 1), __ATOMIC_RELEASE);
-	mmio_write32(disk->base + VIRTIO_QUEUE_NOTIFY, 0);
+	mmio_write32(disk->base + VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 	return tag;
 }
 
 unsigned disk_submit(struct disk *disk, bool write, u64 sector, u64 address, u32 sectors)
 {
-	return submit(disk, write ? VIRTIO_BLK_OUT : VIRTIO_BLK_IN, sector, address,
-		sectors * SECTOR_SIZE);
+	return submit(disk, write ? BLK_T_OUT : BLK_T_IN, sector, address, sectors * SECTOR_SIZE);
 }
 
 bool disk_is_done(const struct disk *disk, unsigned tag)
@@ -110,7 +100,7 @@ int disk_finish(struct disk *disk, unsigned tag)
 	}
 	interrupts_restore(flags);
 	request->state = REQUEST_FREE;
-	return request->status == VIRTIO_BLK_S_OK ? 0 : -EIO;
+	return request->status == BLK_S_OK ? 0 : -EIO;
 }
 
 static bool any_is_done(const struct disk *disk)
@@ -162,8 +152,8 @@ void disk_interrupt(unsigned slot)
 		if (disk->slot != slot)
 			continue;
 		/* Acknowledged before the ring is read: what completes later interrupts again. */
-		mmio_write32(disk->base + VIRTIO_INTERRUPT_ACK,
-			mmio_read32(disk->base + VIRTIO_INTERRUPT_STATUS));
+		mmio_write32(disk->base + VIRTIO_MMIO_INTERRUPT_ACKNOWLEDGE,
+			mmio_read32(disk->base + VIRTIO_MMIO_INTERRUPT_STATUS));
 		completions_take(disk);
 	}
 }
@@ -179,12 +169,12 @@ static void queue_init(struct disk *disk)
 		struct request *request = &queue->requests[tag];
 
 		queue->desc[3 * tag] = (struct virtq_desc){.address = (u64)&request->header,
-			.length = sizeof(request->header),
-			.flags = VIRTIO_DESC_NEXT,
+			.bytes = sizeof(request->header),
+			.flags = VIRTQ_DESC_NEXT,
 			.next = (u16)(3 * tag + 1)};
 		queue->desc[3 * tag + 1].next = (u16)(3 * tag + 2);
 		queue->desc[3 * tag + 2] = (struct virtq_desc){
-			.address = (u64)&request->status, .length = 1, .flags = VIRTIO_DESC_WRITE};
+			.address = (u64)&request->status, .bytes = 1, .flags = VIRTQ_DESC_WRITE};
 	}
 }
 
@@ -192,12 +182,12 @@ static void device_start(struct disk *disk)
 {
 	u64 base = disk->base;
 
-	disk->read_only = virtio_negotiate(base, disk->slot, BIT(VIRTIO_BLK_F_RO)) != 0;
+	disk->read_only = virtio_negotiate(base, disk->slot, BLK_F_RO) != 0;
 	virtio_queue_start(base, disk->slot, 0, QUEUE_SIZE, disk->queue->desc,
 		&disk->queue->available, &disk->queue->used);
 	virtio_driver_ok(base);
-	disk->sectors = mmio_read32(base + VIRTIO_CONFIG) |
-			(u64)mmio_read32(base + VIRTIO_CONFIG + 4) << 32;
+	disk->sectors = mmio_read32(base + VIRTIO_MMIO_CONFIG) |
+			(u64)mmio_read32(base + VIRTIO_MMIO_CONFIG + 4) << 32;
 }
 
 static void disk_add(u64 base, unsigned slot, u32 gsi)
@@ -212,8 +202,7 @@ static void disk_add(u64 base, unsigned slot, u32 gsi)
 	queue_init(disk);
 	device_start(disk);
 	ioapic_route(gsi, (u8)(VECTOR_DEVICE + slot));
-	if (disk_finish(disk,
-		    submit(disk, VIRTIO_BLK_GET_ID, 0, (u64)disk->name, VIRTIO_BLK_ID_BYTES)) != 0)
+	if (disk_finish(disk, submit(disk, BLK_T_GET_ID, 0, (u64)disk->name, BLK_ID_BYTES)) != 0)
 		panic("disk in slot %u does not tell its name", slot);
 }
 

@@ -4,6 +4,8 @@
 #ifndef SHIM_VIRTIO_H
 #define SHIM_VIRTIO_H
 
+#include <abi/virtio.h>
+
 #include "lib/types.h"
 
 /* Whether a device with @id stands in the window at @base. */

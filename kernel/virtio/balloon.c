@@ -13,31 +13,12 @@
 #include <abi/platform.h>
 #include <string.h>
 
-#define BALLOON_F_MUST_TELL_HOST BIT(0)
-#define BALLOON_F_STATS_VQ       BIT(1)
-#define BALLOON_F_DEFLATE_ON_OOM BIT(2)
-#define BALLOON_F_PAGE_REPORTING BIT(5)
-
 /* Ticks without a step towards the target, or without an answer, after which a driver counts as
  * unresponsive. */
 #define QUIET_TICKS_MAX 50u
 
 /* How long a chain waits for a frame. */
 #define LATER_US 1000
-
-/* The front of struct virtio_balloon_config (virtio 1.2, 5.5.4). */
-struct balloon_config_space {
-	u32 num_pages;
-	u32 actual;
-};
-_Static_assert(sizeof(struct balloon_config_space) == 8, "virtio 1.2, 5.5.4");
-
-/* virtio 1.2, 5.5.6.3 */
-struct balloon_statistic {
-	u16 tag;
-	u64 value;
-} __packed_struct;
-_Static_assert(sizeof(struct balloon_statistic) == 10, "virtio 1.2, 5.5.6.3");
 
 static struct virtio_balloon *balloon_of(struct virtio_device *device)
 {

@@ -6,20 +6,10 @@
 #ifndef VIRTIO_BALLOON_H
 #define VIRTIO_BALLOON_H
 
+#include <abi/virtio.h>
+
 #include "kernel/vm/vm.h"
 
-/* Statistics by their tags (virtio 1.2, 5.5.6.3). Bytes, but the faults, which are counts. */
-enum balloon_stat {
-	BALLOON_STAT_SWAP_IN,
-	BALLOON_STAT_SWAP_OUT,
-	BALLOON_STAT_MAJOR_FAULTS,
-	BALLOON_STAT_MINOR_FAULTS,
-	BALLOON_STAT_FREE,
-	BALLOON_STAT_TOTAL,
-	BALLOON_STAT_AVAILABLE,
-	BALLOON_STAT_CACHES,
-	BALLOON_STATS
-};
 #define BALLOON_STAT_UNKNOWN (~0UL)
 #define BALLOON_NEVER        (~0UL)
 

@@ -10,14 +10,6 @@
 #include "kernel/virtio/balloon.h"
 #include "kernel/virtio/device.h"
 
-/* Queues, numbered as drivers do when no free page hints are offered (virtio 1.2, 5.5.2). */
-enum balloon_queue {
-	BALLOON_INFLATE,
-	BALLOON_DEFLATE,
-	BALLOON_STATISTICS,
-	BALLOON_REPORTING,
-	BALLOON_QUEUES
-};
 _Static_assert(BALLOON_QUEUES <= VIRTIO_QUEUES_MAX, "the device has that many");
 
 struct virtio_balloon {

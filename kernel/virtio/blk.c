@@ -7,11 +7,6 @@
 #include "kernel/virtio/blk_state.h"
 #include <string.h>
 
-#define BLK_F_SIZE_MAX BIT(1)
-#define BLK_F_SEG_MAX  BIT(2)
-#define BLK_F_BLK_SIZE BIT(6)
-#define BLK_F_FLUSH    BIT(9)
-
 /* The front of struct virtio_blk_config (virtio 1.2, 5.2.4). */
 struct blk_config_space {
 	u64 capacity; /* sectors */

@@ -7,24 +7,6 @@
 
 #include "kernel/virtio/queue.h"
 
-#define BLK_T_IN     0u
-#define BLK_T_OUT    1u
-#define BLK_T_FLUSH  4u
-#define BLK_T_GET_ID 8u
-
-#define BLK_S_OK     0u
-#define BLK_S_IOERR  1u
-#define BLK_S_UNSUPP 2u
-
-#define BLK_ID_BYTES 20u
-
-struct blk_header {
-	u32 type;
-	u32 reserved;
-	u64 sector;
-};
-_Static_assert(sizeof(struct blk_header) == 16, "virtio 1.2, 5.2.6");
-
 struct blk_layout {
 	struct virtq_buffer header[sizeof(struct blk_header)]; /* where the header's bytes stand */
 	unsigned header_parts;

@@ -15,21 +15,6 @@
 #include "kernel/virtio/queue.h"
 #include "kernel/vm/vm.h"
 
-#define VIRTIO_ID_BLOCK   2u
-#define VIRTIO_ID_BALLOON 5u
-
-#define VIRTIO_F_VERSION_1 BIT(32)
-
-#define VIRTIO_STATUS_ACKNOWLEDGE 0x01u
-#define VIRTIO_STATUS_DRIVER      0x02u
-#define VIRTIO_STATUS_DRIVER_OK   0x04u
-#define VIRTIO_STATUS_FEATURES_OK 0x08u
-#define VIRTIO_STATUS_NEEDS_RESET 0x40u
-#define VIRTIO_STATUS_FAILED      0x80u
-
-#define VIRTIO_INTERRUPT_QUEUE  0x1u
-#define VIRTIO_INTERRUPT_CONFIG 0x2u
-
 #define VIRTIO_QUEUES_MAX 4u
 
 /* Bits of @work. */

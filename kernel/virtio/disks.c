@@ -10,8 +10,6 @@
 #include <abi/platform.h>
 #include <string.h>
 
-#define BLK_F_RO BIT(5)
-
 _Static_assert(MANIFEST_DISKS_MAX <= PLATFORM_BALLOON_SLOT, "a slot for every disk");
 
 static const struct boot_module *find_module(const char *name)

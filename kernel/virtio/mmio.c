@@ -7,38 +7,6 @@
 #include "arch/x86/guest/ioapic.h"
 #include <abi/platform.h>
 
-enum {
-	REG_MAGIC = 0x000,
-	REG_VERSION = 0x004,
-	REG_DEVICE_ID = 0x008,
-	REG_VENDOR_ID = 0x00c,
-	REG_DEVICE_FEATURES = 0x010,
-	REG_DEVICE_FEATURES_SELECT = 0x014,
-	REG_DRIVER_FEATURES = 0x020,
-	REG_DRIVER_FEATURES_SELECT = 0x024,
-	REG_QUEUE_SELECT = 0x030,
-	REG_QUEUE_SIZE_MAX = 0x034,
-	REG_QUEUE_SIZE = 0x038,
-	REG_QUEUE_READY = 0x044,
-	REG_QUEUE_NOTIFY = 0x050,
-	REG_INTERRUPT_STATUS = 0x060,
-	REG_INTERRUPT_ACKNOWLEDGE = 0x064,
-	REG_STATUS = 0x070,
-	REG_DESC_LOW = 0x080,
-	REG_DESC_HIGH = 0x084,
-	REG_AVAIL_LOW = 0x090,
-	REG_AVAIL_HIGH = 0x094,
-	REG_USED_LOW = 0x0a0,
-	REG_USED_HIGH = 0x0a4,
-	REG_SHM_LENGTH_LOW = 0x0b0,
-	REG_SHM_LENGTH_HIGH = 0x0b4,
-	REG_SHM_BASE_LOW = 0x0b8,
-	REG_SHM_BASE_HIGH = 0x0bc,
-	REG_CONFIG_GENERATION = 0x0fc,
-	REG_CONFIG = 0x100,
-};
-
-#define MAGIC_VALUE  0x74726976u /* "virt" */
 #define VENDOR_VALUE 0x53554c53u
 
 static u32 half(u64 value, u32 select)
@@ -65,21 +33,22 @@ static u32 read_register(struct virtio_device *device, u32 reg)
 	const struct virtio_queue *queue = selected_queue(device);
 
 	switch (reg) {
-	case REG_DEVICE_ID:
+	case VIRTIO_MMIO_DEVICE_ID:
 		return device->ops->id;
-	case REG_DEVICE_FEATURES:
+	case VIRTIO_MMIO_DEVICE_FEATURES:
 		return half(device->features_offered, device->device_features_select);
-	case REG_QUEUE_SIZE_MAX:
+	case VIRTIO_MMIO_QUEUE_SIZE_MAX:
 		return queue ? VIRTQUEUE_SIZE_MAX : 0;
-	case REG_QUEUE_READY:
+	case VIRTIO_MMIO_QUEUE_READY:
 		return queue && READ_ONCE(queue->rings.size) != 0;
-	case REG_INTERRUPT_STATUS:
+	case VIRTIO_MMIO_INTERRUPT_STATUS:
 		return READ_ONCE(device->interrupt_status);
-	case REG_STATUS:
+	case VIRTIO_MMIO_STATUS:
 		return READ_ONCE(device->status);
-	case REG_SHM_LENGTH_LOW ... REG_SHM_BASE_HIGH: /* no shared memory: length -1 */
+	case VIRTIO_MMIO_SHM_LENGTH_LOW ... VIRTIO_MMIO_SHM_BASE_HIGH: /* no shared memory: length
+									  -1 */
 		return ~0U;
-	case REG_CONFIG_GENERATION:
+	case VIRTIO_MMIO_CONFIG_GENERATION:
 		return READ_ONCE(device->config_generation);
 	default:
 		return 0;
@@ -100,16 +69,16 @@ u64 virtio_mmio_read(struct vm *vm, u32 offset, unsigned size)
 	struct virtio_device *device = vm->devices[offset / PLATFORM_VIRTIO_STRIDE];
 	u32 reg = offset % PLATFORM_VIRTIO_STRIDE;
 
-	if (reg >= REG_CONFIG)
-		return device ? read_config(device, reg - REG_CONFIG, size) : 0;
+	if (reg >= VIRTIO_MMIO_CONFIG)
+		return device ? read_config(device, reg - VIRTIO_MMIO_CONFIG, size) : 0;
 	if (size != 4 || reg % 4)
 		return 0;
 	switch (reg) {
-	case REG_MAGIC:
-		return MAGIC_VALUE;
-	case REG_VERSION:
+	case VIRTIO_MMIO_MAGIC:
+		return VIRTIO_MAGIC;
+	case VIRTIO_MMIO_VERSION:
 		return 2;
-	case REG_VENDOR_ID:
+	case VIRTIO_MMIO_VENDOR_ID:
 		return VENDOR_VALUE;
 	default: /* an empty slot has device id 0 */
 		return device ? read_register(device, reg) : 0;
@@ -161,23 +130,23 @@ static void write_queue_register(struct virtio_device *device, u32 reg, u32 valu
 		return;
 	index = (unsigned)(queue - device->queues);
 	switch (reg) {
-	case REG_QUEUE_SIZE:
+	case VIRTIO_MMIO_QUEUE_SIZE:
 		queue->size = value;
 		break;
-	case REG_QUEUE_READY:
+	case VIRTIO_MMIO_QUEUE_READY:
 		virtio_work(device, value & 1 ? DEVICE_READY(index) : DEVICE_STOP(index));
 		break;
-	case REG_DESC_LOW:
-	case REG_DESC_HIGH:
-		set_half(&queue->desc_address, (reg - REG_DESC_LOW) / 4, value);
+	case VIRTIO_MMIO_DESC_LOW:
+	case VIRTIO_MMIO_DESC_HIGH:
+		set_half(&queue->desc_address, (reg - VIRTIO_MMIO_DESC_LOW) / 4, value);
 		break;
-	case REG_AVAIL_LOW:
-	case REG_AVAIL_HIGH:
-		set_half(&queue->avail_address, (reg - REG_AVAIL_LOW) / 4, value);
+	case VIRTIO_MMIO_AVAIL_LOW:
+	case VIRTIO_MMIO_AVAIL_HIGH:
+		set_half(&queue->avail_address, (reg - VIRTIO_MMIO_AVAIL_LOW) / 4, value);
 		break;
-	case REG_USED_LOW:
-	case REG_USED_HIGH:
-		set_half(&queue->used_address, (reg - REG_USED_LOW) / 4, value);
+	case VIRTIO_MMIO_USED_LOW:
+	case VIRTIO_MMIO_USED_HIGH:
+		set_half(&queue->used_address, (reg - VIRTIO_MMIO_USED_LOW) / 4, value);
 		break;
 	default:
 		break;
@@ -189,32 +158,32 @@ void virtio_mmio_write(struct vm *vm, u32 offset, unsigned size, u64 value)
 	struct virtio_device *device = vm->devices[offset / PLATFORM_VIRTIO_STRIDE];
 	u32 reg = offset % PLATFORM_VIRTIO_STRIDE, word = (u32)value;
 
-	if (device && reg >= REG_CONFIG)
-		write_config(device, reg - REG_CONFIG, size, value);
+	if (device && reg >= VIRTIO_MMIO_CONFIG)
+		write_config(device, reg - VIRTIO_MMIO_CONFIG, size, value);
 	if (!device || size != 4 || reg % 4)
 		return;
 	switch (reg) {
-	case REG_QUEUE_NOTIFY:
+	case VIRTIO_MMIO_QUEUE_NOTIFY:
 		if (word < device->ops->queues)
 			virtio_work(device, DEVICE_NOTIFY);
 		break;
-	case REG_INTERRUPT_ACKNOWLEDGE:
+	case VIRTIO_MMIO_INTERRUPT_ACKNOWLEDGE:
 		acknowledge(device, word);
 		break;
-	case REG_STATUS:
+	case VIRTIO_MMIO_STATUS:
 		write_status(device, word);
 		break;
-	case REG_DEVICE_FEATURES_SELECT:
+	case VIRTIO_MMIO_DEVICE_FEATURES_SELECT:
 		device->device_features_select = word;
 		break;
-	case REG_DRIVER_FEATURES:
+	case VIRTIO_MMIO_DRIVER_FEATURES:
 		if (!(READ_ONCE(device->status) & VIRTIO_STATUS_FEATURES_OK))
 			set_half(&device->driver_features, device->driver_features_select, word);
 		break;
-	case REG_DRIVER_FEATURES_SELECT:
+	case VIRTIO_MMIO_DRIVER_FEATURES_SELECT:
 		device->driver_features_select = word;
 		break;
-	case REG_QUEUE_SELECT:
+	case VIRTIO_MMIO_QUEUE_SELECT:
 		device->queue_select = word;
 		break;
 	default:

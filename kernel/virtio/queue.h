@@ -6,23 +6,11 @@
 #ifndef VIRTIO_QUEUE_H
 #define VIRTIO_QUEUE_H
 
+#include <abi/virtio.h>
+
 #include "lib/types.h"
 
 #define VIRTQUEUE_SIZE_MAX 64u
-
-struct virtq_desc {
-	u64 address;
-	u32 bytes;
-	u16 flags;
-	u16 next;
-};
-_Static_assert(sizeof(struct virtq_desc) == 16, "virtio 1.2, 2.7.5");
-
-#define VIRTQ_DESC_NEXT     0x1u
-#define VIRTQ_DESC_WRITE    0x2u
-#define VIRTQ_DESC_INDIRECT 0x4u
-
-#define VIRTQ_AVAIL_NO_INTERRUPT 0x1u
 
 /* Bytes of the three parts for a queue of @n entries; each part may cross one page boundary. */
 #define VIRTQ_DESC_BYTES(n)  (16u * (n))

@@ -3,6 +3,17 @@
  */
 #include "guest.h"
 
+uint64_t ram_end(const struct start_info *info)
+{
+	const struct memory_map_entry *map = (const void *)(uintptr_t)info->memory_map;
+	uint64_t end = 0;
+
+	for (uint32_t i = 0; i < info->memory_map_entries; i++)
+		if (map[i].type == 1 && map[i].address + map[i].bytes > end)
+			end = map[i].address + map[i].bytes;
+	return end;
+}
+
 bool guest_on_sluice(void)
 {
 	struct cpuid_result r = cpuid(SLUICE_CPUID_SIGNATURE, 0);

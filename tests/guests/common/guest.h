@@ -29,6 +29,9 @@ _Static_assert(sizeof(struct memory_map_entry) == 24, "memory map entries are 24
 
 extern const char guest_end[]; /* first byte after the image */
 
+/* The address after the highest RAM. */
+uint64_t ram_end(const struct start_info *info);
+
 /* Returns the reason for SHUTDOWN: 0 when everything was as it should be. */
 int main(const struct start_info *info);
 
@@ -43,6 +46,18 @@ static inline struct cpuid_result cpuid(uint32_t leaf, uint32_t subleaf)
 			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
 			 : "a"(leaf), "c"(subleaf));
 	return r;
+}
+
+static inline uint64_t rdtsc(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (uint64_t)high << 32 | low;
+}
+static inline uint64_t ticks_per_ms(void)
+{
+	return cpuid(HV_CPUID_TIMING, 0).eax; /* kHz */
 }
 
 /* Up to six arguments: RDI RSI RDX R10 R8 R9. Asks CPUID for the instruction at the first call. */

@@ -3,16 +3,6 @@
  */
 #include "driver.h"
 
-#include <abi/platform.h>
-
-static inline uint64_t rdtsc(void)
-{
-	uint32_t lo, hi;
-
-	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
-	return (uint64_t)hi << 32 | lo;
-}
-
 /* start.S maps the first GiB; the windows' 2 MiB go behind the fourth entry of its PDPT. */
 void driver_map_windows(void)
 {
@@ -54,57 +44,60 @@ bool disk_start(struct disk *disk, unsigned slot)
 {
 	memset(disk, 0, sizeof(*disk));
 	disk->slot = slot;
-	if (disk_get(disk, REG_MAGIC) != 0x74726976 || disk_get(disk, REG_VERSION) != 2 ||
-		disk_get(disk, REG_DEVICE_ID) != 2)
+	if (disk_get(disk, VIRTIO_MMIO_MAGIC) != VIRTIO_MAGIC ||
+		disk_get(disk, VIRTIO_MMIO_VERSION) != 2 ||
+		disk_get(disk, VIRTIO_MMIO_DEVICE_ID) != VIRTIO_ID_BLOCK)
 		return false;
-	disk_set(disk, REG_STATUS, 0);
-	if (disk_get(disk, REG_STATUS) != 0)
+	disk_set(disk, VIRTIO_MMIO_STATUS, 0);
+	if (disk_get(disk, VIRTIO_MMIO_STATUS) != 0)
 		return false;
-	disk_set(disk, REG_STATUS, 3);
-	disk_set(disk, REG_DRIVER_FEATURES_SELECT, 1);
-	disk_set(disk, REG_DRIVER_FEATURES, 1); /* VERSION_1 */
-	disk_set(disk, REG_STATUS, 11);
-	if (disk_get(disk, REG_STATUS) != 11)
+	disk_set(disk, VIRTIO_MMIO_STATUS, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
+	disk_set(disk, VIRTIO_MMIO_DRIVER_FEATURES_SELECT, 1);
+	disk_set(disk, VIRTIO_MMIO_DRIVER_FEATURES, VIRTIO_F_VERSION_1 >> 32);
+	disk_set(disk, VIRTIO_MMIO_STATUS, VIRTIO_STATUS_NEGOTIATED);
+	if (disk_get(disk, VIRTIO_MMIO_STATUS) != VIRTIO_STATUS_NEGOTIATED)
 		return false;
-	disk_set(disk, REG_QUEUE_SELECT, 0);
-	disk_set(disk, REG_QUEUE_SIZE, QUEUE);
-	set_address(disk, REG_DESC, disk->rings.desc);
-	set_address(disk, REG_AVAIL, &disk->rings.avail_flags);
-	set_address(disk, REG_USED, &disk->rings.used_flags);
-	disk_set(disk, REG_QUEUE_READY, 1);
-	disk_set(disk, REG_STATUS, 15);
-	return disk_get(disk, REG_QUEUE_READY) == 1 && disk_get(disk, REG_STATUS) == 15;
+	disk_set(disk, VIRTIO_MMIO_QUEUE_SELECT, 0);
+	disk_set(disk, VIRTIO_MMIO_QUEUE_SIZE, QUEUE);
+	set_address(disk, VIRTIO_MMIO_DESC_LOW, disk->rings.desc);
+	set_address(disk, VIRTIO_MMIO_AVAIL_LOW, &disk->rings.avail);
+	set_address(disk, VIRTIO_MMIO_USED_LOW, &disk->rings.used);
+	disk_set(disk, VIRTIO_MMIO_QUEUE_READY, 1);
+	disk_set(disk, VIRTIO_MMIO_STATUS, VIRTIO_STATUS_READY);
+	return disk_get(disk, VIRTIO_MMIO_QUEUE_READY) == 1 &&
+	       disk_get(disk, VIRTIO_MMIO_STATUS) == VIRTIO_STATUS_READY;
 }
 
 void disk_prepare(struct disk *disk, uint32_t type, uint64_t sector, uint64_t data, uint32_t bytes)
 {
-	struct desc *d = disk->rings.desc;
+	struct virtq_desc *d = disk->rings.desc;
 
 	disk->header.type = type;
 	disk->header.sector = sector;
 	disk->status = S_NONE;
-	d[0] = (struct desc){(uintptr_t)&disk->header, 16, DESC_NEXT, 1};
-	d[1] = (struct desc){data, bytes, DESC_NEXT | (type == TYPE_OUT ? 0 : DESC_WRITE), 2};
-	d[2] = (struct desc){(uintptr_t)&disk->status, 1, DESC_WRITE, 0};
+	d[0] = (struct virtq_desc){(uintptr_t)&disk->header, 16, VIRTQ_DESC_NEXT, 1};
+	d[1] = (struct virtq_desc){
+		data, bytes, VIRTQ_DESC_NEXT | (type == BLK_T_OUT ? 0 : VIRTQ_DESC_WRITE), 2};
+	d[2] = (struct virtq_desc){(uintptr_t)&disk->status, 1, VIRTQ_DESC_WRITE, 0};
 }
 
 void disk_offer(struct disk *disk, uint16_t head)
 {
-	disk->rings.avail[disk->rings.avail_index % QUEUE] = head;
+	disk->rings.avail.ring[disk->rings.avail.index % QUEUE] = head;
 	__asm__ volatile("" : : : "memory");
-	disk->rings.avail_index++;
+	disk->rings.avail.index++;
 	__asm__ volatile("mfence" : : : "memory");
-	disk_set(disk, REG_QUEUE_NOTIFY, 0);
+	disk_set(disk, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 }
 
 uint8_t disk_wait(struct disk *disk)
 {
-	volatile uint16_t *used = &disk->rings.used_index;
-	uint64_t end = rdtsc() + 2000ull * cpuid(HV_CPUID_TIMING, 0).eax;
+	volatile uint16_t *used = &disk->rings.used.index;
+	uint64_t end = rdtsc() + 2000 * ticks_per_ms();
 
-	while (*used != disk->rings.avail_index && rdtsc() < end)
+	while (*used != disk->rings.avail.index && rdtsc() < end)
 		__asm__ volatile("pause");
-	return *used == disk->rings.avail_index ? disk->status : S_NONE;
+	return *used == disk->rings.avail.index ? disk->status : S_NONE;
 }
 
 uint8_t disk_do(struct disk *disk, uint32_t type, uint64_t sector, void *data, uint32_t bytes)

@@ -5,64 +5,23 @@
 #define DISK_DRIVER_H
 
 #include "../common/guest.h"
+#include "../common/virtio.h"
 
 #define SECTOR 512u
 #define QUEUE  16u
 
-enum {
-	REG_MAGIC = 0x000,
-	REG_VERSION = 0x004,
-	REG_DEVICE_ID = 0x008,
-	REG_DEVICE_FEATURES = 0x010,
-	REG_DEVICE_FEATURES_SELECT = 0x014,
-	REG_DRIVER_FEATURES = 0x020,
-	REG_DRIVER_FEATURES_SELECT = 0x024,
-	REG_QUEUE_SELECT = 0x030,
-	REG_QUEUE_SIZE = 0x038,
-	REG_QUEUE_READY = 0x044,
-	REG_QUEUE_NOTIFY = 0x050,
-	REG_INTERRUPT_STATUS = 0x060,
-	REG_INTERRUPT_ACKNOWLEDGE = 0x064,
-	REG_STATUS = 0x070,
-	REG_DESC = 0x080,
-	REG_AVAIL = 0x090,
-	REG_USED = 0x0a0,
-	REG_CAPACITY = 0x100,
-};
-
-#define STATUS_NEEDS_RESET 0x40u
-#define FEATURE_READ_ONLY  (1u << 5)
-
-enum { TYPE_IN = 0, TYPE_OUT = 1, TYPE_FLUSH = 4, TYPE_GET_ID = 8 };
-enum { S_OK = 0, S_IOERR = 1, S_UNSUPP = 2, S_NONE = 0xee };
-
-#define DESC_NEXT     1u
-#define DESC_WRITE    2u
-#define DESC_INDIRECT 4u
-
-struct desc {
-	uint64_t address;
-	uint32_t bytes;
-	uint16_t flags, next;
-};
+#define S_NONE 0xeeu /* no status came */
 
 struct rings {
-	struct desc desc[QUEUE];
-	uint16_t avail_flags, avail_index, avail[QUEUE], used_event;
-	uint8_t pad[2];
-	uint16_t used_flags, used_index;
-	struct {
-		uint32_t id, bytes;
-	} used[QUEUE];
+	struct virtq_desc desc[QUEUE];
+	VIRTQ_AVAIL(QUEUE) avail;
+	VIRTQ_USED(QUEUE) used;
 } __attribute__((aligned(16)));
 
 struct disk {
 	unsigned slot;
 	struct rings rings;
-	struct {
-		uint32_t type, reserved;
-		uint64_t sector;
-	} header;
+	struct blk_header header;
 	volatile uint8_t status;
 };
 

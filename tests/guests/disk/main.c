@@ -33,54 +33,49 @@ static uint8_t expected(uint64_t sector, unsigned byte)
 static enum step check_module(void)
 {
 	uint8_t *to = buffer + 0xf80; /* each transfer crosses pages */
-	uint32_t sectors = disk_get(&data, REG_CAPACITY);
+	uint32_t sectors = disk_get(&data, VIRTIO_MMIO_CONFIG);
 
-	if (!(disk_get(&data, REG_DEVICE_FEATURES) & FEATURE_READ_ONLY) ||
-		disk_get(&blank, REG_DEVICE_FEATURES) & FEATURE_READ_ONLY || sectors < 32)
+	if (!(disk_get(&data, VIRTIO_MMIO_DEVICE_FEATURES) & BLK_F_RO) ||
+		disk_get(&blank, VIRTIO_MMIO_DEVICE_FEATURES) & BLK_F_RO || sectors < 32)
 		return BAD_FEATURES;
 	for (uint32_t sector = 0; sector + 16 <= sectors; sector += 16) {
-		if (disk_do(&data, TYPE_IN, sector, to, CHUNK) != S_OK)
+		if (disk_do(&data, BLK_T_IN, sector, to, CHUNK) != BLK_S_OK)
 			return BAD_READ;
 		for (unsigned n = 0; n < CHUNK; n++)
 			if (to[n] != expected(sector + n / SECTOR, n % SECTOR))
 				return BAD_READ;
 	}
-	if (disk_do(&data, TYPE_GET_ID, 0, buffer, 20) != S_OK || buffer[0] != 'd' ||
+	if (disk_do(&data, BLK_T_GET_ID, 0, buffer, 20) != BLK_S_OK || buffer[0] != 'd' ||
 		buffer[1] != 'a' || buffer[4] != 0)
 		return BAD_ID;
-	if (disk_do(&data, TYPE_OUT, 0, buffer, SECTOR) != S_IOERR ||
-		disk_do(&data, TYPE_IN, sectors, buffer, SECTOR) != S_IOERR ||
-		disk_do(&data, TYPE_IN, ~0ull, buffer, SECTOR) != S_IOERR ||
-		disk_do(&data, TYPE_IN, 0, buffer, 100) != S_IOERR ||
-		disk_do(&data, 99, 0, buffer, SECTOR) != S_UNSUPP)
+	if (disk_do(&data, BLK_T_OUT, 0, buffer, SECTOR) != BLK_S_IOERR ||
+		disk_do(&data, BLK_T_IN, sectors, buffer, SECTOR) != BLK_S_IOERR ||
+		disk_do(&data, BLK_T_IN, ~0ull, buffer, SECTOR) != BLK_S_IOERR ||
+		disk_do(&data, BLK_T_IN, 0, buffer, 100) != BLK_S_IOERR ||
+		disk_do(&data, 99, 0, buffer, SECTOR) != BLK_S_UNSUPP)
 		return BAD_ERROR;
 	return ALL_RIGHT;
 }
 
 static enum step check_blank(void)
 {
-	uint32_t lo, hi;
-	uint64_t start, end;
+	uint64_t start = rdtsc();
 
-	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
-	start = (uint64_t)hi << 32 | lo;
-	if (disk_do(&blank, TYPE_IN, 8, buffer, CHUNK) != S_OK)
+	if (disk_do(&blank, BLK_T_IN, 8, buffer, CHUNK) != BLK_S_OK)
 		return BAD_READ;
-	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
-	end = (uint64_t)hi << 32 | lo;
 	/* The manifest says one millisecond a request. */
-	if (end - start < cpuid(HV_CPUID_TIMING, 0).eax)
+	if (rdtsc() - start < ticks_per_ms())
 		return TOO_FAST;
 	for (unsigned n = 0; n < CHUNK; n++)
 		if (buffer[n] != 0)
 			return BAD_READ;
 	for (unsigned n = 0; n < CHUNK; n++)
 		buffer[n] = (uint8_t)(n * 7 + n / 256);
-	if (disk_do(&blank, TYPE_OUT, 3, buffer, CHUNK) != S_OK ||
-		disk_do(&blank, TYPE_FLUSH, 0, buffer, 0) != S_OK)
+	if (disk_do(&blank, BLK_T_OUT, 3, buffer, CHUNK) != BLK_S_OK ||
+		disk_do(&blank, BLK_T_FLUSH, 0, buffer, 0) != BLK_S_OK)
 		return BAD_WRITE;
 	memset(buffer, 0, CHUNK);
-	if (disk_do(&blank, TYPE_IN, 3, buffer, CHUNK) != S_OK)
+	if (disk_do(&blank, BLK_T_IN, 3, buffer, CHUNK) != BLK_S_OK)
 		return BAD_READ;
 	for (unsigned n = 0; n < CHUNK; n++)
 		if (buffer[n] != (uint8_t)(n * 7 + n / 256))
@@ -91,7 +86,7 @@ static enum step check_blank(void)
 /* Each breaks one rule; the request was prepared before and is offered after. */
 static void loop(struct disk *d)
 {
-	d->rings.desc[1].flags = DESC_NEXT;
+	d->rings.desc[1].flags = VIRTQ_DESC_NEXT;
 	d->rings.desc[1].next = 0;
 }
 static void data_in_devices(struct disk *d)
@@ -128,7 +123,7 @@ static void next_outside(struct disk *d)
 }
 static void indirect(struct disk *d)
 {
-	d->rings.desc[1].flags = DESC_INDIRECT;
+	d->rings.desc[1].flags = VIRTQ_DESC_INDIRECT;
 }
 static void readable_last(struct disk *d)
 {
@@ -136,7 +131,7 @@ static void readable_last(struct disk *d)
 }
 static void index_jumps(struct disk *d)
 {
-	d->rings.avail_index += 1000;
+	d->rings.avail.index += 1000;
 }
 
 static void (*const rules[])(struct disk *) = {loop, data_in_devices, data_beyond_ram,
@@ -148,17 +143,17 @@ static enum step break_rules(void)
 	for (unsigned n = 0; n < sizeof(rules) / sizeof(rules[0]); n++) {
 		if (!disk_start(&data, 0))
 			return NO_DISK;
-		disk_prepare(&data, TYPE_IN, 0, (uintptr_t)buffer, SECTOR);
+		disk_prepare(&data, BLK_T_IN, 0, (uintptr_t)buffer, SECTOR);
 		rules[n](&data);
 		disk_offer(&data, 0);
-		if (!(disk_get(&data, REG_STATUS) & STATUS_NEEDS_RESET) ||
-			disk_get(&data, REG_QUEUE_READY) != 0 || data.status != S_NONE)
+		if (!(disk_get(&data, VIRTIO_MMIO_STATUS) & VIRTIO_STATUS_NEEDS_RESET) ||
+			disk_get(&data, VIRTIO_MMIO_QUEUE_READY) != 0 || data.status != S_NONE)
 			return NOT_BROKEN + n;
 		/* The other disk does not notice. */
-		if (disk_do(&blank, TYPE_IN, 0, buffer, SECTOR) != S_OK)
+		if (disk_do(&blank, BLK_T_IN, 0, buffer, SECTOR) != BLK_S_OK)
 			return BAD_READ;
 	}
-	if (!disk_start(&data, 0) || disk_do(&data, TYPE_IN, 1, buffer, SECTOR) != S_OK ||
+	if (!disk_start(&data, 0) || disk_do(&data, BLK_T_IN, 1, buffer, SECTOR) != BLK_S_OK ||
 		buffer[0] != 1)
 		return BAD_READ;
 	return ALL_RIGHT;

@@ -61,8 +61,7 @@ uint64_t balloon_begin(void);
 bool balloon_takes(uint64_t frame);
 bool balloon_gives(uint64_t frame);
 
-/* The address after the highest RAM, by start_info. */
-uint64_t ram_end(void);
+extern const struct start_info *start_info;
 
 /* Ends an act with the line of the first check that failed. */
 #define CHECK(condition)                                                                           \

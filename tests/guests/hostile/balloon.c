@@ -2,51 +2,22 @@
  * Balloon drivers that name what they may not: the device says so and asks for a reset, and what is
  * in the balloon is no memory for hypercalls and disks. Touched by the processor it is the end.
  */
+#include "../common/virtio.h"
 #include "acts.h"
 #include "machine.h"
-#include <abi/platform.h>
 
 #define ENTRIES 4u
 
-/* virtio-mmio registers (virtio 1.2, 4.2.2), as indexes of 32-bit words. */
-enum {
-	DEVICE_ID = 0x008 / 4,
-	DRIVER_FEATURES = 0x020 / 4,
-	DRIVER_FEATURES_SELECT = 0x024 / 4,
-	QUEUE_SELECT = 0x030 / 4,
-	QUEUE_SIZE = 0x038 / 4,
-	QUEUE_READY = 0x044 / 4,
-	QUEUE_NOTIFY = 0x050 / 4,
-	STATUS = 0x070 / 4,
-	QUEUE_DESC = 0x080 / 4,
-	QUEUE_AVAIL = 0x090 / 4,
-	QUEUE_USED = 0x0a0 / 4,
-	SLOT_WORDS = PLATFORM_VIRTIO_STRIDE / 4,
-};
-
 enum { INFLATE, DEFLATE, STATISTICS, REPORTING, QUEUES };
 
-#define FEATURES           0x27u /* must tell host, statistics, deflate on OOM, reporting */
-#define STATUS_READY       0x0fu
-#define STATUS_FEATURES    0x0bu
-#define STATUS_NEEDS_RESET 0x40u
-
-#define NEXT  1u
-#define WRITE 2u
-
-struct desc {
-	uint64_t address;
-	uint32_t bytes;
-	uint16_t flags, next;
-};
+#define FEATURES                                                                                   \
+	(BALLOON_F_MUST_TELL_HOST | BALLOON_F_STATS_VQ | BALLOON_F_DEFLATE_ON_OOM |                \
+		BALLOON_F_PAGE_REPORTING)
 
 struct ring {
-	struct desc desc[ENTRIES];
-	uint16_t avail_flags, avail_index, avail[ENTRIES];
-	uint16_t used_flags, used_index;
-	struct {
-		uint32_t id, bytes;
-	} used[ENTRIES] __attribute__((aligned(4)));
+	struct virtq_desc desc[ENTRIES];
+	VIRTQ_AVAIL(ENTRIES) avail;
+	VIRTQ_USED(ENTRIES) used;
 } __attribute__((aligned(256)));
 
 static volatile struct ring rings[QUEUES] __attribute__((aligned(4096)));
@@ -57,42 +28,26 @@ static volatile uint32_t *device;
 /* Pages that nothing else uses: the last 2 MiB of this guest's 6. */
 #define FREE_GFN 1024u
 
-static void set_address(unsigned reg, uint64_t address)
-{
-	device[reg] = (uint32_t)address;
-	device[reg + 1] = (uint32_t)(address >> 32);
-}
-
 static void start(uint32_t features)
 {
-	device[STATUS] = 0;
+	device[REG(STATUS)] = 0;
 	memset((void *)rings, 0, sizeof(rings));
-	device[STATUS] = 3;
-	device[DRIVER_FEATURES_SELECT] = 0;
-	device[DRIVER_FEATURES] = features;
-	device[DRIVER_FEATURES_SELECT] = 1;
-	device[DRIVER_FEATURES] = 1; /* VERSION_1 */
-	device[STATUS] = STATUS_FEATURES;
-	for (uint32_t queue = 0; queue < QUEUES; queue++) {
-		device[QUEUE_SELECT] = queue;
-		device[QUEUE_SIZE] = ENTRIES;
-		set_address(QUEUE_DESC, (uint64_t)rings[queue].desc);
-		set_address(QUEUE_AVAIL, (uint64_t)&rings[queue].avail_flags);
-		set_address(QUEUE_USED, (uint64_t)&rings[queue].used_flags);
-		device[QUEUE_READY] = 1;
-	}
-	device[STATUS] = STATUS_READY;
+	virtio_negotiate(device, features);
+	for (uint32_t queue = 0; queue < QUEUES; queue++)
+		virtio_set_queue(device, queue, ENTRIES, (uint64_t)rings[queue].desc,
+			(uint64_t)&rings[queue].avail, (uint64_t)&rings[queue].used);
+	device[REG(STATUS)] = VIRTIO_STATUS_READY;
 }
 
 static void send(uint32_t queue, uint64_t address, uint32_t bytes, uint16_t flags)
 {
 	volatile struct ring *ring = &rings[queue];
 
-	ring->desc[0] = (struct desc){address, bytes, flags, 0};
-	ring->avail[ring->avail_index % ENTRIES] = 0;
+	ring->desc[0] = (struct virtq_desc){address, bytes, flags, 0};
+	ring->avail.ring[ring->avail.index % ENTRIES] = 0;
 	__asm__ volatile("" : : : "memory");
-	ring->avail_index++;
-	device[QUEUE_NOTIFY] = queue;
+	ring->avail.index++;
+	device[REG(QUEUE_NOTIFY)] = queue;
 }
 
 static void send_range(uint32_t queue, uint32_t first, uint32_t count)
@@ -104,14 +59,14 @@ static void send_range(uint32_t queue, uint32_t first, uint32_t count)
 
 static bool is_broken(void)
 {
-	return device[STATUS] & STATUS_NEEDS_RESET;
+	return device[REG(STATUS)] & VIRTIO_STATUS_NEEDS_RESET;
 }
 
 /* Whether the device has used all, and is content: it may take some turns. */
 static bool is_done(uint32_t queue)
 {
 	for (unsigned i = 0; i < 1000; i++)
-		if (*(volatile uint16_t *)&rings[queue].used_index == rings[queue].avail_index)
+		if (*(volatile uint16_t *)&rings[queue].used.index == rings[queue].avail.index)
 			return !is_broken();
 	return false;
 }
@@ -154,16 +109,16 @@ bool balloon_gives(uint64_t frame)
 
 uint64_t act_bad_balloon(void)
 {
-	uint32_t end = (uint32_t)(ram_end() / PAGE);
+	uint32_t end = (uint32_t)(ram_end(start_info) / PAGE);
 	volatile uint64_t *page = (volatile uint64_t *)(uintptr_t)(FREE_GFN * PAGE);
 	int64_t pool;
 
 	find_device();
-	CHECK(device[DEVICE_ID] == 5);
+	CHECK(device[REG(DEVICE_ID)] == 5);
 	start(0); /* without MUST_TELL_HOST */
-	CHECK(!(device[STATUS] & 8));
+	CHECK(!(device[REG(STATUS)] & 8));
 	start(FEATURES);
-	CHECK(device[STATUS] == STATUS_READY);
+	CHECK(device[REG(STATUS)] == VIRTIO_STATUS_READY);
 
 	/* It works: a page, a block, and both come back empty. */
 	page[5] = 0x1234;
@@ -192,17 +147,17 @@ uint64_t act_bad_balloon(void)
 
 	/* Arrays and ranges that are none. */
 	CHECK(BREAKS(send(INFLATE, (uint64_t)numbers, 6, 0)));
-	CHECK(BREAKS(send(INFLATE, ram_end() - 4, 8, 0)));
+	CHECK(BREAKS(send(INFLATE, ram_end(start_info) - 4, 8, 0)));
 	CHECK(BREAKS(send(INFLATE, ~0ul - 3, 8, 0)));
-	CHECK(BREAKS(send(INFLATE, (uint64_t)numbers, 4, NEXT)));
-	CHECK(BREAKS(send(REPORTING, FREE_GFN * PAGE + 8, PAGE, WRITE)));
-	CHECK(BREAKS(send(REPORTING, ram_end() - PAGE, 2 * PAGE, WRITE)));
-	CHECK(BREAKS(send(REPORTING, 1ul << 62, PAGE, WRITE)));
-	CHECK(BREAKS(send(STATISTICS, ram_end(), 10, 0)));
+	CHECK(BREAKS(send(INFLATE, (uint64_t)numbers, 4, VIRTQ_DESC_NEXT)));
+	CHECK(BREAKS(send(REPORTING, FREE_GFN * PAGE + 8, PAGE, VIRTQ_DESC_WRITE)));
+	CHECK(BREAKS(send(REPORTING, ram_end(start_info) - PAGE, 2 * PAGE, VIRTQ_DESC_WRITE)));
+	CHECK(BREAKS(send(REPORTING, 1ul << 62, PAGE, VIRTQ_DESC_WRITE)));
+	CHECK(BREAKS(send(STATISTICS, ram_end(start_info), 10, 0)));
 
 	/* Reported pages are had again by touching them, and are empty. */
 	page[5] = 0x1234;
-	send(REPORTING, FREE_GFN * PAGE, 512 * PAGE, WRITE);
+	send(REPORTING, FREE_GFN * PAGE, 512 * PAGE, VIRTQ_DESC_WRITE);
 	CHECK(is_done(REPORTING));
 	CHECK(page[5] == 0);
 
@@ -215,7 +170,7 @@ uint64_t act_bad_balloon(void)
 	CHECK(hypercall6(HYPERCALL_TMEM_PUT, (uint64_t)pool, 1, 0, 0, FREE_GFN, 0) ==
 		-SLUICE_EFAULT);
 	CHECK(hypercall2(HYPERCALL_TMEM_BATCH, FREE_GFN * PAGE, 4) == -SLUICE_EFAULT);
-	device[STATUS] = 0;
+	device[REG(STATUS)] = 0;
 	CHECK(page[5] == 0);
 	CHECK(hypercall6(HYPERCALL_TMEM_PUT, (uint64_t)pool, 1, 0, 0, FREE_GFN, 0) == 0);
 	return 0;
@@ -238,46 +193,31 @@ uint64_t act_balloon_for_disk(void)
 	CHECK(is_done(INFLATE));
 
 	device = devices; /* the disk in slot 0, with a ring that the balloon does not use */
-	CHECK(device[DEVICE_ID] == 2);
+	CHECK(device[REG(DEVICE_ID)] == 2);
 	for (unsigned round = 0; round < 2; round++) {
 		volatile struct ring *ring = &rings[REPORTING];
 
-		device[STATUS] = 0;
+		device[REG(STATUS)] = 0;
 		memset((void *)ring, 0, sizeof(*ring));
-		device[STATUS] = 3;
-		device[DRIVER_FEATURES_SELECT] = 1;
-		device[DRIVER_FEATURES] = 1;
-		device[STATUS] = STATUS_FEATURES;
-		device[QUEUE_SELECT] = 0;
-		device[QUEUE_SIZE] = ENTRIES;
-		set_address(QUEUE_DESC, (uint64_t)ring->desc);
-		set_address(QUEUE_AVAIL, (uint64_t)&ring->avail_flags);
-		set_address(QUEUE_USED, (uint64_t)&ring->used_flags);
-		device[QUEUE_READY] = 1;
-		device[STATUS] = STATUS_READY;
+		virtio_negotiate(device, 0);
+		virtio_set_queue(device, 0, ENTRIES, (uint64_t)ring->desc, (uint64_t)&ring->avail,
+			(uint64_t)&ring->used);
+		device[REG(STATUS)] = VIRTIO_STATUS_READY;
 		status = 0xff;
-		ring->desc[0] = (struct desc){(uint64_t)&header, 16, NEXT, 1};
-		ring->desc[1] = (struct desc){
-			(FREE_GFN + round) * (uint64_t)PAGE, 512, NEXT | WRITE, 2};
-		ring->desc[2] = (struct desc){(uint64_t)&status, 1, WRITE, 0};
-		ring->avail_index = 1;
-		device[QUEUE_NOTIFY] = 0;
+		ring->desc[0] = (struct virtq_desc){(uint64_t)&header, 16, VIRTQ_DESC_NEXT, 1};
+		ring->desc[1] = (struct virtq_desc){(FREE_GFN + round) * (uint64_t)PAGE, 512,
+			VIRTQ_DESC_NEXT | VIRTQ_DESC_WRITE, 2};
+		ring->desc[2] = (struct virtq_desc){(uint64_t)&status, 1, VIRTQ_DESC_WRITE, 0};
+		ring->avail.index = 1;
+		device[REG(QUEUE_NOTIFY)] = 0;
 		if (round == 0)
 			CHECK(is_broken() && status == 0xff);
 		else
 			CHECK(!is_broken() && status == 0);
 	}
-	device[STATUS] = 0;
-	balloon[STATUS] = 0;
+	device[REG(STATUS)] = 0;
+	balloon[REG(STATUS)] = 0;
 	return 0;
-}
-
-static uint64_t tsc(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-	return (uint64_t)high << 32 | low;
 }
 
 /* Small pages are put together into a large one again under a guest that writes them all the while.
@@ -296,13 +236,13 @@ uint64_t act_balloon_merge(void)
 	CHECK(is_done(DEFLATE));
 	for (unsigned i = 0; i < 512; i++)
 		pages[i * 512 + i] = i;
-	end = tsc() + (uint64_t)cpuid(0x40000010, 0).eax * 600; /* kHz: 0.6 s */
-	for (; tsc() < end; rounds++)
+	end = rdtsc() + 600 * ticks_per_ms();
+	for (; rdtsc() < end; rounds++)
 		for (unsigned i = 0; i < 512; i++)
 			CHECK(pages[i * 512 + i]++ == i + rounds);
 	for (unsigned i = 0; i < 512; i++)
 		CHECK(pages[i * 512 + i] == i + rounds);
-	device[STATUS] = 0;
+	device[REG(STATUS)] = 0;
 	return 0;
 }
 

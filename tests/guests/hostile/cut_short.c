@@ -35,7 +35,7 @@ uint64_t act_cut_short(void)
 {
 	uint64_t saved, before, after, block = FIRST_BLOCK;
 
-	CHECK(ram_end() >= FIRST_BLOCK + CASES * BLOCK);
+	CHECK(ram_end(start_info) >= FIRST_BLOCK + CASES * BLOCK);
 
 	machine_set_gate(VECTOR_RETURN, cut_short_handler, block + PAGE);
 	DELIVER("int $0x80", saved, before, after);

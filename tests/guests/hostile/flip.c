@@ -56,7 +56,7 @@ static int64_t undeclare(uint64_t first, uint64_t pages)
 
 static uint64_t bad_ranges(void)
 {
-	const uint64_t end = ram_end() / PAGE;
+	const uint64_t end = ram_end(start_info) / PAGE;
 	const uint64_t beyond[] = {end, 0xc0000, 0xfec00, 0x100000, 1ul << 36, 1ul << 52, ~0ul};
 
 	for (unsigned i = 0; i < sizeof(beyond) / sizeof(beyond[0]); i++)
@@ -83,7 +83,7 @@ static uint64_t bad_ranges(void)
 
 static uint64_t bad_frames(int64_t pool, int64_t lasting)
 {
-	const uint64_t end = ram_end() / PAGE;
+	const uint64_t end = ram_end(start_info) / PAGE;
 
 	fill(FREE_GFN, 1);
 	CHECK(put(lasting, 1, FREE_GFN) == 0);

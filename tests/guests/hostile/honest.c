@@ -16,7 +16,7 @@ static uint64_t pattern(uint64_t address, unsigned round)
 
 uint64_t act_honest(void)
 {
-	CHECK(ram_end() >= LAST_PAGE);
+	CHECK(ram_end(start_info) >= LAST_PAGE);
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		for (uint64_t a = FIRST_PAGE; a < LAST_PAGE; a += 64)
 			*(volatile uint64_t *)a = pattern(a, round);

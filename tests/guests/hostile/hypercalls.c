@@ -95,7 +95,7 @@ uint64_t act_bad_pools(void)
 
 uint64_t act_bad_frames(void)
 {
-	const uint64_t frames[] = {ram_end() / PAGE, 0xc0000000 / PAGE, 0xfec00000 / PAGE,
+	const uint64_t frames[] = {ram_end(start_info) / PAGE, 0xc0000000 / PAGE, 0xfec00000 / PAGE,
 		0x100000000 / PAGE, 1ul << 36, 1ul << 40, 1ul << 51, 1ul << 52, 1ul << 63, ~0ul};
 	int64_t pool = hypercall3(HYPERCALL_TMEM_POOL_NEW, TMEM_POOL_PERSISTENT, 0, 0);
 
@@ -131,8 +131,8 @@ uint64_t act_bad_batches(void)
 	CHECK(batch(here, 0) == -SLUICE_EINVAL);
 	CHECK(batch(here + 1, 1) == -SLUICE_EINVAL);
 	CHECK(batch(here + 32, 1) == -SLUICE_EINVAL);
-	CHECK(batch(ram_end(), 1) == -SLUICE_EFAULT);
-	CHECK(batch(ram_end() - 64, 2) == -SLUICE_EFAULT);
+	CHECK(batch(ram_end(start_info), 1) == -SLUICE_EFAULT);
+	CHECK(batch(ram_end(start_info) - 64, 2) == -SLUICE_EFAULT);
 	CHECK(batch(0xfec00000, 1) == -SLUICE_EFAULT);
 	CHECK(batch(~63ul, 1) == -SLUICE_EFAULT);
 	CHECK(batch(~63ul, 64) == -SLUICE_EFAULT);
@@ -176,7 +176,7 @@ uint64_t act_bad_console(void)
 {
 	static const char text[] = "x";
 
-	CHECK(hypercall2(HYPERCALL_CONSOLE_WRITE, ram_end(), 16) == -SLUICE_EFAULT);
+	CHECK(hypercall2(HYPERCALL_CONSOLE_WRITE, ram_end(start_info), 16) == -SLUICE_EFAULT);
 	CHECK(hypercall2(HYPERCALL_CONSOLE_WRITE, ~0ul, 1) == -SLUICE_EFAULT);
 	CHECK(hypercall2(HYPERCALL_CONSOLE_WRITE, ~0ul, ~0ul) == -SLUICE_EFAULT);
 	CHECK(hypercall2(HYPERCALL_CONSOLE_WRITE, 1ul << 52, 1) == -SLUICE_EFAULT);

@@ -54,18 +54,7 @@ static const struct act acts[] = {
 	{"alignment-loop", act_alignment_loop},
 };
 
-static const struct start_info *start_info;
-
-uint64_t ram_end(void)
-{
-	const struct memory_map_entry *map = (const void *)start_info->memory_map;
-	uint64_t end = 0;
-
-	for (uint32_t i = 0; i < start_info->memory_map_entries; i++)
-		if (map[i].type == 1 && map[i].address + map[i].bytes > end)
-			end = map[i].address + map[i].bytes;
-	return end;
-}
+const struct start_info *start_info;
 
 /* Whether @name is the first word of @line. */
 static bool first_word_is(const char *line, const char *name)

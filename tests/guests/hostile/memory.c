@@ -33,7 +33,7 @@ uint64_t act_wild_fetch(void)
 
 uint64_t act_beyond_ram(void)
 {
-	(void)*map_physical(ram_end());
+	(void)*map_physical(ram_end(start_info));
 	return CAME_BACK;
 }
 

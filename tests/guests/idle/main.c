@@ -9,25 +9,6 @@ enum step { ALL_RIGHT, NOT_SLUICE, BAD_LINE, NOT_KEPT };
 
 #define PAGE 4096u
 
-static uint64_t tsc(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-	return (uint64_t)high << 32 | low;
-}
-
-static uint64_t ram_end(const struct start_info *info)
-{
-	const struct memory_map_entry *map = (const void *)(uintptr_t)info->memory_map;
-	uint64_t end = 0;
-
-	for (uint32_t i = 0; i < info->memory_map_entries; i++)
-		if (map[i].type == 1 && map[i].address + map[i].bytes > end)
-			end = map[i].address + map[i].bytes;
-	return end;
-}
-
 int main(const struct start_info *info)
 {
 	const char *line = (const char *)(uintptr_t)info->command_line;
@@ -39,12 +20,12 @@ int main(const struct start_info *info)
 	if (!line || line[0] < '1' || line[0] > '9' || line[1] < '0' || line[1] > '8')
 		return BAD_LINE;
 	hot = (first + (end - first) / 8 * (uint64_t)(line[1] - '0')) & ~(uint64_t)(PAGE - 1);
-	until = tsc() + (uint64_t)(line[0] - '0') * 1000 * cpuid(0x40000010, 0).eax; /* kHz */
+	until = rdtsc() + (uint64_t)(line[0] - '0') * 1000 * ticks_per_ms();
 	for (uint64_t at = first; at < end; at += PAGE)
 		*(volatile uint64_t *)(uintptr_t)at = at;
 	print_value("hot", (hot - first) / PAGE);
 	print_value("cold", (end - hot) / PAGE);
-	while (tsc() < until)
+	while (rdtsc() < until)
 		for (uint64_t at = first; at < hot; at += PAGE)
 			if (*(volatile uint64_t *)(uintptr_t)at != at)
 				return NOT_KEPT;

@@ -7,8 +7,8 @@
  * Before it begins it does the same with a device of plain memory, so that it can say how many of
  * the instructions are its own.
  */
-#include <abi/platform.h>
 
+#include "../common/virtio.h"
 #include "../smp/machine.h"
 
 enum step { ALL_RIGHT, NOT_SLUICE, BAD_LINE, NO_BALLOON, BROKEN };
@@ -18,45 +18,16 @@ enum step { ALL_RIGHT, NOT_SLUICE, BAD_LINE, NO_BALLOON, BROKEN };
 #define BLOCK_PAGES 512u
 #define RING        4u
 
-/* virtio-mmio registers (virtio 1.2, 4.2.2), as indexes of 32-bit words. */
-enum {
-	DEVICE_ID = 0x008 / 4,
-	DRIVER_FEATURES = 0x020 / 4,
-	DRIVER_FEATURES_SELECT = 0x024 / 4,
-	QUEUE_SELECT = 0x030 / 4,
-	QUEUE_SIZE = 0x038 / 4,
-	QUEUE_READY = 0x044 / 4,
-	QUEUE_NOTIFY = 0x050 / 4,
-	INTERRUPT_STATUS = 0x060 / 4,
-	INTERRUPT_ACKNOWLEDGE = 0x064 / 4,
-	STATUS = 0x070 / 4,
-	QUEUE_DESC = 0x080 / 4,
-	QUEUE_AVAIL = 0x090 / 4,
-	QUEUE_USED = 0x0a0 / 4,
-	NUM_PAGES = 0x100 / 4,
-	ACTUAL = 0x104 / 4,
-};
 enum { INFLATE, DEFLATE, QUEUES };
 
-#define BALLOON_ID         5u
-#define MUST_TELL_HOST     1u
-#define VERSION_1          1u /* bit 32 */
-#define STATUS_FEATURES    0x0bu
-#define STATUS_READY       0x0fu
-#define STATUS_NEEDS_RESET 0x40u
-#define NO_INTERRUPT       1u
+/* The config space, as words of the device. */
+#define NUM_PAGES REG(CONFIG)
+#define ACTUAL    (REG(CONFIG) + 1)
 
 struct ring {
-	struct {
-		uint64_t address;
-		uint32_t bytes;
-		uint16_t flags, next;
-	} desc[RING];
-	uint16_t avail_flags, avail_index, avail[RING];
-	uint16_t used_flags, used_index;
-	struct {
-		uint32_t id, bytes;
-	} used[RING] __attribute__((aligned(4)));
+	struct virtq_desc desc[RING];
+	VIRTQ_AVAIL(RING) avail;
+	VIRTQ_USED(RING) used;
 } __attribute__((aligned(256)));
 
 /* A device, or plain memory in place of one. */
@@ -89,32 +60,16 @@ static volatile uint32_t *map_balloon(void)
 						PLATFORM_BALLOON_SLOT * PLATFORM_VIRTIO_STRIDE);
 }
 
-static void set_address(volatile uint32_t *device, unsigned reg, const volatile void *at)
-{
-	device[reg] = (uint32_t)(uintptr_t)at;
-	device[reg + 1] = 0;
-}
-
 static bool start(volatile uint32_t *device)
 {
-	device[STATUS] = 0;
-	device[STATUS] = 3;
-	device[DRIVER_FEATURES_SELECT] = 0;
-	device[DRIVER_FEATURES] = MUST_TELL_HOST;
-	device[DRIVER_FEATURES_SELECT] = 1;
-	device[DRIVER_FEATURES] = VERSION_1;
-	device[STATUS] = STATUS_FEATURES;
+	virtio_negotiate(device, BALLOON_F_MUST_TELL_HOST);
 	for (uint32_t queue = 0; queue < QUEUES; queue++) {
-		device[QUEUE_SELECT] = queue;
-		device[QUEUE_SIZE] = RING;
-		set_address(device, QUEUE_DESC, rings[queue].desc);
-		set_address(device, QUEUE_AVAIL, &rings[queue].avail_flags);
-		set_address(device, QUEUE_USED, &rings[queue].used_flags);
-		rings[queue].avail_flags = NO_INTERRUPT;
-		device[QUEUE_READY] = 1;
+		rings[queue].avail.flags = VIRTQ_AVAIL_NO_INTERRUPT;
+		virtio_set_queue(device, queue, RING, (uint64_t)rings[queue].desc,
+			(uint64_t)&rings[queue].avail, (uint64_t)&rings[queue].used);
 	}
-	device[STATUS] = STATUS_READY;
-	return device[STATUS] == STATUS_READY;
+	device[REG(STATUS)] = VIRTIO_STATUS_READY;
+	return device[REG(STATUS)] == VIRTIO_STATUS_READY;
 }
 
 /* Names the unit at @address to @queue, and waits until the device is done with it. */
@@ -126,11 +81,11 @@ static void send(const struct driver *driver, unsigned queue, uint64_t address)
 		numbers[i] = (uint32_t)(address / PAGE) + i;
 	ring->desc[0].address = (uintptr_t)numbers;
 	ring->desc[0].bytes = sizeof(numbers);
-	ring->avail[ring->avail_index % RING] = 0;
+	ring->avail.ring[ring->avail.index % RING] = 0;
 	__asm__ volatile("" : : : "memory");
-	ring->avail_index++;
-	driver->device[QUEUE_NOTIFY] = queue;
-	while (*driver->used_index[queue] != ring->avail_index)
+	ring->avail.index++;
+	driver->device[REG(QUEUE_NOTIFY)] = queue;
+	while (*driver->used_index[queue] != ring->avail.index)
 		__asm__ volatile("pause");
 }
 
@@ -151,24 +106,13 @@ static void move(const struct driver *driver, uint64_t end, uint32_t now, uint32
 	}
 }
 
-static uint64_t ram_end(const struct start_info *info)
-{
-	const struct memory_map_entry *map = (const void *)(uintptr_t)info->memory_map;
-	uint64_t end = 0;
-
-	for (uint32_t i = 0; i < info->memory_map_entries; i++)
-		if (map[i].type == 1 && map[i].address + map[i].bytes > end)
-			end = map[i].address + map[i].bytes;
-	return end & ~(BLOCK - 1);
-}
-
 /* What @units by turns take below @end, where all is populated: the shortest of some times. */
 static uint64_t time_moves(uint64_t end, uint32_t units, bool back)
 {
 	const struct driver plain = {
 		.device = plain_device,
 		.rings = plain_rings,
-		.used_index = {&plain_rings[0].avail_index, &plain_rings[1].avail_index},
+		.used_index = {&plain_rings[0].avail.index, &plain_rings[1].avail.index},
 	};
 	uint64_t least = ~0ull;
 
@@ -201,7 +145,7 @@ static void sleep_until(uint64_t deadline)
 int main(const struct start_info *info)
 {
 	const char *line = (const char *)(uintptr_t)info->command_line;
-	uint64_t end = ram_end(info);
+	uint64_t end = ram_end(info) & ~(BLOCK - 1);
 	uint32_t units, inflated, target;
 	struct driver driver = {.rings = rings};
 
@@ -214,8 +158,8 @@ int main(const struct start_info *info)
 	machine_map_devices();
 	driver.device = map_balloon();
 	for (unsigned i = 0; i < QUEUES; i++)
-		driver.used_index[i] = &rings[i].used_index;
-	if (driver.device[DEVICE_ID] != BALLOON_ID || !start(driver.device))
+		driver.used_index[i] = &rings[i].used.index;
+	if (driver.device[REG(DEVICE_ID)] != VIRTIO_ID_BALLOON || !start(driver.device))
 		return NO_BALLOON;
 	ioapic_route(PLATFORM_VIRTIO_GSI + PLATFORM_BALLOON_SLOT, VECTOR_PING, 0, false);
 
@@ -229,7 +173,7 @@ int main(const struct start_info *info)
 
 	do {
 		sleep_once();
-		driver.device[INTERRUPT_ACKNOWLEDGE] = driver.device[INTERRUPT_STATUS];
+		driver.device[REG(INTERRUPT_ACKNOWLEDGE)] = driver.device[REG(INTERRUPT_STATUS)];
 		target = driver.device[NUM_PAGES] / BLOCK_PAGES;
 	} while (target == inflated);
 	if (target < inflated && inflated - target > units)
@@ -240,5 +184,5 @@ int main(const struct start_info *info)
 	print_value("moved", target < inflated ? inflated - target : target - inflated);
 	sleep_until(rdtsc() + 1000 * ticks_per_ms());
 	print_value("end", rdtsc());
-	return driver.device[STATUS] & STATUS_NEEDS_RESET ? BROKEN : ALL_RIGHT;
+	return driver.device[REG(STATUS)] & VIRTIO_STATUS_NEEDS_RESET ? BROKEN : ALL_RIGHT;
 }

@@ -115,11 +115,6 @@ void ioapic_mask(unsigned pin)
 	ioapic_set(0x10 + 2 * pin, 1u << 16);
 }
 
-uint64_t ticks_per_ms(void)
-{
-	return cpuid(HV_CPUID_TIMING, 0).eax;
-}
-
 bool wait_for(const volatile uint32_t *word, uint32_t value)
 {
 	uint64_t end = rdtsc() + 2000 * ticks_per_ms();

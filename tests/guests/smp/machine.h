@@ -54,13 +54,6 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
 			 : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
 			 : "memory");
 }
-static inline uint64_t rdtsc(void)
-{
-	uint32_t lo, hi;
-
-	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
-	return (uint64_t)hi << 32 | lo;
-}
 static inline void outb(uint16_t port, uint8_t value)
 {
 	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
@@ -103,7 +96,6 @@ void ioapic_route(unsigned pin, uint8_t vector, uint8_t destination, bool level)
 void ioapic_mask(unsigned pin);
 uint32_t ioapic_entry(unsigned pin);
 
-uint64_t ticks_per_ms(void);
 /* Waits, at most two seconds, until *@word is at least @value. */
 bool wait_for(const volatile uint32_t *word, uint32_t value);
 

@@ -9,22 +9,14 @@ enum step { ALL_RIGHT, NOT_SLUICE, NOT_ZERO, NOT_KEPT };
 
 #define PAGE 4096u
 
-static uint64_t tsc(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
-	return (uint64_t)high << 32 | low;
-}
-
 /* As many seconds as digit @at of the command line says; none without it. */
 static void spin(const char *line, unsigned at)
 {
-	uint64_t until = tsc();
+	uint64_t until = rdtsc();
 
 	if (line && line[0] && line[1])
-		until += (uint64_t)(line[at] - '0') * 1000 * cpuid(0x40000010, 0).eax; /* kHz */
-	while (tsc() < until)
+		until += (uint64_t)(line[at] - '0') * 1000 * ticks_per_ms();
+	while (rdtsc() < until)
 		__asm__ volatile("pause");
 }
 
@@ -34,17 +26,6 @@ static uint64_t first_page(void)
 	uint64_t first = ((uint64_t)(uintptr_t)guest_end + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 
 	return first < (2ull << 20) ? 2ull << 20 : first;
-}
-
-static uint64_t ram_end(const struct start_info *info)
-{
-	const struct memory_map_entry *map = (const void *)(uintptr_t)info->memory_map;
-	uint64_t end = 0;
-
-	for (uint32_t i = 0; i < info->memory_map_entries; i++)
-		if (map[i].type == 1 && map[i].address + map[i].bytes > end)
-			end = map[i].address + map[i].bytes;
-	return end;
 }
 
 int main(const struct start_info *info)

@@ -41,18 +41,7 @@ static volatile bool wrong_fault;
 static volatile struct volatile_ve information __attribute__((aligned(4096)));
 static volatile uint64_t exceptions, ve_gpa, ve_linear, ve_qualification;
 
-static const struct start_info *start_info;
-
-uint64_t ram_end(void)
-{
-	const struct memory_map_entry *map = (const void *)start_info->memory_map;
-	uint64_t end = 0;
-
-	for (uint32_t i = 0; i < start_info->memory_map_entries; i++)
-		if (map[i].type == 1 && map[i].address + map[i].bytes > end)
-			end = map[i].address + map[i].bytes;
-	return end;
-}
+const struct start_info *start_info;
 
 /* Any other page fault comes again for ever, and the guest's time limit ends that. */
 void page_fault(uint64_t address, uint64_t error)
@@ -437,7 +426,7 @@ int main(const struct start_info *info)
 	uint64_t result = NO_SUCH_MODE;
 
 	start_info = info;
-	pages = ram_end() / PAGE;
+	pages = ram_end(start_info) / PAGE;
 	if (!guest_on_sluice() || !(cpuid(SLUICE_CPUID_FEATURES, 0).ebx & SLUICE_FEATURE_VOLATILE))
 		return NOT_SLUICE;
 	handle_faults();
