@@ -67,7 +67,7 @@ void aging_fit(struct tmem_client *client)
 		struct pool *pool = client->pools[id];
 
 		if (pool)
-			pool_set_lock_below(pool, aging->queues.sampled);
+			pool_set_lock_upto(pool, aging->queues.sampled);
 	}
 }
 

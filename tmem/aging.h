@@ -41,7 +41,7 @@ void aging_evicted(struct aging *aging, u64 hash);
 /* The queue that a new page joins. @set: by history_prefetch(). */
 enum queue aging_put(struct aging *aging, const struct history_set *set, u64 hash);
 
-/* To be called after each put: fits the memory to the client now and then, and pool->lock_below to
+/* To be called after each put: fits the memory to the client now and then, and pool->lock_upto to
  * the sample. */
 void aging_fit(struct tmem_client *client);
 

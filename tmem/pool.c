@@ -58,7 +58,7 @@ struct pool *pool_create(struct tmem_client *client, u8 id, bool persistent, con
 	pool->aged = client->aging && !persistent;
 	pool->modes = client->modes[persistent ? PERSISTENT : EPHEMERAL];
 	pool->sample_threshold = client->sample_threshold;
-	pool_set_lock_below(pool, 0);
+	pool_set_lock_upto(pool, 0);
 	pool->salt = client->hash_keys[0] * (id + 1U);
 	memcpy(pool->uuid, uuid, sizeof(pool->uuid));
 	slab_init(&pool->objects, sizeof(struct object));
@@ -108,7 +108,7 @@ void pool_open_filter(struct pool *pool, struct filter *filter)
 		pool->filter_key[i] = tmem_port_random();
 	forget_recent_object(pool);
 	pool->filtered = true;
-	pool_set_lock_below(pool, 0);
+	pool_set_lock_upto(pool, 0);
 	pool->filter = filter;
 }
 
@@ -232,6 +232,24 @@ u32 pool_index_at(const struct pool *pool, const struct position *position)
 
 /* ---- Inserting ---------------------------------------------------------------------- */
 
+void pool_prefetch_put(const struct pool *pool, u64 hash)
+{
+	const struct table *table = &pool->object_table;
+	const struct line *split = table_next_split(table);
+
+	__builtin_prefetch(table_look(&table->now, hash), 1);
+	if (!split)
+		return;
+	/* It was fetched by the puts before this one, if there is anything to read in it. */
+	if (table_wants_bucket(table)) {
+		for (u32 place = 0; place < LINE_PLACES; place++)
+			if (split->tags[place])
+				__builtin_prefetch(object_at(pool, split->ids[place]));
+	} else {
+		__builtin_prefetch(split);
+	}
+}
+
 int pool_reserve(struct tmem *tmem, struct pool *pool)
 {
 	int error = slab_reserve(tmem, &pool->objects, 1);
@@ -254,6 +272,7 @@ static __attribute__((noinline)) void mark_sampled_places(
 	u32 word = tmem_sample_word(pool->recent_sum, group->number * GROUP_PAGES);
 	u32 threshold = pool->sample_threshold;
 
+#pragma GCC unroll 32
 	for (u32 place = 0; place < GROUP_PAGES; place++, word += TMEM_SAMPLE_STEP)
 		if (unlikely(word < threshold))
 			group->places[place] = (u32)PLACE_SAMPLED;

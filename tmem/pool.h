@@ -136,9 +136,9 @@ struct pool {
 	 * object. That is the hash which the table of objects goes by anyhow, and @salt; but if
 	 * the pool is filtered or rekeyed it is computed for itself (pool_sum_apart()). */
 	u32 sample_threshold; /* of 2^32 keys so many are told of, and no get of one */
-	/* No get with a sample word below goes without the lock (tmem_get()): of sampled keys none,
-	 * and none at all if something about the pool matters to misses (pool_set_lock()). */
-	u64 lock_below;
+	/* Gets with a sample word up to this take the lock (tmem_get()): those of sampled keys, and
+	 * all of them in a pool of which misses alone are not enough (pool_set_lock_upto()). */
+	u32 lock_upto;
 	u64 salt;
 	/* What was looked up last: the next page is often its neighbour. Invariant: @recent_object
 	 * is NULL if it is gone; else @recent_key is its key and @recent_sum its sum.
@@ -200,6 +200,10 @@ static inline bool pool_is_ready(const struct pool *pool)
 	       pool->lines.available >= POOL_LINES_NEEDED && table_is_ready(&pool->object_table) &&
 	       table_is_ready(&pool->group_table);
 }
+
+/* Fetches into the cache what a put of an object with @hash, which is not the recent one, will
+ * likely touch: it is called before the page is copied, so that the copy hides the wait. */
+void pool_prefetch_put(const struct pool *pool, u64 hash);
 
 /* Makes room in the index for one more page: -ENOMEM when a page for metadata is missing. */
 int __must_check pool_reserve(struct tmem *tmem, struct pool *pool);
@@ -295,11 +299,11 @@ static inline bool pool_surely_lacks(const struct pool *pool, u64 hash)
 }
 
 /* @sampled: the threshold of the client's own sample, 0: none. */
-static inline void pool_set_lock_below(struct pool *pool, u32 sampled)
+static inline void pool_set_lock_upto(struct pool *pool, u32 sampled)
 {
 	bool always = pool->persistent || pool->filtered;
 
-	WRITE_ONCE(pool->lock_below, always ? 1UL << 32 : MAX(pool->sample_threshold, sampled));
+	WRITE_ONCE(pool->lock_upto, always ? ~0U : MAX(pool->sample_threshold, sampled));
 }
 
 /* The object's sum; @hash is by pool_object_hash(). */

@@ -429,6 +429,41 @@ static bool put_in_recent(
 	}
 }
 
+/*
+ * A put to another object than the one before, where it does not matter what the page holds: it is
+ * copied first, and what its place in the index needs is fetched meanwhile. Should the page be
+ * stored already, it is copied again.
+ */
+static int put_distant(
+	struct tmem_client *client, const struct tmem_handle *handle, const void *page)
+{
+	struct pool *pool = named_pool(client, handle->pool);
+	struct position position = {0};
+	struct block *block;
+	int result;
+	u32 slot;
+
+	if (unlikely(!pool || !page || pool->special || pool->modes || client->tmem->keys_only) ||
+		pool_key_is_recent(pool, handle->object))
+		return client_put(client, handle, page, false);
+	slot = client_slot_at_hand(client, pool->persistent ? PERSISTENT : EPHEMERAL);
+	if (unlikely(slot == SLOT_NONE))
+		return client_put(client, handle, page, false);
+	position.hash = pool_object_hash(pool, handle->object);
+	pool_prefetch_put(pool, position.hash);
+	block = client_block(client, slot);
+	tmem_port_copy_away(block_frame(block, slot), page);
+	if (pool_is_ready(pool) && pool_surely_lacks(pool, position.hash) &&
+		(!pool->persistent || admit_persistent(client))) {
+		insert(client, pool, handle, &position, slot, block_page(block, slot));
+		return 0;
+	}
+	result = client_put_placed(client, handle, block_frame(block, slot), &slot);
+	if (unlikely(slot != SLOT_NONE))
+		client_give_slot(client, block, block_page(block, slot), slot);
+	return result;
+}
+
 /* For tmem_put(), with the client's lock held, which it releases. */
 static __attribute__((noinline)) int put_slowly(
 	struct tmem_client *client, const struct tmem_handle *handle, const void *page)
@@ -436,8 +471,9 @@ static __attribute__((noinline)) int put_slowly(
 	int result = 0;
 
 	if (!put_in_recent(client, handle, page)) {
-		result = client_put(client, handle, page, false);
-		client_sample_put(client, handle, result);
+		result = put_distant(client, handle, page);
+		if (client->sample_threshold)
+			client_sample_put(client, handle, result);
 	}
 	if (client->aging)
 		aging_fit(client);

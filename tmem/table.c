@@ -224,7 +224,7 @@ static void split_bucket(struct tmem *tmem, struct table *table)
 {
 	struct table_part *part = &table->now;
 	struct line *from, *to;
-	u32 target = part->buckets;
+	u32 target = part->buckets, filled = 0;
 
 	if (!part_has_room(part) && !table->spare)
 		return;
@@ -251,7 +251,12 @@ static void split_bucket(struct tmem *tmem, struct table *table)
 			hash = table->rehash(table->owner, part->keys, line->ids[place]);
 			if (table_bucket(part, hash) != target)
 				continue;
-			chain_add(table, to, line->tags[place], line->ids[place]);
+			if (likely(filled < LINE_PLACES)) {
+				to->tags[filled] = line->tags[place];
+				to->ids[filled++] = line->ids[place];
+			} else {
+				chain_add(table, to, line->tags[place], line->ids[place]);
+			}
 			line->tags[place] = 0;
 		}
 		if (!line->next)

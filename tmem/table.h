@@ -95,18 +95,16 @@ u64 table_check(const struct table *table, bool (*check)(void *argument, u32 id)
 
 typedef unsigned __int128 u128;
 
-static inline u64 hash_words(const u64 keys[6], u64 a, u64 b, u64 c)
-{
-	u64 upper = keys[1] * a + keys[3] * b + keys[5] * c;
-	/* What carries out of 128 bits does not count. */
-	u128 lower = (u128)keys[0] * a + (u128)keys[2] * b + (u128)keys[4] * c;
-
-	return upper + (u64)(lower >> 64);
-}
-
-static inline u64 hash_word(const u64 keys[6], u64 a)
+static inline u64 hash_word(const u64 keys[2], u64 a)
 {
 	return keys[1] * a + (u64)((u128)keys[0] * a >> 64);
+}
+
+/* What the lower halves carry, at most 2, is left out: so two keys meet at most five times as often
+ * as with it. */
+static inline u64 hash_words(const u64 keys[6], u64 a, u64 b, u64 c)
+{
+	return hash_word(keys, a) + hash_word(keys + 2, b) + hash_word(keys + 4, c);
 }
 
 /* Not 0, which means free. */
@@ -114,7 +112,7 @@ static inline u8 table_tag(u64 hash)
 {
 	u8 tag = (u8)(hash >> 56);
 
-	return tag ? tag : 1;
+	return likely(tag) ? tag : 1;
 }
 
 static inline u32 table_bucket(const struct table_part *part, u64 hash)
@@ -244,6 +242,14 @@ static inline __attribute__((always_inline)) u32 table_find_part(const struct ta
 static inline bool table_wants_bucket(const struct table *table)
 {
 	return table->entries >= table->now.buckets * (u64)TABLE_LOAD_MAX;
+}
+
+/* The first line of the bucket that will be split next; NULL if there is none yet. */
+static inline const struct line *table_next_split(const struct table *table)
+{
+	u32 target = table->now.buckets, mask = table->now.mask;
+
+	return target ? table_line(&table->now, target & (target > mask ? mask : mask >> 1)) : NULL;
 }
 
 static inline bool table_is_ready(const struct table *table)

@@ -367,12 +367,12 @@ static __attribute__((noinline)) int get_distant(
 	if (unlikely(!pool || !page))
 		return get_locked(client, handle, page);
 	hash = pool_object_hash(pool, handle->object);
-	if (unlikely(tmem_sample_word(hash + pool->salt, handle->index) <
-		     READ_ONCE(pool->lock_below)) ||
+	if (unlikely(tmem_sample_word(hash + pool->salt, handle->index) <=
+		     READ_ONCE(pool->lock_upto)) ||
 		!pool_surely_lacks(pool, hash) ||
 		/* An odd one is never equal. */
-		unlikely(client_sequence(client) != (sequence & ~1U)))
-		return get_locked(client, handle, page);
+		unlikely(client_sequence(pool->client) != (sequence & ~1U)))
+		return get_locked(pool->client, handle, page);
 	pool_count_miss(pool);
 	return -SLUICE_ENOENT;
 }

@@ -5,6 +5,8 @@
  * by the host's other work and does not count, in either series. Counting (under callgrind,
  * --count): instructions beside the copy.
  *
+ * --shape=NAME does one shape alone, --keys=N takes another set of hash keys.
+ *
  * Prints a line an operation: operation, shape, pages, ns, ratio to the copy, ratio to rep movsq,
  * bytes that are not data a page; a figure that does not apply is "-". bench_tmem.py makes the
  * table.
@@ -48,6 +50,7 @@ static const struct shape shapes[] = {
 static u64 pages = 65536;
 static unsigned repetitions = REPETITIONS;
 static double ns_per_tick;
+static const char *only_shape;
 static u8 *guest, *target; /* pages of the guest; where plain copies go */
 static u32 *order;
 static struct tmem *tmem;
@@ -320,8 +323,8 @@ static void print(
 
 /* ---- Stores ------------------------------------------------------------------------- */
 
-static u32 sample_threshold; /* of new clients */
-static u64 key_state;        /* the same keys for each store: so that counts can be compared */
+static u32 sample_threshold;               /* of new clients */
+static u64 first_key_state = 1, key_state; /* the same keys for each store */
 
 static struct tmem_client *new_client(void)
 {
@@ -344,7 +347,7 @@ static void new_store(u64 max_pages)
 {
 	struct tmem_config config = {.max_pages = max_pages};
 
-	key_state = 1;
+	key_state = first_key_state;
 	tmem = tmem_create(&config);
 	must(tmem, "a store");
 	client = new_client();
@@ -602,6 +605,10 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--count"))
 			bench_counting = true;
+		else if (!strncmp(argv[i], "--keys=", 7))
+			first_key_state = strtoull(argv[i] + 7, NULL, 0);
+		else if (!strncmp(argv[i], "--shape=", 8))
+			only_shape = argv[i] + 8;
 		else
 			pages = strtoull(argv[i], NULL, 0);
 	}
@@ -620,7 +627,8 @@ int main(int argc, char **argv)
 
 	/* The larger size is for the four operations that matter most, in sequence. */
 	for (unsigned i = 0; i < ARRAY_SIZE(shapes); i++) {
-		if ((pages > 65536 && shapes[i].random) || (shapes[i].sampled && !bench_counting))
+		if ((pages > 65536 && shapes[i].random) || (shapes[i].sampled && !bench_counting) ||
+			(only_shape && strcmp(only_shape, shapes[i].name) != 0))
 			continue;
 		sample_threshold = shapes[i].sampled ? ~0U / 100 : 0;
 		with_room(&shapes[i]);
@@ -630,7 +638,7 @@ int main(int argc, char **argv)
 		persistent(&shapes[i]);
 		flushes(&shapes[i]);
 	}
-	if (bench_counting)
+	if (bench_counting || only_shape)
 		return 0;
 	random_read(pages * 32);
 	if (pages <= 65536)
