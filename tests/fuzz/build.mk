@@ -2,6 +2,7 @@
 # tests/fuzz/X.mk (or any other fragment there) names what it fuzzes:
 #
 #   fuzz_X_SRC := manifest/toml.c ...
+#   fuzz_X_DICT, fuzz_X_SEEDS: a dictionary, a folder of first inputs
 #
 # `make fuzz T=60` runs each for T seconds from the corpus that earlier runs left in $O/fuzz/corpus.
 
@@ -25,7 +26,7 @@ $1: $O/fuzz/$1
 	@echo "fuzzing $1 for $T s"
 	@$O/fuzz/$1 -max_total_time=$T -max_len=4096 -timeout=10 -verbosity=0 -print_final_stats=1 \
 		-artifact_prefix=$O/fuzz/findings/$1- $(if $($1_DICT),-dict=$($1_DICT)) \
-		$O/fuzz/corpus/$1 $(wildcard tests/fuzz/corpus/$1) >$O/fuzz/$1.log 2>&1 \
+		$O/fuzz/corpus/$1 $($1_SEEDS) $(wildcard tests/fuzz/corpus/$1) >$O/fuzz/$1.log 2>&1 \
 		|| { tail -40 $O/fuzz/$1.log; exit 1; }
 	@sed -n 's/^stat::number_of_executed_units: */  inputs tried: /p' $O/fuzz/$1.log
 endef

@@ -39,7 +39,8 @@ static void play(const struct model_config *config)
 			fail_msg("seed %llu, step %llu: %s", (unsigned long long)seed,
 				(unsigned long long)i, model_error());
 	/* A page that may be compressed or equal to another is always copied. */
-	if (!(config->modes & ~TMEM_MODE_FILLED) && steps >= STEPS_DEFAULT)
+	if (!((config->ephemeral_modes | config->persistent_modes) & ~TMEM_MODE_FILLED) &&
+		steps >= STEPS_DEFAULT)
 		assert_true(model_flips(model) > steps / 4000);
 	if (!model_check(model) || !model_finish(model))
 		fail_msg("seed %llu, at the end: %s", (unsigned long long)seed, model_error());
@@ -121,7 +122,8 @@ static void play_modes(u8 modes, u64 memory_pages, u64 max_pages)
 		.weights = {1, 2, 3},
 		.persistent_max = 800,
 		.max_pages = max_pages,
-		.modes = modes});
+		.ephemeral_modes = modes,
+		.persistent_modes = modes});
 }
 
 static void zero_and_filled_pages(void **state)
@@ -167,7 +169,8 @@ static void groups_of_clients(void **state)
 			.weights = {1, 2, 3, 2},
 			.persistent_max = 800,
 			.max_pages = i ? 500 : 0,
-			.modes = modes[i],
+			.ephemeral_modes = modes[i],
+			.persistent_modes = modes[i],
 			.groups = true};
 
 		play(&config);

@@ -144,9 +144,9 @@ static bool create_client(struct model *model, u32 number)
 	struct tmem_client_config config = {
 		.weight = weight,
 		.persistent_max = model->config.persistent_max,
-		.guest_pages = model->config.exact ? 0 : 900,
-		.ephemeral_modes = model->config.modes,
-		.persistent_modes = model->config.modes,
+		.guest_pages = model->config.exact || model->config.first_in_first_out ? 0 : 900,
+		.ephemeral_modes = model->config.ephemeral_modes,
+		.persistent_modes = model->config.persistent_modes,
 		.dedup_group = model->config.groups && !is_owner ? 1 + number % 2 : 0,
 		.shared = &grant,
 		.shared_count = 1,
@@ -487,6 +487,11 @@ static int get_page(struct model *model, struct target *target, bool flip)
 	return result;
 }
 
+static bool has_modes(const struct model *model)
+{
+	return model->config.ephemeral_modes | model->config.persistent_modes;
+}
+
 static bool step_put(struct model *model, struct target *target, bool bad_frame)
 {
 	bool flip = choose(model, 2);
@@ -496,7 +501,7 @@ static bool step_put(struct model *model, struct target *target, bool bad_frame)
 	bool replaced, expected = true;
 	int result;
 
-	if (model->config.modes)
+	if (has_modes(model))
 		seed |= (u64)choose(model, HOST_PAGE_KINDS) << HOST_KIND_SHIFT;
 	if (model->config.exact && usable(target) && !bad_frame && !client->frozen &&
 		!target->entry->seed) {
@@ -534,7 +539,7 @@ static bool step_put(struct model *model, struct target *target, bool bad_frame)
 	if (result == 0)
 		return store_in_model(model, target, seed, !replaced);
 	/* With modes a replacement is a new page, for which there may be no room. */
-	CHECK(!replaced || model->config.modes, "a replacement refused: %d", result);
+	CHECK(!replaced || has_modes(model), "a replacement refused: %d", result);
 	forget(target->holder, target->place, target->entry);
 	CHECK(!model->config.exact || !expected, "put refused without need: %d", result);
 	CHECK(!model->config.exact ||
@@ -811,6 +816,31 @@ static bool step_restart(struct model *model, struct target *target)
 	return true;
 }
 
+/* A tick, another weight, or other caps: most times none, so that there is something to store. */
+static bool step_control(struct model *model, struct target *target)
+{
+	struct tmem_client *client = target->client->client;
+	bool capped = choose(model, 4) == 0;
+	u64 persistent_max = capped ? choose(model, 200) : model->config.persistent_max;
+	u64 ephemeral_max = capped ? choose(model, 200) : TMEM_UNLIMITED;
+	struct tmem_client_stats stats;
+	int result;
+
+	if (choose(model, 2)) {
+		tmem_tick(model->tmem);
+		return true;
+	}
+	CHECK(tmem_client_set_weight(client, choose(model, 65535) + 1) == 0, "a weight refused");
+	do
+		result = tmem_client_set_caps(client, persistent_max, ephemeral_max);
+	while (result == -SLUICE_EAGAIN);
+	CHECK(result == 0, "set caps: %d", result);
+	tmem_client_stats(client, &stats);
+	CHECK(stats.ephemeral_pages <= ephemeral_max, "%llu pages over a cap of %llu",
+		(unsigned long long)stats.ephemeral_pages, (unsigned long long)ephemeral_max);
+	return true;
+}
+
 bool model_step(struct model *model)
 {
 	struct target target;
@@ -840,7 +870,9 @@ bool model_step(struct model *model)
 		return step_bad_arguments(model, &target);
 	if (what < 986 && choose(model, 20) == 0)
 		return step_restart(model, &target);
-	return model->config.exact ? true : step_reclaim(model);
+	if (model->config.exact)
+		return true;
+	return what < 990 ? step_control(model, &target) : step_reclaim(model);
 }
 
 static void visit_page(void *page, void *argument)

@@ -14,8 +14,9 @@ struct model_config {
 	unsigned clients; /* at most MODEL_CLIENTS */
 	u32 weights[4];
 	u64 persistent_max;
-	bool exact;    /* no failures and no reclaim: every eviction is foretold */
-	u8 modes;      /* TMEM_MODE_* of all pools; then pages are of all kinds */
+	bool exact; /* no failures and no reclaim: every eviction is foretold */
+	u8 ephemeral_modes, persistent_modes; /* TMEM_MODE_*; with any pages are of all kinds */
+	bool first_in_first_out;              /* pages have no history; always so if @exact */
 	bool groups;   /* every other client is in one group, the others in another */
 	bool bad_keys; /* hash keys of zero, so that everything collides */
 };
