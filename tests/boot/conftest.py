@@ -83,11 +83,15 @@ class Booted:
         self.powered_off = run.powered_off
         self.guests = serial_log.stats_of_guests(run.log)
         self.machine = serial_log.stats_of_machine(run.log)
-        # What each guest held at its end.
-        self.memory = {row["memory"]: row for row in serial_log.stats(run.log) if "memory" in row}
 
-        # What page flip did for each guest, and how often its processors flushed.
-        self.flips = {row["flip"]: row for row in serial_log.stats(run.log) if "flip" in row}
+    def rows(self, kind, name):
+        """The figures `stat: @kind=@name ...` (docs/testing.md, "The log")."""
+        return [row for row in serial_log.stats(self.log) if row.get(kind) == name]
+
+    def row(self, kind, name):
+        """The same where there must be one."""
+        (row,) = self.rows(kind, name)
+        return row
 
     def lines(self, name):
         """The console of the guest @name."""
@@ -99,8 +103,7 @@ class Booted:
 
     def exits(self, name, reason):
         """How often the guest @name left guest mode for @reason (enum exit_class)."""
-        rows = serial_log.stats(self.log)
-        return sum(r["count"] for r in rows if r.get("exits") == name and r.get("reason") == reason)
+        return sum(row["count"] for row in self.rows("exits", name) if row.get("reason") == reason)
 
     def tail(self, count=40):
         return "\n".join(self.log[-count:])

@@ -24,7 +24,7 @@ def frames_at_the_end(booted):
 
 def assert_large(booted, name):
     """At least nine tenths of what the guest had at its end were mapped by 2 MiB pages."""
-    had = booted.memory[name]
+    had = booted.row("memory", name)
     assert had["large_pages"] * 512 >= 0.9 * had["populated_pages"], had
 
 
@@ -48,7 +48,7 @@ def test_a_guest_starts_smaller_than_its_ram(sluice):
     assert_verified(booted, "one")
     assert targets(booted, "one") == [8192]
     seen = counters(booted, "one")
-    assert seen["balloon_in"] == booted.memory["one"]["ballooned_pages"] == 2048
+    assert seen["balloon_in"] == booted.row("memory", "one")["ballooned_pages"] == 2048
     assert seen["balloon_out"] == 0 and seen["balloon_blocks"] >= 3
     # It worked with what a guest of 8 MiB has.
     assert seen["preswap_puts"] + seen["swap_writes"] > 500
@@ -97,8 +97,8 @@ def test_whole_blocks_move_by_one_exit_each(sluice):
         assert_large(booted, name)
         # The units, an image of 2 MiB and what the guest touched at first.
         assert booted.exits(name, "nested_fault") <= 40
-    assert booted.memory["giver"]["ballooned_pages"] == 64 << 8
-    assert booted.memory["taker"]["ballooned_pages"] == 0
+    assert booted.row("memory", "giver")["ballooned_pages"] == 64 << 8
+    assert booted.row("memory", "taker")["ballooned_pages"] == 0
     # The taker gave all of it at first.
     assert booted.exits("giver", "mmio") < 32 + 48
     assert booted.exits("taker", "mmio") < 2 * 32 + 48
@@ -154,7 +154,7 @@ def test_small_pages_become_a_large_one(sluice):
     """Under a guest that writes them all the while."""
     booted = sluice.boot([guest("merge", "hostile", "6M", cmdline="balloon-merge")])
     assert booted.guests["merge"]["verified"] == 1
-    assert booted.memory["merge"]["collapsed"] >= 1
+    assert booted.row("memory", "merge")["collapsed"] >= 1
 
 
 @pytest.mark.backends(*MACHINES)
@@ -170,8 +170,8 @@ def test_who_lacks_memory_waits_until_another_ends(sluice):
     for name in ("first", "second"):
         assert booted.lines(name)[-1] == "touch guest: done"
         assert booted.guests[name]["verified"] == 1
-    assert booted.memory["second"]["memory_waits"] > 0
-    assert booted.memory["first"]["populated_pages"] == 150 << 8
+    assert booted.row("memory", "second")["memory_waits"] > 0
+    assert booted.row("memory", "first")["populated_pages"] == 150 << 8
 
 
 @pytest.mark.backends(*MACHINES)
@@ -200,10 +200,10 @@ def test_who_lacks_what_it_was_promised_gets_it_from_those_who_have_more(sluice)
     assert "selftest: hoards" in booted.lines("hoarder")
     assert_verified(booted, "hoarder")
     assert booted.guests["claimant"]["verified"] == 1
-    assert booted.memory["claimant"]["memory_waits"] > 0
+    assert booted.row("memory", "claimant")["memory_waits"] > 0
     told = targets(booted, "hoarder")
     assert len(told) >= 3 and told == sorted(told, reverse=True) and told[-1] < 120 << 10
-    assert booted.memory["hoarder"]["ballooned_pages"] > (60 << 8)
+    assert booted.row("memory", "hoarder")["ballooned_pages"] > (60 << 8)
 
 
 @pytest.mark.backends("qemu")
@@ -222,5 +222,5 @@ def test_minima_that_do_not_fit_are_refused_with_the_figures(sluice):
 def test_a_guest_without_driver_stays_as_it_is_and_is_named(sluice):
     one = guest("one", "touch", "32M", cmdline="09", memory_min="8M", memory_start="16M")
     booted = sluice.boot({"balloon": {"policy": "static", "tick_ms": 20}, "guest": [one]})
-    assert booted.guests["one"]["verified"] == 1 and booted.memory["one"]["populated_pages"] == 8192
+    assert booted.guests["one"]["verified"] == 1 and booted.row("memory", "one")["populated_pages"] == 8192
     assert booted.says('guest "one": balloon: unresponsive (no driver): target 16384 KiB, it has 32768')

@@ -122,7 +122,7 @@ def test_it_is_told_what_is_wrong(all_at_once, act):
 
 @pytest.mark.parametrize("act", ["bad-flips", "changing-flip"])
 def test_frames_do_change_hands(all_at_once, act):
-    flips = all_at_once.flips[act]
+    flips = all_at_once.row("flip", act)
     assert flips["puts"] >= 20 and flips["gets"] >= 20
 
 

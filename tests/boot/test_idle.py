@@ -15,7 +15,7 @@ RECENT = 8
 
 def sample(booted, name):
     """Pages of the guest @name that were used lately, and that were not, when it ended."""
-    rows = [r for r in serial_log.stats(booted.log) if r.get("idle") == name]
+    rows = booted.rows("idle", name)
     assert rows, "there is no `stat: idle` line:\n" + booted.tail()
     cold = sum(r["idle_pages"] for r in rows if r["ticks"] >= RECENT)
     warm = sum(r["idle_pages"] for r in rows if r["ticks"] < RECENT) + sum(r["touched_pages"] for r in rows)
@@ -33,7 +33,7 @@ def test_large_pages_show_what_is_used(sluice, eighths):
     booted = sluice.boot({"balloon": BALLOON, "guest": [one]})
     assert booted.guests["one"]["verified"] == 1
     hot, cold = (int(console(booted, "one")[part]) for part in ("hot", "cold"))
-    assert booted.memory["one"]["large_pages"] == 33
+    assert booted.row("memory", "one")["large_pages"] == 33
     warm_seen, cold_seen = sample(booted, "one")
     # One 2 MiB page at each end of a part, and below the guest's image what nobody uses.
     assert hot <= warm_seen <= hot + 3 * 512
@@ -48,7 +48,7 @@ def test_small_pages_show_what_is_used(sluice):
     booted = sluice.boot({"balloon": BALLOON, "guest": [one]})
     assert booted.guests["one"]["verified"] == 1
     hot, cold = (int(console(booted, "one")[part]) for part in ("hot", "cold"))
-    assert booted.memory["one"]["large_pages"] == 0
+    assert booted.row("memory", "one")["large_pages"] == 0
     warm_seen, cold_seen = sample(booted, "one")
     # The image, its stack and tables are in use too; what the loader wrote is not.
     assert hot <= warm_seen <= hot + 32
@@ -73,5 +73,5 @@ def test_huge_pages_are_split_where_a_guest_may_shrink(sluice):
     booted = sluice.boot({"balloon": BALLOON | {"tick_ms": 10}, "guest": [one]}, machine=machine)
     assert booted.guests["one"]["verified"] == 1
     assert booted.exits("one", "nested_fault") > 512
-    assert booted.memory["one"]["huge_pages"] == 0
-    assert booted.memory["one"]["large_pages"] > 512
+    assert booted.row("memory", "one")["huge_pages"] == 0
+    assert booted.row("memory", "one")["large_pages"] > 512

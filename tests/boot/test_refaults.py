@@ -2,7 +2,6 @@
 
 import pytest
 
-import serial_log
 from conftest import guest
 
 
@@ -14,18 +13,13 @@ def shim(arguments):
     return guest("shim", "shim", "8M", cmdline=f"{arguments} pages=2600 rounds=600", disks=disks)
 
 
-def stats(booted, kind):
-    (row,) = [row for row in serial_log.stats(booted.log) if row.get(kind) == "shim"]
-    return row
-
-
 @pytest.mark.backends("qemu")
 @pytest.mark.cpus(1)
 @pytest.mark.parametrize("filter", ["on", "off"])
 def test_one_call_in_a_hundred_is_looked_at(sluice, filter):
     booted = sluice.boot({"tmem": {"pool_max": "1M"}, "guest": [shim(f"expect=any filter={filter}")]})
     assert booted.guests["shim"]["verified"] == 1, booted.tail()
-    seen, tmem = stats(booted, "refaults"), stats(booted, "tmem")
+    seen, tmem = booted.row("refaults", "shim"), booted.row("tmem", "shim")
     assert seen["events"] == tmem["puts"] + tmem["gets"]
     assert seen["events"] / 300 < seen["sampled"] < seen["events"] / 40
     # Most pages that come back had been evicted from the small pool: their ghosts are older than they.
@@ -37,7 +31,7 @@ def test_one_call_in_a_hundred_is_looked_at(sluice, filter):
 def test_without_a_pool_the_keys_are_seen(sluice):
     booted = sluice.boot({"tmem": {"keys_only": True}, "guest": [shim("expect=any")]})
     assert booted.guests["shim"]["verified"] == 1, booted.tail()
-    seen, tmem = stats(booted, "refaults"), stats(booted, "tmem")
+    seen, tmem = booted.row("refaults", "shim"), booted.row("tmem", "shim")
     assert tmem["hits"] == tmem["ephemeral_peak"] == tmem["persistent_peak"] == 0
     assert tmem["puts"] > 1000
     assert seen["sampled"] > 10 and seen["again"] > 5
@@ -48,4 +42,4 @@ def test_without_a_pool_the_keys_are_seen(sluice):
 def test_without_tmem_nothing_is_seen(sluice):
     booted = sluice.boot({"tmem": {"enabled": False}, "guest": [shim("expect=any")]})
     assert booted.guests["shim"]["verified"] == 1, booted.tail()
-    assert stats(booted, "refaults")["sampled"] == 0
+    assert booted.row("refaults", "shim")["sampled"] == 0

@@ -3,7 +3,6 @@
 import pytest
 
 import image
-import serial_log
 from conftest import guest
 
 PACE = "pages=2600 rounds=600"
@@ -22,12 +21,6 @@ def counters(booted, name):
     words = [w for line in booted.lines(name) if line.startswith("shim: ") for w in line.split()[1:]]
     assert words, booted.tail()
     return {key: int(value) for key, value in (word.split("=") for word in words)}
-
-
-def tmem_stats(booted, name):
-    """The hypervisor's own counts of the guest's tmem calls."""
-    (row,) = [row for row in serial_log.stats(booted.log) if row.get("tmem") == name]
-    return row
 
 
 def assert_verified(booted, *names):
@@ -86,7 +79,7 @@ def test_misses_that_the_filter_knows_take_no_exit(sluice):
         guests = [shim("shim", f"expect=any tmem=precache filter={filter}")]
         booted = sluice.boot({"tmem": {"pool_max": "1M"}, "guest": guests})
         assert_verified(booted, "shim")
-        seen, tmem = counters(booted, "shim"), tmem_stats(booted, "shim")
+        seen, tmem = counters(booted, "shim"), booted.row("tmem", "shim")
         # The hypervisor saw every get but those that were skipped.
         assert tmem["gets"] == seen["precache_hits"] + seen["precache_misses"] - seen["precache_skipped"]
         assert seen["precache_misses"] > 300
@@ -107,10 +100,10 @@ def test_pages_are_the_same_by_copy_and_by_flip(sluice):
     copied, flipped = counters(booted, "copy"), counters(booted, "flip")
     for name in ("precache_puts", "precache_hits", "preswap_puts", "preswap_hits", "disk_reads", "swap_reads"):
         assert copied[name] == flipped[name], name
-    assert booted.flips["copy"]["puts"] == booted.flips["copy"]["gets"] == 0
+    assert booted.row("flip", "copy")["puts"] == booted.row("flip", "copy")["gets"] == 0
     # Each page that was put but those of zeros and replacements; and what came back but what is kept.
-    assert booted.flips["flip"]["puts"] > (flipped["precache_puts"] + flipped["preswap_puts"]) / 2
-    assert booted.flips["flip"]["gets"] > flipped["precache_hits"] * 3 / 4
+    assert booted.row("flip", "flip")["puts"] > (flipped["precache_puts"] + flipped["preswap_puts"]) / 2
+    assert booted.row("flip", "flip")["gets"] > flipped["precache_hits"] * 3 / 4
 
 
 @pytest.mark.backends("qemu")
@@ -122,7 +115,7 @@ def test_guests_of_a_group_store_equal_pages_once(sluice):
         member["dedup_group"] = "files"
     booted = sluice.boot({"tmem": {"dedup": "all"}, "guest": guests})
     assert_verified(booted, "one", "two", "apart")
-    found = {name: tmem_stats(booted, name)["equal_found"] for name in ("one", "two", "apart")}
+    found = {name: booted.row("tmem", name)["equal_found"] for name in ("one", "two", "apart")}
     assert found["one"] + found["two"] > 500 and found["apart"] == 0
 
 
@@ -136,7 +129,7 @@ def test_flips_in_a_small_pool_and_with_two_vcpus(sluice):
     booted = sluice.boot({"tmem": {"pool_max": "6M"}, "guest": guests})
     assert_verified(booted, "one", "two")
     for name in ("one", "two"):
-        assert booted.flips[name]["puts"] > 100 and booted.flips[name]["gets"] > 50
+        assert booted.row("flip", name)["puts"] > 100 and booted.row("flip", name)["gets"] > 50
 
 
 @pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
@@ -205,9 +198,7 @@ def test_cache_pages_that_may_go_come_back_right(sluice):
     guests = [shim("shim", "expect=nothing volatile=on tmem=off", memory_max="20M", memory_min="4M", memory_start="20M")]
     booted = sluice.boot({"machine": {"reserve": "237M"}, "balloon": {"policy": "static"}, "guest": guests})
     assert_verified(booted, "shim")
-    seen, (memory,) = counters(booted, "shim"), [
-        row for row in serial_log.stats(booted.log) if row.get("memory") == "shim"
-    ]
+    seen, memory = counters(booted, "shim"), booted.row("memory", "shim")
     assert seen["volatile_discarded"] > 100 and seen["volatile_stable"] > 100
     # Free frames are discarded, too.
     assert memory["discarded"] >= seen["volatile_discarded"]

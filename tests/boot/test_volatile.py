@@ -2,7 +2,6 @@
 
 import pytest
 
-import serial_log
 from conftest import guest
 
 # All but some 40 MiB of the machine, so that a guest of 64 MiB wants more than there is.
@@ -11,11 +10,6 @@ RESERVE = "204M"
 
 def volatile(name, mode, **keys):
     return guest(name, "volatile", "64M", memory_min="8M", memory_start="64M", cmdline=mode, time_limit=10, **keys)
-
-
-def memory_stats(booted, name):
-    (row,) = [row for row in serial_log.stats(booted.log) if row.get("memory") == name]
-    return row
 
 
 def values(booted, name):
@@ -32,7 +26,7 @@ def test_what_is_gone_is_known_and_what_is_held_stays(sluice):
     assert seen["ended"] == 0, booted.tail()
     assert booted.guests["one"]["verified"] == 1
     assert seen["lost"] > 100 and seen["faults"] > 200
-    counted = memory_stats(booted, "one")
+    counted = booted.row("memory", "one")
     assert counted["discarded"] >= seen["lost"] + seen["faults"]
     assert counted["discard_faults"] == seen["faults"]
 
@@ -57,7 +51,7 @@ def test_the_pool_gets_what_nobody_uses(sluice):
     """Where volatile pages fill the machine there is a pool all the same, and it grows at their cost."""
     booted = boot(sluice, volatile("one", "pool"))
     assert values(booted, "one")["ended"] == 0, booted.tail()
-    assert memory_stats(booted, "one")["discarded"] > 1024
+    assert booted.row("memory", "one")["discarded"] > 1024
 
 
 @pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
@@ -66,7 +60,7 @@ def test_a_guest_that_flips_states_harms_itself_only(sluice):
     booted = boot(sluice, volatile("one", "flip", vcpus=2), guest("null"))
     assert booted.guests["one"]["reason"] == "shutdown", booted.tail()
     assert values(booted, "one")["ended"] == 0
-    assert memory_stats(booted, "one")["discarded"] > 0
+    assert booted.row("memory", "one")["discarded"] > 0
     assert booted.guests["null"]["verified"] == 1
 
 
@@ -75,7 +69,7 @@ def test_a_guest_that_flips_states_harms_itself_only(sluice):
 def test_a_guest_may_lose_its_own_image(sluice):
     """Its code, stack, descriptor and page tables go: however it ends, others do not notice."""
     booted = boot(sluice, volatile("one", "wild", vcpus=2), guest("null"))
-    assert memory_stats(booted, "one")["discarded"] > 0
+    assert booted.row("memory", "one")["discarded"] > 0
     assert booted.guests["null"]["verified"] == 1
 
 

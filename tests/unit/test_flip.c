@@ -36,14 +36,6 @@ static struct vcpu vcpus[GUESTS][2];
 static s32 precache[GUESTS], preswap[GUESTS];
 static const struct nested_layout *const layouts[] = {&fake_ept, &fake_npt};
 
-static void all_pass(void)
-{
-	for (unsigned i = arch_cpu_count(); i-- > 0;) {
-		fake_run_as(i);
-		epoch_quiescent(epoch_now());
-	}
-}
-
 static void create_guest(unsigned i, const struct nested_layout *layout, unsigned vcpu_count)
 {
 	struct tmem_client_config guest = {.weight = 256, .persistent_max = 100};
@@ -70,7 +62,7 @@ static void start(const struct nested_layout *layout, unsigned vcpu_count)
 	const struct tmem_config config = {0};
 
 	fake_core_start(MIB(64), vcpu_count);
-	all_pass();
+	fake_all_pass();
 	tmem_store = tmem_create(&config);
 	for (unsigned i = 0; i < GUESTS; i++)
 		create_guest(i, layout, vcpu_count);
@@ -103,13 +95,6 @@ static void declare(unsigned i, u64 first, u64 pages)
 		result = flip_declare(&vcpus[i][0], first, pages);
 	while (result == -SLUICE_EAGAIN);
 	assert_int_equal(result, 0);
-}
-
-static unsigned level_at(unsigned i, u64 frame)
-{
-	unsigned level;
-
-	return fake_translate(&vms[i]->memory, frame << PAGE_SHIFT, &level) == ~0UL ? 0 : level;
 }
 
 /* What the guest's processor reaches. */
@@ -189,9 +174,9 @@ static void frames_change_hands(void **state)
 
 		start(layouts[l], 1);
 		fill(touch(0, FIRST), 1);
-		assert_int_equal(level_at(0, FIRST), 2);
+		assert_int_equal(fake_level_at(&vms[0]->memory, FIRST), 2);
 		declare(0, FIRST, PAGES);
-		assert_int_equal(level_at(0, FIRST), 1);
+		assert_int_equal(fake_level_at(&vms[0]->memory, FIRST), 1);
 		assert_int_equal(vms[0]->memory.splits, 1);
 		was = mapped(0, FIRST);
 		generation = vms[0]->memory.generation;
@@ -313,18 +298,18 @@ static void large_pages_stay_away(void **state)
 	assert_true(steps > 1);
 	assert_int_equal(vms[0]->memory.large_pages, 0);
 	touch(0, 3 * BLOCK_PAGES + 5);
-	assert_int_equal(level_at(0, 3 * BLOCK_PAGES + 5), 1);
+	assert_int_equal(fake_level_at(&vms[0]->memory, 3 * BLOCK_PAGES + 5), 1);
 	/* All pages of block 1 are there: still no copy into a large one. */
 	for (unsigned i = 0; i < 100; i++) {
 		memory_collapse_tick(vms[0]);
-		all_pass();
+		fake_all_pass();
 	}
 	assert_int_equal(vms[0]->memory.collapsed, 0);
-	assert_int_equal(level_at(0, BLOCK_PAGES), 1);
+	assert_int_equal(fake_level_at(&vms[0]->memory, BLOCK_PAGES), 1);
 	assert_int_equal(flip_undeclare(&vcpus[0][0], 1, (GUEST >> PAGE_SHIFT) - 2), 0);
 	for (unsigned i = 0; i < 100; i++) {
 		memory_collapse_tick(vms[0]);
-		all_pass();
+		fake_all_pass();
 	}
 	assert_true(vms[0]->memory.collapsed > 0);
 	fake_clear_skip = false;
@@ -463,7 +448,7 @@ static void frames_wait_for_every_cpu(void **state)
 	start(&fake_ept, 2);
 	fill(touch(0, FIRST), 1);
 	declare(0, FIRST, PAGES);
-	all_pass();
+	fake_all_pass();
 	stale = mapped(0, FIRST);
 	fake_run_as(0);
 	fake_kicks[1] = 0;
@@ -487,7 +472,7 @@ static void frames_wait_for_every_cpu(void **state)
 	fill(mapped(0, FIRST + 1) ? mapped(0, FIRST + 1) : touch(0, FIRST + 1), 3);
 	assert_int_equal(get(vcpu, precache[0], 1, FIRST + 1), -SLUICE_EAGAIN);
 	assert_null(mapped(0, FIRST + 1));
-	all_pass();
+	fake_all_pass();
 	assert_int_equal(get(vcpu, precache[0], 1, FIRST + 1), 0);
 	assert_ptr_equal(mapped(0, FIRST + 1), stale);
 	assert_int_equal(stale[9], 0x55);
@@ -502,7 +487,7 @@ static void begin_put(void)
 {
 	fill(touch(0, FIRST), 1);
 	declare(0, FIRST, PAGES);
-	all_pass();
+	fake_all_pass();
 	fake_run_as(0);
 	assert_int_equal(put(&vcpus[0][0], precache[0], 1, FIRST), -SLUICE_EAGAIN);
 	assert_null(mapped(0, FIRST));
@@ -544,7 +529,7 @@ static void a_flip_is_called_off(void **state)
 			break;
 		case OTHER_FLIP: /* by an interrupt's handler on the same vCPU */
 			fill(touch(0, FIRST + 1), 2);
-			all_pass();
+			fake_all_pass();
 			fake_run_as(0);
 			assert_int_equal(put(vcpu, precache[0], 2, FIRST + 1), -SLUICE_EAGAIN);
 			assert_true(holds(mapped(0, FIRST), 1));
@@ -558,7 +543,7 @@ static void a_flip_is_called_off(void **state)
 			assert_non_null(mapped(0, FIRST));
 		assert_int_equal(vms[0]->memory.flip.pending_count, way == OTHER_FLIP);
 		assert_int_equal(audit_run(), 0);
-		all_pass();
+		fake_all_pass();
 		fake_run_as(0);
 		if (way == INFLATE) {
 			assert_int_equal(put(vcpu, precache[0], 1, FIRST), -SLUICE_EFAULT);
@@ -630,7 +615,7 @@ static void random_step(unsigned cpus, u64 seed)
 		while ((result = put(vcpu, pool, key, frame)) == -SLUICE_EAGAIN) {
 			if (choose(8) == 0)
 				check_foreign(i, frame);
-			all_pass();
+			fake_all_pass();
 			fake_run_as(cpu);
 		}
 		assert_true(result == 0 || result == -SLUICE_ENOSPC);
@@ -641,7 +626,7 @@ static void random_step(unsigned cpus, u64 seed)
 		break;
 	case 6 ... 8:
 		while ((result = get(vcpu, pool, key, frame)) == -SLUICE_EAGAIN) {
-			all_pass();
+			fake_all_pass();
 			fake_run_as(cpu);
 		}
 		if (result == 0) {
@@ -675,7 +660,7 @@ static void play(unsigned cpus)
 	for (u64 step = 1; step <= 40000; step++) {
 		random_step(cpus, step);
 		if (step % 64 == 0) {
-			all_pass();
+			fake_all_pass();
 			limbo_drain();
 		}
 		if (step % 1024 == 0)
@@ -720,11 +705,11 @@ static void the_audit_finds_what_is_wrong(void **state)
 	finds("is to be flipped, but its entry is");
 	flip->pending[0].gfn--;
 	assert_int_equal(audit_run(), 0);
-	all_pass();
+	fake_all_pass();
 	fake_run_as(0);
 	assert_int_equal(put(&vcpus[0][0], precache[0], 1, FIRST), 0);
 	while (get(&vcpus[0][0], precache[0], 1, FIRST) == -SLUICE_EAGAIN) {
-		all_pass();
+		fake_all_pass();
 		fake_run_as(0);
 	}
 	assert_int_equal(flip->spare_count, 1);

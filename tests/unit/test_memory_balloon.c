@@ -35,13 +35,6 @@ static void start(u64 ram, u64 guest)
 	vcpu.vm = vm;
 }
 
-static unsigned level_at(u64 frame)
-{
-	unsigned level;
-
-	return fake_translate(&vm->memory, frame << PAGE_SHIFT, &level) == ~0UL ? 0 : level;
-}
-
 static enum outcome fault(u64 frame)
 {
 	return memory_fault(&vcpu, gpa(frame << PAGE_SHIFT), ACCESS_WRITE);
@@ -63,11 +56,11 @@ static void a_page_goes_and_comes_back_empty(void **state)
 	memset(page, 0xab, PAGE_SIZE);
 	generation = vm->memory.generation;
 	free_before = frames_free();
-	assert_int_equal(level_at(7), 2);
+	assert_int_equal(fake_level_at(&vm->memory, 7), 2);
 	assert_int_equal(memory_inflate(vm, gfn(7), 0), 0);
 	assert_true(vm->memory.generation > generation);
-	assert_int_equal(level_at(7), 0);
-	assert_int_equal(level_at(8), 1); /* the rest of the large page stays */
+	assert_int_equal(fake_level_at(&vm->memory, 7), 0);
+	assert_int_equal(fake_level_at(&vm->memory, 8), 1); /* the rest of the large page stays */
 	assert_int_equal(vm->memory.populated_pages, BLOCK_PAGES - 1);
 	assert_int_equal(vm->memory.ballooned_pages, 1);
 	assert_int_equal(limbo_frames(), 1); /* not free before everybody flushed */
@@ -121,7 +114,7 @@ static void what_a_guest_may_not_name(void **state)
 	assert_int_equal(memory_inflate(vm, gfn(0), BLOCK_ORDER), -SLUICE_EBUSY);
 	assert_int_equal(memory_report(vm, gfn(5), 0), -SLUICE_EBUSY);
 	assert_int_equal(memory_report(vm, gfn(0), BLOCK_ORDER), -SLUICE_EBUSY);
-	assert_int_equal(level_at(5), 2); /* not even split */
+	assert_int_equal(fake_level_at(&vm->memory, 5), 2); /* not even split */
 	assert_int_equal(vm->memory.populated_pages, BLOCK_PAGES);
 	memory_unpin(vm, gfn(5));
 	/* Twice, alone and in a block; and taken back without having been given. */
@@ -160,7 +153,7 @@ static void a_large_page_goes_in_one_piece(void **state)
 	assert_int_equal(fault(700), BAD);
 	assert_int_equal(memory_deflate(vm, gfn(512), BLOCK_ORDER), 0);
 	assert_int_equal(fault(700), DONE);
-	assert_int_equal(level_at(700), 2); /* large again */
+	assert_int_equal(fake_level_at(&vm->memory, 700), 2); /* large again */
 	assert_int_equal(audit_run(), 0);
 }
 
@@ -186,7 +179,7 @@ static void a_split_block_goes_with_its_table(void **state)
 	fake_limbo_empty();
 	assert_int_equal(memory_deflate(vm, gfn(512), BLOCK_ORDER), 0);
 	assert_int_equal(fault(512), DONE);
-	assert_int_equal(level_at(512), 2);
+	assert_int_equal(fake_level_at(&vm->memory, 512), 2);
 	assert_int_equal(audit_run(), 0);
 }
 
@@ -197,15 +190,15 @@ static void one_page_of_a_block_keeps_it_small(void **state)
 	/* Nothing stands there yet: a touch beside the ballooned page must not bring it back. */
 	assert_int_equal(memory_inflate(vm, gfn(600), 0), 0);
 	assert_int_equal(fault(601), DONE);
-	assert_int_equal(level_at(601), 1);
-	assert_int_equal(level_at(600), 0);
+	assert_int_equal(fake_level_at(&vm->memory, 601), 1);
+	assert_int_equal(fake_level_at(&vm->memory, 600), 0);
 	assert_int_equal(fault(600), BAD);
 	assert_int_equal(audit_run(), 0);
 	/* Reported pages do not keep a block small. */
 	assert_int_equal(memory_report(vm, gfn(1100), 0), 0);
 	assert_int_equal(vm->memory.reported_pages, 1);
 	assert_int_equal(fault(1101), DONE);
-	assert_int_equal(level_at(1100), 2);
+	assert_int_equal(fake_level_at(&vm->memory, 1100), 2);
 	assert_int_equal(vm->memory.reported_pages, 0);
 	assert_int_equal(audit_run(), 0);
 }
@@ -236,7 +229,7 @@ static void reported_pages_are_had_by_touching(void **state)
 	assert_int_equal(vm->memory.reported_pages, 1);
 	assert_int_equal(fault(513), DONE);
 	assert_int_equal(vm->memory.reported_pages, 0);
-	assert_int_equal(level_at(513), 1);
+	assert_int_equal(fake_level_at(&vm->memory, 513), 1);
 	assert_int_equal(audit_run(), 0);
 }
 
@@ -257,7 +250,7 @@ static void a_reset_opens_the_balloon(void **state)
 	assert_int_equal(fault(3), BAD);
 	assert_int_equal(fault(4), DONE);
 	assert_int_equal(fault(512), DONE);
-	assert_int_equal(level_at(512), 2);
+	assert_int_equal(fake_level_at(&vm->memory, 512), 2);
 	assert_int_equal(vm->memory.ballooned_pages, 1);
 	assert_int_equal(audit_run(), 0);
 	memory_destroy(vm);
@@ -275,15 +268,15 @@ static void huge_pages_are_split_and_not_made(void **state)
 	vcpu.vm = vm;
 	for (unsigned i = 0; i < BLOCK_PAGES; i++)
 		assert_int_equal(fault(0), DONE);
-	assert_int_equal(level_at(0), 3);
+	assert_int_equal(fake_level_at(&vm->memory, 0), 3);
 	assert_int_equal(memory_inflate(vm, gfn(1024), BLOCK_ORDER), 0);
-	assert_int_equal(level_at(0), 2); /* into 2 MiB pages only */
-	assert_int_equal(level_at(1024), 0);
+	assert_int_equal(fake_level_at(&vm->memory, 0), 2); /* into 2 MiB pages only */
+	assert_int_equal(fake_level_at(&vm->memory, 1024), 0);
 	assert_int_equal(vm->memory.large_pages, BLOCK_PAGES - 1);
 	assert_int_equal(audit_run(), 0);
 	/* While anything is in the balloon, no 1 GiB page is begun. */
 	assert_int_equal(fault(HUGE_PAGES), DONE);
-	assert_int_equal(level_at(HUGE_PAGES), 2);
+	assert_int_equal(fake_level_at(&vm->memory, HUGE_PAGES), 2);
 	assert_int_equal(audit_run(), 0);
 }
 
@@ -302,8 +295,8 @@ static void a_huge_page_under_way_is_given_up(void **state)
 	assert_int_equal(fault(HUGE_PAGES + 600), DONE);
 	assert_int_equal(fault(HUGE_PAGES + 76), DONE);
 	assert_int_equal(fault(HUGE_PAGES + 77), BAD);
-	assert_int_equal(level_at(HUGE_PAGES + 600), 2);
-	assert_int_equal(level_at(HUGE_PAGES + 76), 1);
+	assert_int_equal(fake_level_at(&vm->memory, HUGE_PAGES + 600), 2);
+	assert_int_equal(fake_level_at(&vm->memory, HUGE_PAGES + 76), 1);
 	assert_false(vm->memory.huge.active);
 	assert_int_equal(audit_run(), 0);
 }

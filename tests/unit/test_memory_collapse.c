@@ -26,13 +26,6 @@
 static struct vm *vm;
 static struct vcpu vcpu;
 
-static unsigned level_at(u64 frame)
-{
-	unsigned level;
-
-	return fake_translate(&vm->memory, frame << PAGE_SHIFT, &level) == ~0UL ? 0 : level;
-}
-
 static enum outcome fault(u64 frame)
 {
 	return memory_fault(&vcpu, gfn_to_gpa(gfn(frame)), ACCESS_WRITE);
@@ -62,7 +55,7 @@ static int setup(void **state)
 	for (u64 i = 1; i < BLOCK_PAGES; i++)
 		*word(BASE + i) = BASE + i;
 	assert_int_equal(memory_deflate(vm, gfn(BASE), 0), 0);
-	assert_int_equal(level_at(BASE + 1), 1);
+	assert_int_equal(fake_level_at(&vm->memory, BASE + 1), 1);
 	return 0;
 }
 
@@ -82,14 +75,6 @@ static void tick(unsigned count)
 {
 	while (count-- > 0)
 		memory_collapse_tick(vm);
-}
-
-static void all_pass(void)
-{
-	for (unsigned i = 2; i-- > 0;) {
-		fake_run_as(i);
-		epoch_quiescent(epoch_now());
-	}
 }
 
 static void begin(void)
@@ -117,7 +102,7 @@ static void small_pages_become_a_large_one(void **state)
 	tables = vm->memory.table_pages;
 	begin();
 	assert_true(vm->memory.generation > generation);
-	assert_int_equal(level_at(BASE), 0); /* out of the guest's reach */
+	assert_int_equal(fake_level_at(&vm->memory, BASE), 0); /* out of the guest's reach */
 	assert_int_equal(audit_run(), 0);
 	tick(5); /* and not touched before everybody has flushed */
 	assert_true(vm->memory.collapse.active);
@@ -129,8 +114,8 @@ static void small_pages_become_a_large_one(void **state)
 	epoch_quiescent(epoch_now());
 	tick(1);
 	assert_false(vm->memory.collapse.active);
-	assert_int_equal(level_at(BASE), 2);
-	assert_int_equal(level_at(BASE + 511), 2);
+	assert_int_equal(fake_level_at(&vm->memory, BASE), 2);
+	assert_int_equal(fake_level_at(&vm->memory, BASE + 511), 2);
 	assert_int_equal(vm->memory.large_pages, 1);
 	assert_int_equal(vm->memory.table_pages, tables - 1);
 	assert_int_equal(vm->memory.populated_pages, BLOCK_PAGES);
@@ -149,10 +134,10 @@ static void a_touch_finishes_it_or_waits(void **state)
 	/* The guest's own touch comes again until all have passed. */
 	assert_int_equal(fault(BASE + 7), DONE);
 	assert_true(vm->memory.collapse.active);
-	assert_int_equal(level_at(BASE + 7), 0);
-	all_pass();
+	assert_int_equal(fake_level_at(&vm->memory, BASE + 7), 0);
+	fake_all_pass();
 	assert_int_equal(fault(BASE + 7), DONE);
-	assert_int_equal(level_at(BASE + 7), 2);
+	assert_int_equal(fake_level_at(&vm->memory, BASE + 7), 2);
 	is_intact();
 }
 
@@ -166,15 +151,15 @@ static void a_service_does_not_wait(void **state)
 	begin();
 	assert_int_equal(*word(BASE + 9), BASE + 9);
 	assert_false(vm->memory.collapse.active);
-	assert_int_equal(level_at(BASE + 9), 1);
+	assert_int_equal(fake_level_at(&vm->memory, BASE + 9), 1);
 	assert_int_equal(frames_free(), free_before);
 	assert_int_equal(audit_run(), 0);
 	is_intact();
 	/* Or it has its page from the new block. */
 	begin();
-	all_pass();
+	fake_all_pass();
 	assert_int_equal(*word(BASE + 9), BASE + 9);
-	assert_int_equal(level_at(BASE + 9), 2);
+	assert_int_equal(fake_level_at(&vm->memory, BASE + 9), 2);
 	is_intact();
 }
 
@@ -191,7 +176,7 @@ static void pins_prevent_and_end_it(void **state)
 	begin();
 	assert_int_equal(memory_pin(vm, gfn(BASE + 3), &host), 0);
 	assert_false(vm->memory.collapse.active);
-	assert_int_equal(level_at(BASE + 3), 1);
+	assert_int_equal(fake_level_at(&vm->memory, BASE + 3), 1);
 	is_intact();
 	memory_unpin(vm, gfn(BASE + 3));
 }

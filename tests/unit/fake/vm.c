@@ -70,16 +70,20 @@ void fake_vms_reset(void)
 	}
 }
 
+void fake_all_pass(void)
+{
+	for (unsigned i = arch_cpu_count(); i-- > 0;) {
+		fake_run_as(i);
+		epoch_quiescent(epoch_now());
+	}
+}
+
 void fake_limbo_empty(void)
 {
 	while (limbo_frames() > 0) {
-		for (unsigned i = 0; i < arch_cpu_count(); i++) {
-			fake_run_as(i);
-			epoch_quiescent(epoch_now());
-		}
+		fake_all_pass();
 		limbo_drain();
 	}
-	fake_run_as(0);
 }
 
 void fake_core_start(u64 bytes, unsigned cpus)
@@ -154,4 +158,11 @@ u64 fake_translate(const struct memory *memory, u64 address, unsigned *level)
 			       (address & (BIT(shift) - 1));
 		table = entry & 0x000ffffffffff000;
 	}
+}
+
+unsigned fake_level_at(const struct memory *memory, u64 frame)
+{
+	unsigned level;
+
+	return fake_translate(memory, frame << PAGE_SHIFT, &level) == ~0UL ? 0 : level;
 }

@@ -14,6 +14,8 @@ extern const struct nested_layout fake_ept, fake_npt;
 struct vm *fake_vm(unsigned slot);
 void fake_vms_reset(void);
 
+/* Every CPU passes the epoch of now; the caller runs as CPU 0 then. */
+void fake_all_pass(void);
 /* Lets every CPU pass until limbo is empty. */
 void fake_limbo_empty(void);
 
@@ -23,5 +25,7 @@ void fake_core_start(u64 bytes, unsigned cpus);
 
 /* A walk as the processor does it: the host address behind @address and the leaf's level, or ~0. */
 u64 fake_translate(const struct memory *memory, u64 address, unsigned *level);
+/* The level of the leaf over guest frame @frame, 0 if there is none. */
+unsigned fake_level_at(const struct memory *memory, u64 frame);
 
 #endif
