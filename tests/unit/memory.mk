@@ -26,6 +26,8 @@ test_commit_SRC     := $(MEMORY_SRC)
 test_audit_SRC      := $(MEMORY_SRC)
 test_timer_SRC      := $(MEMORY_SRC)
 
+test_refaults_SRC   := $(MEMORY_SRC) kernel/vm/refaults.c balloon/ghosts.c
+
 # With the real engine.
 test_tmem_port_SRC := $(MEMORY_PARTS) kernel/vm/tmem_port.c kernel/vm/refaults.c balloon/ghosts.c arch/x86/compress.c tests/unit/fake/vectors.c \
 	$(wildcard tmem/*.c)

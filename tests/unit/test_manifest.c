@@ -387,6 +387,10 @@ static const struct bad_case bad_cases[] = {
 		"5: guest \"web\": a string holds UTF-8 text without control characters; found: "
 		"\xff\"\n",
 		GUEST_BAD},
+	{GUEST "cmdline = \"\xf4\x90\x80\x80\"\n", /* beyond U+10FFFF */
+		"5: guest \"web\": a string holds UTF-8 text without control characters; found: "
+		"\xf4\x90\x80\x80\"\n",
+		GUEST_BAD},
 	{GUEST "# \xc0\x80\n",
 		"5: guest \"web\": a comment holds UTF-8 text without control characters; found: "
 		"\xc0\x80\n",

@@ -717,6 +717,25 @@ static void the_pool_gets_what_nobody_uses(void **state)
 	assert_int_equal(frames_of_class(FRAME_TMEM), had - 32);
 }
 
+/* What a guest with volatile pages has is what it claims of all; of others it is their size. */
+static void the_pool_has_what_is_left(void **state)
+{
+	u64 has;
+	(void)state;
+
+	fake_store_reset(true);
+	assert_int_equal(enrol(0, PAGES, STATES, MAGIC), 0);
+	make_volatile(512, 100);
+	has = giver->memory.populated_pages;
+	memory_set_together(has + PAGES + 500);
+	pool_tick();
+	assert_int_equal(pool_takes(), 500);
+	memory_set_together(has + PAGES + 400);
+	pool_tick();
+	assert_in_range(frames_of_class(FRAME_TMEM), 400 - 31, 400);
+	memory_set_together(~0UL);
+}
+
 static void other_states_and_volatile_ones(void **state)
 {
 	(void)state;
@@ -966,6 +985,7 @@ int main(void)
 		TEST(entries_of_discarded_pages_raise_exceptions),
 		TEST(all_together_have_no_more),
 		TEST(the_pool_gets_what_nobody_uses),
+		TEST(the_pool_has_what_is_left),
 		TEST(other_states_and_volatile_ones),
 		TEST(unregistering_ends_it),
 		TEST(state_bytes_do_not_go),

@@ -130,6 +130,10 @@ static void what_is_copied(void **state)
 	/* A page of zeros needs no frame. */
 	assert_null(put_frame(handle, (u64)HOST_PAGE_FILLED << HOST_KIND_SHIFT, 0));
 	assert_null(get_frame(handle, (u64)HOST_PAGE_FILLED << HOST_KIND_SHIFT));
+	host_fill_page(spare, (u64)HOST_PAGE_FILLED << HOST_KIND_SHIFT);
+	assert_false(tmem_flips_put(client, &handle, spare));
+	host_fill_page(spare, 11);
+	assert_true(tmem_flips_put(client, &handle, spare));
 	/* Where pages are looked at, a replacement is a new page; the old one goes first. */
 	assert_non_null(put_frame(handle, 11, 0));
 	frame = put_frame(handle, 12, 0);

@@ -576,6 +576,60 @@ static void compressed_bytes_stay_within_their_bound(void **state)
 	free(page);
 }
 
+/* ---- The audit ---------------------------------------------------------------------- */
+
+/* Adds @by to the @bytes at @at; all was sound before, and is again afterwards. */
+static void finds(const char *what, void *at, unsigned bytes, u64 by)
+{
+	u64 good = 0, bad;
+
+	memcpy(&good, at, bytes);
+	bad = good + by;
+	memcpy(at, &bad, bytes);
+	host_complaints = 0;
+	if (!pack_audit(&pack, visit_nothing, NULL) || !host_complaints)
+		fail_msg("%s is not found", what);
+	memcpy(at, &good, bytes);
+	assert_int_equal(pack_audit(&pack, visit_nothing, NULL), 0);
+	host_complaints = 0;
+}
+
+#define FINDS(field, by) finds(#field, &(field), sizeof(field), by)
+
+static void the_audit_finds_what_is_wrong(void **state)
+{
+	struct pack_class *class = &pack.classes[EPHEMERAL];
+	struct fragment *fragment;
+	struct run *run;
+	u32 bucket;
+
+	(void)state;
+	start(4096, 400);
+	for (u32 i = 0; i < 400; i++)
+		store_one(i, 1500, 700);
+	run = run_at(&pack, ids[0] >> FRAGMENT_ID_SHIFT);
+	fragment = run_fragment(&pack, run, ids[0] & (BIT(FRAGMENT_ID_SHIFT) - 1));
+	bucket = (u32)__builtin_ctzl(class->filled);
+	assert_int_equal(pack_audit(&pack, visit_nothing, NULL), 0);
+	FINDS(run->frame_count, 1);
+	FINDS(run->frames[0], 1);
+	FINDS(run->free, 1);
+	FINDS(run->places[0], 1 << 6);
+	FINDS(run->places[0], 1);
+	FINDS(run->prev, 7);
+	FINDS(run->next, 1);
+	FINDS(fragment->length, GRANULE);
+	FINDS(fragment->entry, 1);
+	FINDS(class->filled, 1UL << 63);
+	FINDS(class->buckets[bucket], 1);
+	FINDS(class->short_runs, ids[0] >> FRAGMENT_ID_SHIFT);
+	FINDS(pack.fragments, 1);
+	FINDS(pack.bytes, 1);
+	FINDS(pack.frames, 1);
+	FINDS(pack.free, 1);
+	finish();
+}
+
 /* ---- Admission ---------------------------------------------------------------------- */
 
 /* How many of @count pages are tried when one in @of_ten/10 compresses. */
@@ -639,6 +693,7 @@ int main(void)
 		cmocka_unit_test(pages_come_back),
 		cmocka_unit_test(damaged_fragments_stay_in_the_page),
 		cmocka_unit_test(compressed_bytes_stay_within_their_bound),
+		cmocka_unit_test(the_audit_finds_what_is_wrong),
 		cmocka_unit_test(what_does_not_compress_is_hardly_tried),
 	};
 

@@ -421,6 +421,17 @@ static void cpus_put_get_and_fault_at_once(void **state)
 	finish();
 }
 
+static void complaints_are_logged(void **state)
+{
+	(void)state;
+	start(MIB(48), 1);
+	fake_log_reset();
+	tmem_port_complain("client %u", 7);
+	assert_string_equal(fake_log_last, "audit: tmem: client 7");
+	assert_int_equal(fake_log_errors, 1);
+	finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -429,6 +440,7 @@ int main(void)
 		cmocka_unit_test(persistent_pages_never_break_a_promise),
 		cmocka_unit_test(thin_persistent_blocks_never_break_a_promise),
 		cmocka_unit_test(every_cpu_can_compress),
+		cmocka_unit_test(complaints_are_logged),
 		cmocka_unit_test(a_page_freed_later_waits_for_every_cpu),
 		cmocka_unit_test(a_page_freed_later_does_not_wait_for_an_idle_cpu),
 		cmocka_unit_test(the_index_of_a_destroyed_pool_waits_for_its_readers),

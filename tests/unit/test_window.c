@@ -376,6 +376,24 @@ static void a_guest_may_end_at_any_time(void **state)
 	}
 }
 
+/* There is no page for a table: the guest's reserve of tables is gone, and nothing can be had. */
+static void without_a_frame_for_a_table_the_guest_ends(void **state)
+{
+	static mfn_t taken[MIB(128) / PAGE_SIZE];
+	unsigned count = 0;
+
+	(void)state;
+	start(&fake_ept, 1);
+	open_window();
+	while (!mfn_is_none(taken[count] = frame_alloc(FRAME_DEVICE, 0, 0)))
+		count++;
+	assert_int_equal(touch(0, ACCESS_READ), WAIT);
+	assert_int_equal(vm->stop_reason, STOP_NO_MEMORY);
+	while (count)
+		frame_free(taken[--count], 0);
+	finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -386,6 +404,7 @@ int main(void)
 		cmocka_unit_test(more_slow_readers_than_places),
 		cmocka_unit_test(a_pool_that_comes_again_has_a_new_window),
 		cmocka_unit_test(the_audit_finds_what_is_planted),
+		cmocka_unit_test(without_a_frame_for_a_table_the_guest_ends),
 		cmocka_unit_test(a_guest_may_end_at_any_time),
 	};
 
