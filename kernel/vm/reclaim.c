@@ -150,7 +150,7 @@ static void shrink_pool(void)
 	for (unsigned call = 0; call < SHRINK_CALLS; call++) {
 		unsigned count = 0;
 
-		if (excess(NULL) > 0 && frames_of_class(FRAME_TMEM) > pool_wanted)
+		if (excess(NULL) > 0 && frames_of_class(FRAME_TMEM) > POOL_STEP)
 			count = tmem_reclaim(tmem_store, taken, RECLAIM_PAGES);
 		if (count == 0)
 			return;

@@ -15,6 +15,7 @@
 #include "tests/unit/tmem_host/pack_model.h"
 #include "tests/unit/tmem_host/port.h"
 #include "tmem/pack.h"
+#include "tmem/pack_run.h"
 #include "tmem/pack_page.h"
 
 /* ---- Against the model -------------------------------------------------------------- */
@@ -622,7 +623,8 @@ static void the_audit_finds_what_is_wrong(void **state)
 	FINDS(fragment->entry, 1);
 	FINDS(class->filled, 1UL << 63);
 	FINDS(class->buckets[bucket], 1);
-	FINDS(class->short_runs, ids[0] >> FRAGMENT_ID_SHIFT);
+	assert_int_equal(run->frame_count, RUN_FRAMES);
+	FINDS(class->short_runs, (u64)(ids[0] >> FRAGMENT_ID_SHIFT) - class->short_runs);
 	FINDS(pack.fragments, 1);
 	FINDS(pack.bytes, 1);
 	FINDS(pack.frames, 1);
