@@ -7,6 +7,7 @@
 
 #include "lib/types.h"
 
+/* Enables the LAPIC of this vCPU, in x2APIC mode where there is one. Interrupts are off. */
 void apic_init(void);
 
 /* End of interrupt: the handler of every vector but the spurious one ends with it. */

@@ -9,6 +9,7 @@
 /* @tsc_khz counts only where no CPUID leaf tells the frequency; 0 if unknown. */
 void clock_init(u32 tsc_khz);
 
+/* Nanoseconds since clock_init(). Any context. */
 u64 clock_ns(void);
 
 /* Sleeps (HLT) until clock_ns() >= @ns. Application context. */

@@ -7,6 +7,7 @@
 
 #include "lib/types.h"
 
+/* Writes @length bytes to the guest's console; what it does not take is lost. Any context. */
 void console_write(const char *text, size_t length);
 
 /* Sends what stands in the buffer, a whole line or not. */

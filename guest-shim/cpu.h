@@ -18,6 +18,7 @@ struct cpuid {
 	u32 eax, ebx, ecx, edx;
 };
 
+/* The instructions of these names. */
 static inline struct cpuid cpuid(u32 leaf)
 {
 	struct cpuid r;
@@ -76,6 +77,7 @@ static inline u32 mmio_read32(u64 address)
 	return value;
 }
 
+/* A register of a device. */
 static inline void mmio_write32(u64 address, u32 value)
 {
 	__asm__ volatile("movl %0, (%1)" : : "r"(value), "r"(address) : "memory");
@@ -107,6 +109,7 @@ static inline void invlpg(u64 address)
 	__asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
 }
 
+/* Interrupts off; then as they were. */
 static inline u64 interrupts_save(void)
 {
 	u64 flags;
@@ -143,6 +146,7 @@ static inline void page_zero(void *page)
 	__asm__ volatile("rep stosq" : "+D"(page), "+c"(count) : "a"(0) : "memory");
 }
 
+/* Copies one page; both aligned. */
 static inline void page_copy(void *to, const void *from)
 {
 	u64 count = PAGE_SIZE / 8;

@@ -20,6 +20,7 @@ void disk_init(u64 base, u64 stride, u32 gsi);
 /* The disk whose id is @name, or NULL. */
 struct disk *disk_find(const char *name);
 
+/* Its size in sectors of 512 bytes; whether it refuses writes. */
 u64 disk_sectors(const struct disk *disk);
 bool disk_is_read_only(const struct disk *disk);
 
@@ -29,6 +30,7 @@ bool disk_is_read_only(const struct disk *disk);
  */
 unsigned disk_submit(struct disk *disk, bool write, u64 sector, u64 address, u32 sectors);
 
+/* Whether disk_finish() will not sleep. */
 bool disk_is_done(const struct disk *disk, unsigned tag);
 
 /* Sleeps until the request is done, frees its tag, and returns 0 or -EIO. */

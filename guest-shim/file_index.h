@@ -16,6 +16,7 @@ u32 file_index_frame(u32 page);
  */
 u32 file_index_stamp(u32 page);
 
+/* @page is in @frame from now on; or it is not in memory, and was evicted as number @stamp. */
 void file_index_set_frame(u32 page, u32 frame);
 void file_index_set_stamp(u32 page, u32 stamp);
 

@@ -19,6 +19,7 @@ struct disk;
  * archive. */
 void files_mount(const struct disk *disk);
 
+/* How many files there are. */
 unsigned files_count(void);
 
 /* By position in the order of names; NULL beyond the last. */

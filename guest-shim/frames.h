@@ -49,6 +49,7 @@ void frames_give(u32 frame);
 void frames_lose(u32 frame);
 void frames_regain(u32 frame);
 
+/* Free frames of the pool. */
 u32 frames_free(void);
 
 /* The first frame behind the image and the tables of frames: all above are the pool's. */
@@ -62,6 +63,7 @@ u32 frames_end(void);
 u32 frames_total(void);
 u32 frames_fixed(void);
 
+/* All RAM is mapped where it is. */
 static inline void *frame_pointer(u32 frame)
 {
 	return (void *)((u64)frame << PAGE_SHIFT);

@@ -12,6 +12,7 @@
 /* Reads the CPUID leaves; before it every question is answered "no". */
 void hypercall_init(void);
 
+/* Whether this runs on Sluice; elsewhere no hypercall may be made. */
 bool hypercall_available(void);
 
 /* SLUICE_FEATURE_* of the hypervisor, 0 without one. */

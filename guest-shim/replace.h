@@ -93,6 +93,7 @@ static inline u32 replace_stamp(const struct replace *r)
 	return r->clock & STAMP_MASK;
 }
 
+/* Frames in a list. */
 static inline u32 replace_length(const struct replace *r, enum replace_list list)
 {
 	return r->chains[list].length;

@@ -50,6 +50,7 @@ struct shim_statistics {
 	uint64_t faults, swap_writes, swap_reads, preswap_puts, preswap_hits;
 };
 
+/* Fills in @statistics. Application context. */
 void shim_statistics(struct shim_statistics *statistics);
 
 #endif

@@ -16,6 +16,7 @@ struct slots {
 	u32 cursor;
 };
 
+/* Bytes of the map for @count slots. */
 static inline size_t slots_map_bytes(u32 count)
 {
 	return ((size_t)count + 63) / 64 * 8;

@@ -75,6 +75,7 @@ void swap_forget(u32 page, u64 entry);
 /* Gives the slot of a resident page back, if it has one. */
 void swap_release_slot(u32 frame);
 
+/* The slot of an entry whose page is on the swap disk. */
 static inline u32 entry_slot(u64 entry)
 {
 	return (u32)(entry >> ENTRY_SLOT_SHIFT);

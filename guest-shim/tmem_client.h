@@ -12,6 +12,7 @@
  * what its miss filter knows to be absent. */
 void tmem_client_init(bool precache, bool preswap, bool filter);
 
+/* Whether there are pools of these kinds. */
 bool precache_is_on(void);
 bool preswap_is_on(void);
 

@@ -51,6 +51,7 @@ void descriptors_init_second(void);
 /* Whether this is the second vCPU. */
 bool descriptors_are_seconds(void);
 
+/* Where entry.S leads: faults, and interrupts of devices. */
 void trap(struct registers *registers);
 
 #endif

@@ -19,6 +19,7 @@ u32 virtio_negotiate(u64 base, unsigned slot, u32 wanted);
 void virtio_queue_start(u64 base, unsigned slot, u32 queue, u32 size, const void *desc,
 	const void *available, const void *used);
 
+/* The device may begin: its queues are set up. */
 void virtio_driver_ok(u64 base);
 
 #endif

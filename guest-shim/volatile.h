@@ -16,6 +16,7 @@ size_t volatile_bytes(bool wanted, u32 count);
 /* @bytes are zeros, whole pages, or NULL; they belong to this file from now on. */
 void volatile_init(u8 *bytes, u32 count);
 
+/* Whether pages are made volatile. */
 bool volatile_is_on(void);
 
 /* The content of @frame may go from now on. Nothing if it may already. */

@@ -9,6 +9,7 @@
 #include "balloon/balloon.h"
 #include "kernel/vm/vm.h"
 
+/* Forgets all moves: before the first guest starts. Boot CPU. */
 void policy_record_start(void);
 
 /* Takes in the moves of @plan; @vms: the guests by their places in it. */

@@ -20,6 +20,7 @@ struct ring_record {
 	u32 length;
 };
 
+/* How full it is. */
 static inline bool ring_is_empty(const struct ring *ring)
 {
 	return READ_ONCE(ring->head) == READ_ONCE(ring->tail);
@@ -30,6 +31,7 @@ static inline u32 ring_used(const struct ring *ring)
 	return ring->head - ring->tail;
 }
 
+/* Copies @count bytes to free-running place @at, around the end if need be. */
 static inline void ring_copy_in(struct ring *ring, u32 at, const void *from, u32 count)
 {
 	for (u32 i = 0; i < count; i++)

@@ -49,6 +49,7 @@ typedef struct {
 
 #define MFN_NONE ((mfn_t){~0UL})
 
+/* From numbers, and from one kind to another. Addresses become the frame that they lie in. */
 static inline gpa_t gpa(u64 raw)
 {
 	return (gpa_t){raw};

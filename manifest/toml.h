@@ -47,11 +47,13 @@ struct toml {
 	unsigned line;
 };
 
+/* Reads @text of @length bytes, which must stay, from its first line on. */
 void toml_start(struct toml *toml, const char *text, u64 length);
 
 /* The next item; after an error the rest of that line is skipped. At the end, TOML_END for ever. */
 void toml_next(struct toml *toml, struct toml_item *item);
 
+/* Whether the bytes of @slice are just those of @text. */
 bool toml_slice_is(struct toml_slice slice, const char *text);
 
 #endif

@@ -56,11 +56,13 @@ struct page {
 _Static_assert(sizeof(struct page) == 16, "a page costs 16 bytes");
 #define PAGES_PER_LEAF (PAGE_SIZE / sizeof(struct page))
 
+/* The state of a slot, which without its holder's lock may be another one by now. */
 static inline enum slot_state page_state(const struct page *page)
 {
 	return (enum slot_state)(__atomic_load_n(&page->prev, __ATOMIC_ACQUIRE) >> SLOT_BITS);
 }
 
+/* Whether the page stands in one of its client's queues, as ephemeral ones do. */
 static inline bool page_is_queued(const struct page *page)
 {
 	enum slot_state state = page_state(page);
@@ -68,6 +70,7 @@ static inline bool page_is_queued(const struct page *page)
 	return state == SLOT_QUEUED || state == SLOT_QUEUED_MAIN;
 }
 
+/* Leaves all queues: the neighbour before is forgotten. By whoever holds the slot. */
 static inline void page_set_state(struct page *page, enum slot_state state)
 {
 	WRITE_ONCE(page->prev, (u32)state << SLOT_BITS);
@@ -76,6 +79,7 @@ static inline void page_set_state(struct page *page, enum slot_state state)
 /* Half of them for guests, half for shared pools. */
 #define TMEM_CLIENTS 128U
 
+/* The number of the client that has the slot, or had it last. */
 static inline u32 page_client(const struct page *page)
 {
 	return READ_ONCE(page->client) % TMEM_CLIENTS;
@@ -151,6 +155,7 @@ void metadata_retire(struct tmem *tmem, void *page);
 /* One page of metadata is the caller's from now on, to be given back to the port. */
 void metadata_detach(struct tmem *tmem);
 
+/* An arena without blocks; @max_frames: of pages, 0 = no limit. */
 void arena_init(struct tmem *tmem, u64 max_frames);
 /* All slots must be free or absent. */
 void arena_destroy(struct tmem *tmem);
@@ -214,17 +219,20 @@ static inline struct block *block_of(const struct tmem *tmem, u32 slot)
 	return block_at(tmem, slot / BLOCK_PAGES);
 }
 
+/* The record of a slot by its number alone; its block must be there. */
 static inline struct page *page_at(const struct tmem *tmem, u32 slot)
 {
 	return (struct page *)directory_leaf(&tmem->arena.records, slot / PAGES_PER_LEAF) +
 	       slot % PAGES_PER_LEAF;
 }
 
+/* The same where the block is at hand; @slot may also be its place in it. */
 static inline struct page *block_page(const struct block *block, u32 slot)
 {
 	return block->records[slot / PAGES_PER_LEAF % 2] + slot % PAGES_PER_LEAF;
 }
 
+/* The frame of a slot that has one. */
 static inline void *block_frame(const struct block *block, u32 slot)
 {
 	u32 place = slot % BLOCK_PAGES;

@@ -7,6 +7,7 @@
 
 #include "tmem/arena.h"
 
+/* The arena's lock (TMEM_LOCK_ARENA), which is the last of the engine's. */
 static inline void arena_lock(struct tmem *tmem)
 {
 	tmem_port_lock(&tmem->arena.lock);
@@ -100,6 +101,7 @@ static inline u32 block_lowest(const u64 bits[BLOCK_PAGES / 64])
 	return word * 64 + (u32)__builtin_ctzl(bits[word]);
 }
 
+/* Whether no slot that has a frame is in use. */
 static inline bool block_is_unused(const struct block *block)
 {
 	return block->free_count == block->present;

@@ -118,6 +118,7 @@ struct tmem_client {
 };
 _Static_assert(sizeof(struct tmem_client) <= PAGE_SIZE, "a client is one page");
 
+/* The client's lock; no two clients' are held at once. */
 static inline void client_lock(struct tmem_client *client)
 {
 	tmem_port_lock(&client->lock);
@@ -157,6 +158,7 @@ static inline void client_note_use(struct tmem_client *client)
  */
 bool client_turn_to(struct tmem_client *client, u32 slot);
 
+/* Whether the records of @slot's half of its block are those remembered last. */
 static inline bool client_has_half(const struct tmem_client *client, u32 slot)
 {
 	return likely(slot >> HALF_SHIFT == READ_ONCE(client->half.number));
@@ -174,16 +176,19 @@ static inline struct page *near_page(const struct tmem_client *client, u32 slot)
 	return client->half.records + (slot & ((1U << HALF_SHIFT) - 1));
 }
 
+/* The frame of @slot, in the block remembered last. */
 static inline void *near_frame(const struct tmem_client *client, u32 slot)
 {
 	return client->half.frames + (u64)(slot & ((1U << HALF_SHIFT) - 1)) * PAGE_SIZE;
 }
 
+/* The block of @slot, which is remembered for the next call. The client's lock is held. */
 static inline struct block *client_block(struct tmem_client *client, u32 slot)
 {
 	return client_is_near(client, slot) ? client->half.block : block_of(client->tmem, slot);
 }
 
+/* The record of @slot, quicker if its block is the one remembered. */
 static inline struct page *client_page(const struct tmem_client *client, u32 slot)
 {
 	return client_has_half(client, slot) ? near_page(client, slot)
@@ -218,6 +223,7 @@ bool client_refill(struct tmem_client *client, enum tmem_class class);
 /* Gives all but the @keep latest slots of a magazine to the arena. Client lock. */
 void client_spill(struct tmem_client *client, unsigned class, u32 keep);
 
+/* The magazine that free slots of @block go to. */
 static inline struct magazine *client_magazine_of(
 	struct tmem_client *client, const struct block *block)
 {

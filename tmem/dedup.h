@@ -42,6 +42,7 @@ struct dedup_group {
 	u64 hash_keys[6];
 };
 
+/* The record of a content by its id. The group's lock is held. */
 static inline struct common_content *common_at(const struct dedup_group *group, u32 id)
 {
 	return SLAB_AT(struct common_content, COMMON_ID_SHIFT, &group->contents, id);

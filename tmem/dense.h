@@ -24,6 +24,7 @@ enum content_kind { CONTENT_FILLED, CONTENT_SHARED, CONTENT_PACKED, CONTENT_COMM
 /* A page full of zeros: filled, and no record of with what. */
 #define CONTENT_ZEROS 0U
 
+/* What a virtual page's content is, by its highest bits. */
 static inline enum content_kind content_kind(u32 content)
 {
 	return (enum content_kind)(content >> CONTENT_KIND_SHIFT);
@@ -43,6 +44,7 @@ struct filled_content {
 };
 #define FILLED_ID_SHIFT 8
 
+/* The records of contents by their ids. */
 static inline struct shared_content *shared_at(const struct slab *shared, u32 id)
 {
 	return SLAB_AT(struct shared_content, SHARED_ID_SHIFT, shared, id);

@@ -23,6 +23,7 @@ struct directory {
 	u32 reach; /* leaves below this number have a place */
 };
 
+/* Without places. */
 void directory_init(struct directory *directory);
 
 /* Makes a place (NULL at first) for leaf @number, with zeroed pages from @alloc; -ENOMEM when there
@@ -37,6 +38,7 @@ void directory_free(struct tmem *tmem, struct directory *directory);
 void directory_visit(const struct directory *directory, void (*visit)(void *page, void *argument),
 	void *argument);
 
+/* The place of leaf @number, below @reach. No lock: pages of pointers stay once they are linked. */
 static inline void **directory_place(const struct directory *directory, u32 number)
 {
 	void ***root = __atomic_load_n(&directory->root, __ATOMIC_ACQUIRE);
@@ -45,6 +47,7 @@ static inline void **directory_place(const struct directory *directory, u32 numb
 	return &middle[number % DIRECTORY_FANOUT];
 }
 
+/* What stands there. */
 static inline void *directory_leaf(const struct directory *directory, u32 number)
 {
 	return *directory_place(directory, number);

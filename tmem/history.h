@@ -78,6 +78,7 @@ static inline struct history_set *history_prefetch(const struct history *history
 	return set;
 }
 
+/* The bits of a hash that an entry keeps; never 0. */
 static inline u64 history_fingerprint(u64 hash)
 {
 	u64 fingerprint = hash & (HISTORY_HIT - 1);

@@ -85,6 +85,7 @@ struct pack_piece {
 /* Tells the owner of a fragment that its id is another one now. */
 typedef void (*pack_moved)(void *argument, u32 owner, u32 old_id, u32 new_id);
 
+/* An empty pack for client number @client. */
 void pack_init(struct pack *pack, struct tmem *tmem, u32 client);
 /* Gives all memory back; no fragment may be left. */
 void pack_destroy(struct pack *pack);
@@ -150,6 +151,7 @@ bool pack_empty_run(struct pack *pack, u32 run, u32 *max, pack_moved moved, void
 int __must_check pack_audit(
 	const struct pack *pack, void (*visit)(void *page, void *argument), void *argument);
 
+/* The record of a run by its number. */
 static inline struct run *run_at(const struct pack *pack, u32 run)
 {
 	return SLAB_AT(struct run, RUN_ID_SHIFT, &pack->runs, run);

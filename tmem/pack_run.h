@@ -8,6 +8,7 @@
 #include "lib/types.h"
 #include "tmem/pack.h"
 
+/* Ids, and their parts. */
 static inline u32 fragment_id(u32 run, u32 entry)
 {
 	return run << FRAGMENT_ID_SHIFT | entry;
@@ -23,6 +24,7 @@ static inline u32 id_entry(u32 id)
 	return id & ((1U << FRAGMENT_ID_SHIFT) - 1);
 }
 
+/* The first granule of a place, and how many it has. */
 static inline u32 place_first(u32 place)
 {
 	return place >> 6;
@@ -33,11 +35,13 @@ static inline u32 place_granules(u32 place)
 	return place & 63;
 }
 
+/* Granules for a fragment of @length bytes, its header included. */
 static inline u32 granules_for(u32 length)
 {
 	return ((u32)sizeof(struct fragment) + length + GRANULE - 1) / GRANULE;
 }
 
+/* Granules of all frames of a run; those in use. */
 static inline u32 run_capacity(const struct run *run)
 {
 	return run->frame_count * FRAME_GRANULES;
@@ -58,11 +62,13 @@ static inline void run_mark(const struct pack *pack, u32 slot, u32 id)
 	page_set_state(page, SLOT_PACKED);
 }
 
+/* The frame in @slot is not a run's any more. */
 static inline void run_unmark(const struct pack *pack, u32 slot)
 {
 	page_set_state(page_at(pack->tmem, slot), SLOT_EMPTY);
 }
 
+/* Where granule @granule of the run lies; it ends with its frame at the latest. */
 static inline u8 *run_granule(const struct pack *pack, const struct run *run, u32 granule)
 {
 	u32 slot = run->frames[granule / FRAME_GRANULES];
@@ -71,6 +77,7 @@ static inline u8 *run_granule(const struct pack *pack, const struct run *run, u3
 	return frame + granule % FRAME_GRANULES * GRANULE;
 }
 
+/* The header of the fragment in place @entry, which is in use. */
 static inline struct fragment *run_fragment(
 	const struct pack *pack, const struct run *run, u32 entry)
 {

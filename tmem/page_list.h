@@ -11,6 +11,7 @@
 
 #include "tmem/client.h"
 
+/* An empty list, whose pages are in state @state. */
 static inline void page_list_init(struct page_list *list, enum slot_state state)
 {
 	*list = (struct page_list){
@@ -19,6 +20,7 @@ static inline void page_list_init(struct page_list *list, enum slot_state state)
 	};
 }
 
+/* The slot at its end; SLOT_NONE if it is empty. */
 static inline u32 page_list_oldest(const struct page_list *list)
 {
 	return list->head.next;

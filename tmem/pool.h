@@ -25,6 +25,7 @@ struct tmem_client;
 #define PAGE_GROUPED    BIT(31)
 #define PAGE_OWNER_BITS 26
 
+/* What the record of a stored page says: pool, and where in the index it stands. */
 static inline u32 page_pool(const struct page *page)
 {
 	return page->next >> SLOT_BITS;
@@ -73,6 +74,7 @@ _Static_assert(sizeof(struct group) == 148, "a group costs 148 bytes");
  */
 #define PLACE_SAMPLED BIT(31)
 
+/* The slot at place @place of a group, SLOT_NONE if none. */
 static inline u32 group_slot(const struct group *group, u32 place)
 {
 	return group->places[place] & SLOT_MASK;
@@ -194,6 +196,7 @@ void pool_locate(struct pool *pool, u32 slot, struct position *position);
 #define POOL_GROUPS_NEEDED 2U
 #define POOL_LINES_NEEDED  TABLE_SPARE_LINES
 
+/* Whether a put can go on without more memory for the index. */
 static inline bool pool_is_ready(const struct pool *pool)
 {
 	return pool->objects.available && pool->groups.available >= POOL_GROUPS_NEEDED &&
@@ -217,6 +220,7 @@ void pool_extend(struct tmem *tmem, struct pool *pool, u32 index);
 void pool_remove_group(struct tmem *tmem, struct pool *pool, const struct position *position);
 void pool_remove_object(struct tmem *tmem, struct pool *pool, const struct position *position);
 
+/* Counters of a pool. The client's lock is held, but for misses, which are counted without. */
 static inline void pool_count_miss(struct pool *pool)
 {
 	__atomic_fetch_add(&pool->counts.misses, 1, __ATOMIC_RELAXED);
@@ -254,6 +258,7 @@ u32 pool_any_object(struct pool *pool);
 /* Calls @visit for each page of memory that the pool holds, its own included. */
 void pool_visit(struct pool *pool, void (*visit)(void *page, void *argument), void *argument);
 
+/* Records by their ids. */
 static inline struct object *object_at(const struct pool *pool, u32 id)
 {
 	return SLAB_AT(struct object, OBJECT_ID_SHIFT, &pool->objects, id);
@@ -264,6 +269,7 @@ static inline struct group *group_at(const struct pool *pool, u32 id)
 	return SLAB_AT(struct group, GROUP_ID_SHIFT, &pool->groups, id);
 }
 
+/* Whether @key is that of the recent object, which the last call dealt with. */
 static inline bool pool_key_is_recent(const struct pool *pool, const u64 key[3])
 {
 	return likely(!((pool->recent_key[0] ^ key[0]) | (pool->recent_key[1] ^ key[1]) |
@@ -279,6 +285,7 @@ static inline bool pool_is_plainly_near(const struct pool *pool, const u64 key[3
 	       likely(pool->recent_number == index / GROUP_PAGES);
 }
 
+/* The group of the last call. */
 static inline u32 pool_recent_group_id(const struct pool *pool)
 {
 	return pool->recent_owner & ((1U << PAGE_OWNER_BITS) - 1);
@@ -313,6 +320,7 @@ static inline u64 pool_sum(const struct pool *pool, const u64 key[3], u64 hash)
 							 : hash + pool->salt;
 }
 
+/* The sum of the object with @key, of which nothing else is at hand. */
 static inline u64 pool_sum_of_key(const struct pool *pool, const u64 key[3])
 {
 	return pool_sum(pool, key, pool_object_hash(pool, key));

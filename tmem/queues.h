@@ -38,6 +38,7 @@ struct queues {
 	u32 rule;
 };
 
+/* Nothing is remembered, and all pages stand in one queue. */
 void queues_init(struct queues *queues);
 
 /* Gives the memory back, and is as after queues_init(). */

@@ -38,6 +38,7 @@ struct slab_leaf {
 };
 _Static_assert(sizeof(struct slab_leaf) == 16, "the header must fit into the smallest record");
 
+/* An empty slab of records of @size bytes. */
 void slab_init(struct slab *slab, u16 size);
 
 /* Makes at least @count records available; -ENOMEM without memory. */
@@ -48,6 +49,7 @@ int __must_check slab_reserve(struct tmem *tmem, struct slab *slab, u32 count);
 void slab_next_first(struct slab *slab);
 void slab_leaf_has_room(struct tmem *tmem, struct slab *slab, u32 number);
 
+/* Records in use. */
 static inline u32 slab_used(const struct slab *slab)
 {
 	return slab->leaf_count * slab->per_leaf - slab->available;

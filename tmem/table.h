@@ -72,6 +72,8 @@ struct table {
 #define TABLE_INSERT_LINES 1U
 #define TABLE_SPARE_LINES  4U
 
+/* A table without entries: @lines gives its lines, @keys hash, @rehash(@owner, id) says an entry's
+ * hash under other keys. */
 void table_init(struct table *table, struct slab *lines, const u64 keys[6], table_rehash rehash,
 	const void *owner);
 void table_destroy(struct tmem *tmem, struct table *table);
@@ -95,6 +97,7 @@ u64 table_check(const struct table *table, bool (*check)(void *argument, u32 id)
 
 typedef unsigned __int128 u128;
 
+/* Keyed hash of a word. */
 static inline u64 hash_word(const u64 keys[2], u64 a)
 {
 	return keys[1] * a + (u64)((u128)keys[0] * a >> 64);
@@ -115,6 +118,7 @@ static inline u8 table_tag(u64 hash)
 	return likely(tag) ? tag : 1;
 }
 
+/* The bucket of a hash now: linear hashing. */
 static inline u32 table_bucket(const struct table_part *part, u64 hash)
 {
 	u32 bucket = (u32)hash & part->mask;
@@ -122,6 +126,7 @@ static inline u32 table_bucket(const struct table_part *part, u64 hash)
 	return bucket < part->buckets ? bucket : bucket & part->mask >> 1;
 }
 
+/* The page of bucket heads with number @leaf. */
 static inline struct line **table_leaf(const struct table_part *part, u32 leaf)
 {
 	return &part->middles[leaf / TABLE_POINTERS][leaf % TABLE_POINTERS];
@@ -172,11 +177,13 @@ static inline bool line_match(const struct line *line, u8 tag, u64 *first, u64 *
 	return *first | *rest;
 }
 
+/* The line behind @line, whose next is not 0. */
 static inline struct line *table_next_line(const struct table *table, const struct line *line)
 {
 	return SLAB_AT(struct line, LINE_SHIFT, table->lines, line->next);
 }
 
+/* Whether entries are on their way to new keys. */
 static inline bool table_is_moving(const struct table *table)
 {
 	return unlikely(table->old.buckets != 0);
@@ -239,6 +246,7 @@ static inline __attribute__((always_inline)) u32 table_find_part(const struct ta
 #define TABLE_LOAD_MAX 6U
 #define TABLE_LOAD_MIN 3U
 
+/* Whether the next insertion needs a page for bucket heads; whether it needs nothing at all. */
 static inline bool table_wants_bucket(const struct table *table)
 {
 	return table->entries >= table->now.buckets * (u64)TABLE_LOAD_MAX;

@@ -91,6 +91,8 @@ struct tmem *tmem_create(const struct tmem_config *config);
 /* All clients must be gone. */
 void tmem_destroy(struct tmem *tmem);
 
+/* A client of the store, without pools; NULL if there is no memory or no place for one. @config is
+ * copied. */
 struct tmem_client *tmem_client_create(struct tmem *tmem, const struct tmem_client_config *config);
 /* Frees up to 64 pages a call; -EAGAIN while there is more, 0 when the client is gone. No other
  * call for this client may be under way or follow. */
@@ -206,6 +208,8 @@ unsigned tmem_reclaim(struct tmem *tmem, void **pages, unsigned max);
 /* Persistent pages of all clients, for the entitlement rule. */
 u64 tmem_persistent_pages(const struct tmem *tmem);
 
+/* Counts so far. Any CPU, while clients work: each figure is right, all together are of no single
+ * moment. tmem_stats() takes the arena's lock. */
 void tmem_client_stats(const struct tmem_client *client, struct tmem_client_stats *stats);
 void tmem_stats(const struct tmem *tmem, struct tmem_stats *stats);
 

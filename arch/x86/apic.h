@@ -49,6 +49,8 @@ int __must_check apic_start(void);
 /* Enables this processor's LAPIC in the chosen mode, timer masked. */
 void apic_enable(void);
 
+/* A register by its offset in the xAPIC's page, in whichever mode; this processor's id; the mode.
+ */
 u32 apic_read(unsigned reg);
 void apic_write(unsigned reg, u32 value);
 u32 apic_id(void);

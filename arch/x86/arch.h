@@ -32,6 +32,7 @@ struct cpu {
 	void *arch;   /* GDT, TSS, stacks: private to arch/x86/ */
 };
 
+/* The block of the CPU that this runs on; a context that may move to another must not keep it. */
 static inline struct cpu *this_cpu(void)
 {
 	struct cpu *cpu;
@@ -40,6 +41,7 @@ static inline struct cpu *this_cpu(void)
 	return cpu;
 }
 
+/* Processors by their index from 0, which is the boot CPU, and how many there are. */
 struct cpu *arch_cpu(unsigned index);
 unsigned arch_cpu_count(void);
 
@@ -56,6 +58,7 @@ void arch_interrupt(u8 vector);
 
 /* ---- Time ---------------------------------------------------------------------------------- */
 
+/* The time stamp counter; all CPUs' are taken to be the same. */
 static inline u64 arch_tsc(void)
 {
 	u32 lo, hi;
@@ -80,6 +83,7 @@ u64 arch_random(void);
 /* Every frame of RAM is mapped here, read-write and never executable. */
 #define DIRECT_MAP 0xffff800000000000UL
 
+/* The direct map: all of RAM is there. */
 static inline void *hpa_to_ptr(hpa_t a)
 {
 	return (void *)(a.raw + DIRECT_MAP);

@@ -54,6 +54,7 @@ struct cpu_arch {
 
 #define CPU_STACK_SIZE KIB(16)
 
+/* What this folder keeps of this CPU. */
 static inline struct cpu_arch *this_cpu_arch(void)
 {
 	return this_cpu()->arch;

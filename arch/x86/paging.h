@@ -19,6 +19,7 @@
 extern const char __image_start[], __text_start[], __text_end[], __rodata_start[], __rodata_end[],
 	__data_start[], __image_end[], __boot_only_end[];
 
+/* Where a part of the image lies in RAM. */
 static inline u64 image_to_physical(const void *p)
 {
 	return (u64)p - IMAGE_BASE;

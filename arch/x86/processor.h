@@ -84,6 +84,7 @@
 /* ---- Instructions ------------------------------------------------------------------------------
  */
 
+/* The instructions of these names. An MSR that is not there is #GP, which is a BUG. */
 static inline u64 rdmsr(u32 msr)
 {
 	u32 lo, hi;
@@ -146,6 +147,7 @@ DEFINE_CONTROL_REGISTER(dr3)
 DEFINE_CONTROL_REGISTER(dr6)
 DEFINE_CONTROL_REGISTER(dr7)
 
+/* Ports. */
 static inline void outb(u16 port, u8 value)
 {
 	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
@@ -180,6 +182,7 @@ static inline u32 inl(u16 port)
 	return value;
 }
 
+/* In a loop that waits for another CPU. */
 static inline void cpu_pause(void)
 {
 	__asm__ volatile("pause" : : : "memory");

@@ -7,6 +7,7 @@
 
 #include "lib/types.h"
 
+/* What BUG() and ASSERT() call: @format as for printf(). Any context, whatever locks are held. */
 __attribute__((noreturn)) void bug(const char *file, int line, const char *format, ...)
 	__printf_like(3, 4);
 

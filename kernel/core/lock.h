@@ -32,6 +32,8 @@ struct spinlock {
 
 #define SPINLOCK(r) ((struct spinlock){.rank = (r)})
 
+/* Ticket locks, fair. In debug builds it is a BUG to take one whose rank is not above those that
+ * this CPU holds. Taking one is an acquire, giving it back a release. */
 void spin_lock_init(struct spinlock *lock, enum lock_rank rank);
 void spin_lock(struct spinlock *lock);
 void spin_unlock(struct spinlock *lock);

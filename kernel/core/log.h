@@ -9,6 +9,8 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
+/* One line into the ring, with the time in front; @level: enum log_level. @format as for printf(),
+ * without a newline. Any context; what does not fit is counted as lost. Takes LOCK_LOG. */
 void log_line(int level, const char *format, ...) __printf_like(2, 3);
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_line(LOG_WARN, __VA_ARGS__)

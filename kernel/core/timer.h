@@ -26,6 +26,7 @@ struct timer_queue {
 	u64 hardware; /* what the CPU's timer is armed for; ~0 if nothing. Its own CPU only */
 };
 
+/* Empties a CPU's queue, before it is used. */
 void timer_queue_init(struct timer_queue *queue);
 /* Arms on this CPU; re-arms if it was armed already. */
 void timer_arm(struct timer *timer, u64 deadline);
@@ -38,6 +39,7 @@ void timer_fired(void);
 /* Before sleeping: arms the hardware again if it has fired and no event came of it. */
 void timer_hear_missed(void);
 
+/* Microseconds as TSC ticks, and back, rounded down. */
 u64 ticks_from_us(u64 us);
 u64 us_from_ticks(u64 ticks);
 

@@ -73,6 +73,7 @@ void blk_finish(struct virtio_blk *blk);
 /* Drops all requests in flight. */
 void blk_forget(struct virtio_blk *blk);
 
+/* The request that ends first, NULL if none is in flight. Runner only. */
 static inline struct blk_request *blk_oldest(struct virtio_blk *blk)
 {
 	return blk->first == blk->last ? NULL : &blk->requests[blk->first % BLK_REQUESTS];

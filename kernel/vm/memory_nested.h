@@ -23,16 +23,19 @@ static inline u64 nested_span(unsigned level)
 	return 1UL << 9 * (level - 1);
 }
 
+/* Which of a level-@level table's 512 entries leads to @frame; level 1 has the small leaves. */
 static inline unsigned nested_index(u64 frame, unsigned level)
 {
 	return frame >> 9 * (level - 1) & (NESTED_ENTRIES - 1);
 }
 
+/* The table that an entry of a higher level leads to. */
 static inline u64 *nested_table(u64 entry)
 {
 	return hpa_to_ptr(hpa(entry & NESTED_HPA));
 }
 
+/* Whether @entry, in a table of @level, maps memory itself. */
 static inline bool nested_is_leaf(const struct nested_layout *layout, u64 entry, unsigned level)
 {
 	return level == 1 || (level < NESTED_LEVELS && (entry & layout->large));

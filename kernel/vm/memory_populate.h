@@ -16,6 +16,7 @@
 #define POPULATED_ALREADY 1
 int __must_check memory_populate(struct vm *vm, u64 frame, bool restartable);
 
+/* Zeroes @pages frames, which nobody else can reach. */
 void memory_scrub(mfn_t first, u64 pages);
 
 /* Maps 2^order frames and enters them in the gfn table. 0, or what nested_map() says; also -EBUSY

@@ -8,6 +8,7 @@
 
 #include "kernel/vm/vm.h"
 
+/* Empties the run queues: before the first vCPU is placed. */
 void sched_init(void);
 /* Chooses a CPU for @vcpu among those @allowed (bit n = CPU n; 0 = any). */
 void sched_place(struct vcpu *vcpu, u64 allowed);

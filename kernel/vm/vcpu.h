@@ -41,6 +41,7 @@ enum exit_class {
 	EXITED_CLASSES
 };
 
+/* As the summary and `stat: exits` name it. */
 const char *exit_class_name(enum exit_class class);
 
 /* vcpu.requests: set by any CPU with an atomic or, taken by the run loop before an entry. */
@@ -159,6 +160,7 @@ void vcpu_inject_exception(struct vcpu *vcpu, u8 vector, u32 error);
 /* The same for #PF: CR2 gets @address. */
 void vcpu_inject_page_fault(struct vcpu *vcpu, u64 address, u32 error);
 
+/* Asks the run loop for @bits (VCPU_REQ_*) before its next entry; does not kick. Any CPU. */
 static inline void vcpu_request(struct vcpu *vcpu, u32 bits)
 {
 	__atomic_fetch_or(&vcpu->requests, bits, __ATOMIC_RELEASE);

@@ -14,6 +14,7 @@
 
 #define WINDOWS_PAGES (TMEM_POOLS_PER_GUEST * (u64)TMEM_WINDOW_PAGES)
 
+/* Whether @frame lies in the guest's windows. */
 static inline bool window_covers(const struct memory *memory, u64 frame)
 {
 	return memory->window && frame - memory->window < WINDOWS_PAGES;

@@ -43,6 +43,8 @@ enum decoded {
 	DECODE_UNSUPPORTED, /* no such instruction, or none of these */
 };
 
+/* Takes apart the instruction at @bytes, of which @count are there. Pure; *@out is filled in if it
+ * says DECODED. */
 enum decoded decode(const u8 *bytes, unsigned count, enum code_size size, struct instruction *out);
 
 #endif

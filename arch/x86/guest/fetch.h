@@ -7,6 +7,7 @@
 #include "arch/x86/guest/decode.h"
 #include "kernel/vm/vcpu.h"
 
+/* By CS and EFER, as the guest's processor would take its code. */
 enum code_size guest_code_size(const struct vcpu_context *context);
 
 /* Reads up to @count bytes from byte @offset of the instruction on, at most to the end of that

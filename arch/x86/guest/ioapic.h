@@ -15,6 +15,7 @@ struct ioapic {
 	u32 id;
 };
 
+/* All pins masked, none asserted. */
 void ioapic_reset(struct ioapic *ioapic);
 /* A 32-bit access to the window at PLATFORM_IOAPIC_BASE. */
 u32 ioapic_read(struct vm *vm, u32 offset);

@@ -41,6 +41,8 @@ void lapic_error(struct lapic *lapic, u32 bit);
 /* Whether no vCPU of @vm can ever run again. Under the VM's lock. */
 bool lapic_all_deaf(const struct vm *vm);
 
+/* lapic_timer.c: the mode in the LVT, writes to LVT and initial count, and what the current count
+ * reads. */
 enum timer_mode lapic_timer_mode(const struct lapic *lapic);
 void lapic_timer_write_lvt(struct lapic *lapic, u32 value);
 void lapic_timer_write_initial(struct lapic *lapic, u32 value);

@@ -26,6 +26,7 @@ struct msr_rule {
 extern const struct msr_rule msr_rules[];
 extern const unsigned msr_rule_count;
 
+/* By the table above; what is not in it is MSR_FAULT. */
 enum msr_class msr_class_of(u32 msr);
 
 /* For intercepted MSRs that the vendor does not own. DONE, or BAD: the caller injects #GP(0). */

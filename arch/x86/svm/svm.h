@@ -49,6 +49,7 @@ struct svm_features {
 };
 extern struct svm_features svm_features;
 
+/* What this vendor keeps of a vCPU. */
 static inline struct svm_vcpu *svm_of(const struct vcpu *vcpu)
 {
 	return vcpu->vendor;

@@ -300,6 +300,7 @@ static inline u64 vmread(enum vmcs_field field)
 	return value;
 }
 
+/* Writes a field of the current VMCS; a field that is not there is a BUG. */
 static inline void vmwrite(enum vmcs_field field, u64 value)
 {
 	__asm__ volatile("vmwrite %1, %0\n\tja 1f\n\tud2\n1:"
@@ -317,6 +318,7 @@ static inline bool vmxon(hpa_t region)
 	return !failed;
 }
 
+/* The instructions of these names; false: they failed. */
 static inline void vmxoff(void)
 {
 	__asm__ volatile("vmxoff" : : : "cc", "memory");
