@@ -1,20 +1,19 @@
 /*
- * Eviction within the store, and reclaim for guests' memory. The client that holds most ephemeral
- * pages for its weight gives up its oldest page. That is weighted max-min fairness: what one does
- * not use of its share others may borrow, and who is below its share is never evicted from by
- * another's put, as long as it uses the store at all: pages of idle clients go first.
+ * Eviction within the store (reclaim.c takes frames out of it). The client that holds most
+ * ephemeral pages for its weight gives up its oldest page. That is weighted max-min fairness: what
+ * one does not use of its share others may borrow, and who is below its share is never evicted from
+ * by another's put, as long as it uses the store at all: pages of idle clients go first.
  *
  * No two client locks are ever held at once: whoever needs a page of another client releases its
  * own first and looks everything up again afterwards. Lock order: client before arena.
  */
-#include <abi/errno.h>
+#include "tmem/evict.h"
 
 #include "tmem/aging.h"
-#include "tmem/dedup.h"
 #include "tmem/dense.h"
 #include "tmem/page_list.h"
 
-static struct tmem_client *client_number(const struct tmem *tmem, u32 number)
+struct tmem_client *client_number(const struct tmem *tmem, u32 number)
 {
 	return __atomic_load_n(&tmem->clients[number], __ATOMIC_ACQUIRE);
 }
@@ -42,13 +41,7 @@ static bool is_idle(const struct tmem *tmem, const struct tmem_client *client)
 	return (s32)(READ_ONCE(tmem->ticks) - READ_ONCE(client->used_at)) > (s32)TMEM_IDLE_TICKS;
 }
 
-/*
- * Whom a new page of @self should be taken from, NULL if nobody. An ephemeral put counts itself in:
- * it takes from others only while they are strictly further over their share than @self would then
- * be. Idle clients come before all others: there is no share to respect.
- * @self NULL: reclaim. Reads counts without locks; the caller looks again.
- */
-static struct tmem_client *choose_victim(
+struct tmem_client *choose_victim(
 	const struct tmem *tmem, struct tmem_client *self, enum tmem_class class)
 {
 	struct tmem_client *victim = NULL;
@@ -82,9 +75,7 @@ static struct tmem_client *choose_victim(
 	return victim && READ_ONCE(victim->stats.ephemeral_pages) ? victim : NULL;
 }
 
-/* Drops the page in @slot of a client whose lock is held. Its frame is nobody's then; SLOT_NONE if
- * it had none of its own. */
-static u32 evict_page(struct tmem_client *client, u32 slot)
+u32 evict_page(struct tmem_client *client, u32 slot)
 {
 	struct block *block = block_of(client->tmem, slot);
 	struct page *page = block_page(block, slot);
@@ -119,17 +110,13 @@ static u32 take_from_magazine(struct tmem_client *client)
 	return SLOT_NONE;
 }
 
-/* The slot of the page that goes next; there is one. */
-static u32 next_to_go(const struct tmem_client *client)
+u32 next_to_go(const struct tmem_client *client)
 {
 	return page_list_oldest(&client->lists[aging_victim(client)]);
 }
 
 /* Pages without a frame of their own that one look for a frame evicts. */
 #define DENSE_EVICTIONS 16U
-/* Looks at clients of groups after which whoever wants a frame gives up: of pages that are shared
- * with other clients, many may have to go before a frame is nobody's. */
-#define LOOKS_MAX 64U
 
 /* A frame of the oldest ephemeral page of a client whose lock is held, or of several pages if they
  * have none of their own. SLOT_NONE: there is no page, or frames may have come to the arena. */
@@ -198,276 +185,4 @@ u32 evict_for(struct tmem_client *self, enum tmem_class class)
 	if (slot != SLOT_NONE)
 		WRITE_ONCE(page_at(self->tmem, slot)->client, self->number);
 	return slot;
-}
-
-/* ---- Reclaim ------------------------------------------------------------------------ */
-
-/* The number of the block that the oldest page of the client furthest over its share lies in, or
- * ~0. */
-static u32 oldest_block(struct tmem *tmem)
-{
-	struct tmem_client *victim = choose_victim(tmem, NULL, EPHEMERAL);
-	u32 number = ~0U;
-
-	if (!victim)
-		return number;
-	client_lock(victim);
-	if (victim->alive && victim->stats.ephemeral_pages)
-		number = next_to_go(victim) / BLOCK_PAGES;
-	client_unlock(victim);
-	return number;
-}
-
-static bool block_can_be_emptied(const struct block *block)
-{
-	return block && !block->claimed && block->class == EPHEMERAL;
-}
-
-static unsigned pages_in(const struct block *block)
-{
-	return (unsigned)block->present - block->free_count;
-}
-
-/*
- * The block whose loss costs least, or NULL: the one already begun, else the emptiest if at least
- * half of it is free, else the one with the oldest page, else any. Arena lock held.
- */
-static struct block *choose_block(struct tmem *tmem, u32 oldest)
-{
-	const struct arena *arena = &tmem->arena;
-	struct block *best = NULL;
-
-	if (tmem->reclaim_block) {
-		best = arena_block(tmem, tmem->reclaim_block - 1);
-		if (block_can_be_emptied(best))
-			return best;
-		best = NULL;
-	}
-	for (u32 number = 1; number < arena->block_numbers; number++) {
-		struct block *block = arena_block(tmem, number);
-
-		if (block_can_be_emptied(block) && (!best || pages_in(block) < pages_in(best)))
-			best = block;
-	}
-	if (best && pages_in(best) > BLOCK_PAGES / 2 && oldest != ~0U) {
-		struct block *block = arena_block(tmem, oldest);
-
-		if (block_can_be_emptied(block))
-			best = block;
-	}
-	return best;
-}
-
-/* Removes @slot from the magazine it lies in; false if a put under way has it in hand. The client's
- * lock is held. */
-static bool take_out_of_magazine(struct tmem_client *client, u32 slot)
-{
-	for (unsigned class = 0; class < TMEM_CLASSES; class ++) {
-		struct magazine *magazine = &client->magazines[class];
-
-		for (u32 i = 0; i < magazine->count; i++) {
-			if (magazine->slots[i] == slot) {
-				WRITE_ONCE(magazine->count, magazine->count - 1);
-				magazine->slots[i] = magazine->slots[magazine->count];
-				return true;
-			}
-		}
-	}
-	return false;
-}
-
-static void drop_page(struct tmem_client *client, u32 slot)
-{
-	u32 freed = evict_page(client, slot);
-
-	if (freed != SLOT_NONE)
-		arena_give(client->tmem, &freed, 1);
-}
-
-/* A frame elsewhere for what must not be dropped, 0 if there is none. The block that is being
- * emptied gives none. */
-static u32 refuge(struct tmem_client *client, enum tmem_class class)
-{
-	u32 slot = SLOT_NONE;
-
-	return arena_take(client->tmem, class, client->number, &slot, 1) ? slot : SLOT_NONE;
-}
-
-static bool vacate(struct tmem_client *client, u32 slot)
-{
-	enum tmem_class class = dense_class(client, slot);
-	bool packed = page_state(page_at(client->tmem, slot)) == SLOT_PACKED;
-	u32 to = SLOT_NONE;
-	bool vacated;
-
-	/* Compressed ephemeral pages are dropped like others; what several ephemeral pages share
-	 * stays, as in move_common(). */
-	if (!packed && class == EPHEMERAL)
-		return false;
-	if (class == PERSISTENT) {
-		to = refuge(client, class);
-		if (to == SLOT_NONE)
-			return false;
-	}
-	vacated = dense_vacate(client, slot, &to, drop_page);
-	if (to != SLOT_NONE)
-		arena_give(client->tmem, &to, 1);
-	return vacated;
-}
-
-/* What others may have, too, is nobody's to drop. Persistent content moves; ephemeral stays until
- * its pages are evicted, since it would only move from one block that is to be emptied to the next.
- */
-static bool move_common(struct tmem_client *client, u32 slot)
-{
-	u32 to = SLOT_NONE;
-
-	if (common_class(page_at(client->tmem, slot)) == PERSISTENT)
-		to = refuge(client, PERSISTENT);
-	if (to == SLOT_NONE)
-		return false;
-	if (dedup_vacate(client, slot, to))
-		return true;
-	arena_give(client->tmem, &to, 1);
-	return false;
-}
-
-static bool move_away(struct tmem_client *client, u32 slot)
-{
-	u32 to = refuge(client, PERSISTENT);
-
-	if (to == SLOT_NONE)
-		return false;
-	client_move_page(client, slot, to);
-	return true;
-}
-
-/* Takes @slot from @client if that has it idle or with an ephemeral page. Its lock is held. */
-static bool seize_slot_of(struct tmem_client *client, u32 slot)
-{
-	struct page *page = page_at(client->tmem, slot);
-	enum slot_state state = page_state(page);
-
-	if (page_client(page) != client->number)
-		return false;
-	switch (state) {
-	case SLOT_EMPTY:
-		return take_out_of_magazine(client, slot);
-	case SLOT_QUEUED:
-	case SLOT_QUEUED_MAIN:
-		evict_page(client, slot);
-		return true;
-	case SLOT_SHARED:
-	case SLOT_PACKED:
-		return vacate(client, slot);
-	case SLOT_COMMON:
-		return move_common(client, slot);
-	case SLOT_PERSISTENT:
-		return move_away(client, slot);
-	default:
-		return false;
-	}
-}
-
-/* Takes up to @max frames out of a claimed block; no lock is held. The records are read without a
- * lock to find whom to ask, and again under that client's lock. */
-static unsigned empty_block(struct tmem *tmem, struct block *block, void **pages, unsigned max)
-{
-	unsigned count = 0;
-
-	for (u32 place = 0; place < BLOCK_PAGES && count < max; place++) {
-		u32 slot = block->number * BLOCK_PAGES + place;
-		const struct page *page = page_at(tmem, slot);
-		enum slot_state state = page_state(page);
-		struct tmem_client *client;
-		bool seized;
-
-		if (state == SLOT_ABSENT)
-			continue;
-		client = client_number(tmem, READ_ONCE(page->client) % TMEM_CLIENTS);
-		if (!client)
-			continue;
-		client_lock(client);
-		seized = seize_slot_of(client, slot);
-		client_unlock(client);
-		if (seized)
-			pages[count++] = arena_detach(tmem, slot);
-	}
-	return count;
-}
-
-/* Takes up to @max frames out of the block that costs least; *@found says whether there was one. */
-static unsigned reclaim_block(struct tmem *tmem, void **pages, unsigned max, bool *found)
-{
-	u32 oldest = oldest_block(tmem);
-	struct block *block;
-	unsigned count = 0;
-
-	tmem_port_lock(&tmem->arena.lock);
-	block = choose_block(tmem, oldest);
-	*found = block != NULL;
-	if (block) {
-		arena_claim(tmem, block);
-		tmem->reclaim_block = block->number + 1;
-		while (count < max && (pages[count] = arena_detach_free(tmem, block)) != NULL)
-			count++;
-	}
-	tmem_port_unlock(&tmem->arena.lock);
-	if (!block)
-		return 0;
-
-	count += empty_block(tmem, block, pages + count, max - count);
-
-	tmem_port_lock(&tmem->arena.lock);
-	if (count < max) {
-		/* All that could go is gone: only persistent pages are left, if any. */
-		tmem->reclaim_block = 0;
-		WRITE_ONCE(block->class, PERSISTENT);
-	}
-	arena_unclaim(tmem, block);
-	tmem_port_unlock(&tmem->arena.lock);
-	return count;
-}
-
-/* When no block of ephemeral pages is left: free slots of the other blocks, then what ephemeral
- * pages stand between persistent ones, the oldest first. */
-static unsigned reclaim_singles(struct tmem *tmem, void **pages, unsigned max)
-{
-	unsigned count = 0;
-	u32 looks = 0;
-
-	tmem_port_lock(&tmem->arena.lock);
-	for (struct block *block; count < max && (block = tmem->arena.room[PERSISTENT]) != NULL;) {
-		arena_claim(tmem, block);
-		while (count < max && (pages[count] = arena_detach_free(tmem, block)) != NULL)
-			count++;
-		arena_unclaim(tmem, block);
-	}
-	tmem_port_unlock(&tmem->arena.lock);
-
-	while (count < max && looks < LOOKS_MAX) {
-		struct tmem_client *victim = choose_victim(tmem, NULL, EPHEMERAL);
-		u32 slot;
-
-		if (!victim)
-			break;
-		looks += READ_ONCE(victim->group) != NULL;
-		client_lock(victim);
-		slot = evict_oldest(victim);
-		client_unlock(victim);
-		if (slot != SLOT_NONE)
-			pages[count++] = arena_detach(tmem, slot);
-	}
-	return count;
-}
-
-unsigned tmem_reclaim(struct tmem *tmem, void **pages, unsigned max)
-{
-	unsigned count = 0;
-	bool found = true;
-
-	/* A block may turn out to hold nothing but persistent pages; it is not looked at again. */
-	while (max && !count && found)
-		count = reclaim_block(tmem, pages, max, &found);
-	return count ? count : reclaim_singles(tmem, pages, max);
 }

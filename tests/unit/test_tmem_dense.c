@@ -15,6 +15,7 @@
 
 #include "tests/unit/tmem_host/port.h"
 #include "tests/unit/tmem_host/store.h"
+#include "tmem/dense.h"
 
 #define KIND(kind, seed) ((u64)(kind) << HOST_KIND_SHIFT | (seed))
 
@@ -260,6 +261,41 @@ static void filled_pages_are_not_for_free(void **state)
 	finish();
 }
 
+static void visit_nothing(void *page, void *argument)
+{
+	(void)page;
+	(void)argument;
+}
+
+/* One more is counted at @count than there is; all was sound before, and is again afterwards. */
+#define FINDS(count)                                                                               \
+	do {                                                                                       \
+		(count)++;                                                                         \
+		host_complaints = 0;                                                               \
+		if (!tmem_audit(tmem, visit_nothing, NULL) || !host_complaints)                    \
+			fail_msg("%s is not found", #count);                                       \
+		(count)--;                                                                         \
+		host_complaints = 0;                                                               \
+		assert_int_equal(store_audit(tmem), 0);                                            \
+	} while (0)
+
+static void the_audit_finds_what_is_wrong(void **state)
+{
+	struct dense *dense;
+
+	(void)state;
+	start(4096, 0, TMEM_MODE_DEDUP);
+	for (u32 index = 0; index < 100; index++)
+		assert_int_equal(put_seed(client, handle_of(0, 1, index), index % 50), 0);
+	dense = client->dense;
+	FINDS(dense->shared_frames[EPHEMERAL]);
+	FINDS(dense->pages[EPHEMERAL]);
+	FINDS(dense->contents[EPHEMERAL].entries);
+	FINDS(client->dense_frames[EPHEMERAL]);
+	FINDS(shared_at(&dense->shared, 1)->refs);
+	finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -272,6 +308,7 @@ int main(void)
 		cmocka_unit_test(reclaim_finds_frames_behind_dense_pages),
 		cmocka_unit_test(only_the_own_copy_decides),
 		cmocka_unit_test(filled_pages_are_not_for_free),
+		cmocka_unit_test(the_audit_finds_what_is_wrong),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
