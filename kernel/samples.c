@@ -59,8 +59,8 @@ static void sample_tmem(struct vm *vm, struct counters *now, struct balloon_samp
 
 /*
  * What the guest asked for again and did not get from tmem, and what tmem did not take and went to
- * swap: counted by its disks, since most misses
- * never reach the store (miss filters), and a guest need not use tmem at all.
+ * swap: counted by its disks, since most misses never reach the store (miss filters), and a guest
+ * need not use tmem at all.
  */
 static void note_events(
 	struct balloon_sample *sample, const struct counters *now, struct counters *last)
