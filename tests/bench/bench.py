@@ -97,7 +97,7 @@ GOALS = {
     "port_io": 300,
     "nested_fault": 400,
     "boot_to_guest": 20_000_000,
-    "text_bytes": 128 << 10,
+    "text_bytes": 256 << 10,
     "hypervisor_bytes": (2 << 20) + (MEMORY << 20) // 100,
 }
 
