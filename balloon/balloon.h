@@ -36,6 +36,7 @@ struct balloon_sample {
 		u64 puts, gets, hits;
 	} tmem[BALLOON_CLASSES];
 	u64 disk_reads; /* pages its disks delivered, and those written to swap; BALLOON_UNKNOWN */
+	u64 refaults;   /* of them, those that it had had before; at most @disk_reads */
 	u64 cpu_ns;     /* CPU time */
 	/* By accessed bits, if idle_known: RAM by the time since it was last seen used, and what
 	 * was used again in this tick by how long it had not been. Scaled up if only a part is
@@ -133,7 +134,7 @@ struct balloon_guest {
 	u64 hits_rate, misses_rate;   /* gets a tick, smoothed; 256ths */
 	/* refault: gets, and those of them that hit or that a disk was read for; halved together */
 	u64 gets_lately, backed_lately;
-	u64 reads_rate;        /* disk reads a tick, smoothed; 256ths */
+	u64 refaults_rate;     /* pages read again a tick, smoothed; 256ths */
 	u64 pressure;          /* share of the guest's faults that waited for a disk, 1024ths */
 	u64 base;              /* refault: its holding as the last plan left it */
 	u32 use[BALLOON_AGES]; /* chance of a page of this age to be used in a tick, smoothed;

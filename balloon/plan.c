@@ -132,6 +132,7 @@ static void sample_check(struct balloon_sample *sample)
 		sample->tmem[kind].hits = MIN(sample->tmem[kind].hits, sample->tmem[kind].gets);
 	}
 	sample->disk_reads = known_or(sample->disk_reads, COUNT_MAX);
+	sample->refaults = MIN(sample->refaults, MIN(sample->disk_reads, COUNT_MAX));
 	sample->free = known_or(sample->free, sample->actual);
 	sample->available = known_or(sample->available, sample->actual);
 	sample->caches = known_or(sample->caches, sample->actual);
@@ -266,7 +267,7 @@ static void note_pressure(struct balloon_guest *guest, const struct balloon_samp
 		all += sample->tmem[kind].hits;
 	now = all ? waited * 1024 / all : 0;
 	guest->pressure = (guest->pressure * 7 + now) / 8;
-	guest->reads_rate = (guest->reads_rate + waited * 256) / 2;
+	guest->refaults_rate = (guest->refaults_rate + sample->refaults * 256) / 2;
 }
 
 void balloon_tick(struct balloon *balloon, const struct balloon_sample *samples, unsigned count,

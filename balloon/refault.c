@@ -39,7 +39,7 @@ static bool misses_goal(const struct balloon *engine, unsigned index)
 	const struct balloon_guest *guest = &engine->guest[index];
 	u64 goal = engine->sample[index].max_refaults_per_second;
 
-	return goal != 0 && guest->reads_rate * 1000 / engine->parameters.tick_ms > goal * 256;
+	return goal != 0 && guest->refaults_rate * 1000 / engine->parameters.tick_ms > goal * 256;
 }
 
 static void boost(struct balloon_guest *guest)

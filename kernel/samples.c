@@ -34,6 +34,7 @@ static void sample_disks(struct vm *vm, struct counters *now)
 			now->reads += stats.write_sectors / SECTORS_PER_PAGE;
 			now->swapped += (stats.read_sectors + stats.write_sectors) /
 					SECTORS_PER_PAGE;
+			now->swap_reads += stats.read_sectors / SECTORS_PER_PAGE;
 		} else {
 			now->rereads += (stats.read_sectors - stats.first_sectors) /
 					SECTORS_PER_PAGE;
@@ -65,7 +66,7 @@ static void sample_tmem(struct vm *vm, struct counters *now, struct balloon_samp
 static void note_events(
 	struct balloon_sample *sample, const struct counters *now, struct counters *last)
 {
-	const u64 refaults[BALLOON_CLASSES] = {
+	const u64 missed[BALLOON_CLASSES] = {
 		[BALLOON_EPHEMERAL] = since(now->rereads, &last->rereads),
 		[BALLOON_PERSISTENT] = since(now->swapped, &last->swapped),
 	};
@@ -76,9 +77,10 @@ static void note_events(
 
 		sample->tmem[class].puts = since(now->puts[class], &last->puts[class]);
 		sample->tmem[class].hits = hits;
-		sample->tmem[class].gets = MAX(gets, hits + refaults[class]);
+		sample->tmem[class].gets = MAX(gets, hits + missed[class]);
 	}
 	sample->disk_reads = since(now->reads, &last->reads);
+	sample->refaults = missed[BALLOON_EPHEMERAL] + since(now->swap_reads, &last->swap_reads);
 }
 
 static u64 pages_told(const struct balloon_status *status, enum balloon_stat stat)

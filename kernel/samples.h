@@ -14,6 +14,7 @@ struct counters {
 	u64 puts[BALLOON_CLASSES], gets[BALLOON_CLASSES], hits[BALLOON_CLASSES];
 	u64 reads, rereads; /* pages from its disks, and those not for the first time */
 	u64 swapped;        /* pages read from and written to the disk named "swap" */
+	u64 swap_reads;     /* of these, read */
 	u64 cpu_ticks;
 	u64 told[BALLOON_STATS]; /* statistics that count */
 };

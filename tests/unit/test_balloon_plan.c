@@ -75,6 +75,7 @@ static void draw_sane(struct balloon_sample *sample, const struct balloon_target
 		.pool = target->share,
 		.tmem = {{below(2000), gets, below(gets + 1)}},
 		.disk_reads = below(2000),
+		.refaults = below(3000),
 		.idle_known = below(2),
 		.responsive = below(20) != 0,
 		.priority = (u32)below(300),

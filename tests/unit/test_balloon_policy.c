@@ -52,7 +52,7 @@ static void hungry(unsigned i, u64 reads)
 	ghosts[i].found[12000 / ghosts[i].step] = 64 * 256;
 	samples[i].tmem[0].gets = reads;
 	samples[i].tmem[0].puts = reads;
-	samples[i].disk_reads = reads;
+	samples[i].disk_reads = samples[i].refaults = reads;
 	samples[i].idle[7] = 0;
 	samples[i].touched[0] = samples[i].actual;
 }
@@ -310,6 +310,21 @@ static void a_missed_goal_comes_first(void **state)
 	assert_true(holds(1) > holds(0) + 5000);
 }
 
+/* Who reads ever new pages misses no goal: no memory could keep it from that. */
+static void first_reads_miss_no_goal(void **state)
+{
+	(void)state;
+	start("refault");
+	hungry(1, 600);
+	samples[1].refaults = 0;
+	samples[1].max_refaults_per_second = 50;
+	for (unsigned tick = 0; tick < 30; tick++) {
+		ticks(1);
+		for (unsigned i = 0; i < plan.move_count; i++)
+			assert_int_not_equal(plan.moves[i].reason, BALLOON_GOAL);
+	}
+}
+
 /* Nobody knows whether the RAM is in use, so it is the guest's own share for a while, and comes
  * back when the guest asks for it. */
 static void without_accessed_bits_ram_is_taken_on_trial(void **state)
@@ -380,6 +395,7 @@ int main(void)
 		cmocka_unit_test(what_does_not_pay_is_left_where_it_is),
 		cmocka_unit_test(priority_decides_between_equals),
 		cmocka_unit_test(a_missed_goal_comes_first),
+		cmocka_unit_test(first_reads_miss_no_goal),
 		cmocka_unit_test(without_accessed_bits_ram_is_taken_on_trial),
 		cmocka_unit_test(a_silent_guest_keeps_its_size_and_the_plan_goes_on),
 		cmocka_unit_test(switching_at_run_time_starts_from_where_guests_are),

@@ -128,6 +128,7 @@ static void bring_in(struct sim_machine *machine, struct sim_vm *vm, u32 n)
 		vm->major++;
 		vm->swap_in += page->seen && n < vm->guest->anonymous;
 		vm->reads += page->seen;
+		vm->tick_refaults += page->seen;
 		vm->first += !page->seen;
 		page->seen = 1;
 	}
@@ -215,8 +216,8 @@ void machine_tick(struct sim_machine *machine)
 	for (unsigned i = 0; i < machine->workload->guests; i++) {
 		struct sim_vm *vm = &machine->vm[i];
 
-		vm->puts = vm->gets = vm->hits = vm->tick_reads = vm->swap_in = vm->swap_out =
-			vm->major = 0;
+		vm->puts = vm->gets = vm->hits = vm->tick_reads = vm->tick_refaults = vm->swap_in =
+			vm->swap_out = vm->major = 0;
 		memset(vm->touched, 0, sizeof(vm->touched));
 	}
 	for (u32 done = 0; more; done += CHUNK) {
@@ -284,6 +285,7 @@ void machine_sample(struct sim_machine *machine, struct balloon_sample *samples,
 			.pool = vm->pool.count,
 			.tmem = {{vm->puts, vm->gets, vm->hits}},
 			.disk_reads = vm->tick_reads,
+			.refaults = vm->tick_refaults,
 			.responsive = true,
 			.ghosts = vm->ghosts,
 			.free = vm->limit - vm->ram.count,

@@ -34,7 +34,7 @@ struct sim_vm {
 	u64 reads, first; /* pages read from disk: again, and for the first time */
 	u64 all_puts, all_gets;
 	/* Of this tick: */
-	u64 puts, gets, hits, tick_reads, swap_in, swap_out, major;
+	u64 puts, gets, hits, tick_reads, tick_refaults, swap_in, swap_out, major;
 	u64 touched[BALLOON_AGES];
 	struct ghosts *ghosts;
 	void *table;
