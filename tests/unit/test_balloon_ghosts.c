@@ -33,9 +33,11 @@ static u64 draw(void)
 	return z ^ z >> 31;
 }
 
+static u64 salt; /* which keys are sampled depends on it */
+
 static u64 hash_of(u32 page)
 {
-	u64 z = (page + 1) * 0x9e3779b97f4a7c15;
+	u64 z = (page + 1 + (salt << 32)) * 0x9e3779b97f4a7c15;
 
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
 	return z ^ z >> 29;
@@ -97,25 +99,32 @@ static u32 next_page(enum shape shape, u32 i, u32 set)
 	}
 }
 
-/* The largest difference between the estimated and the exact curve (share of refaults that a size
- * would turn into hits), in permille, and the mean, over the sizes of the grid. */
-static void compare(enum shape shape, u32 set, u32 *worst, u32 *mean)
+/* Moments at which the histogram is looked at, as the policies do in each tick. */
+#define LOOKS 40U
+#define SEEDS 2U
+
+static u64 exact[BALLOON_BUCKETS];
+static u32 looks[LOOKS][BALLOON_BUCKETS];
+
+/* Plays a guest with @set pages: exact distances of all refaults, and what the estimator had found
+ * at LOOKS moments, faded as it is. */
+static void play(enum shape shape, u32 set, u64 with_seed)
 {
-	u64 exact[BALLOON_BUCKETS] = {0}, found[BALLOON_BUCKETS] = {0}, all = 0, all_found = 0,
-	    sum = 0;
-	u64 events = 0, up_exact = 0, up_found = 0;
+	const u32 run = RUN / 8;
+	u64 events = 0, all = 0;
 
 	start(LARGEST, ENTRIES);
+	memset(exact, 0, sizeof(exact));
 	depth_of_stack = 0;
-	seed = 3;
-	for (u32 i = 0; i < WARM + RUN / 8; i++) {
-		u32 before[BALLOON_BUCKETS], page = next_page(shape, i, set), size = depth_of_stack;
-		u32 depth = touch(page);
+	seed = salt = with_seed;
+	for (u32 i = 0; i < WARM + run; i++) {
+		u32 page = next_page(shape, i, set), size = depth_of_stack, depth = touch(page);
 		bool first = size != depth_of_stack;
 
+		if (i >= WARM && (i - WARM) % (run / LOOKS) == run / LOOKS - 1)
+			memcpy(looks[(i - WARM) / (run / LOOKS)], ghosts.found, sizeof(looks[0]));
 		if (!first && depth < RAM)
 			continue;
-		memcpy(before, ghosts.found, sizeof(before));
 		get(hash_of(page), RAM);
 		if (depth_of_stack > RAM)
 			put(hash_of(stack[RAM]), RAM);
@@ -124,23 +133,30 @@ static void compare(enum shape shape, u32 set, u32 *worst, u32 *mean)
 			continue;
 		exact[depth / ghosts.step]++;
 		all++;
-		/* The histogram fades, so what one get adds to it is counted here. */
-		for (u32 bucket = 0; bucket < BALLOON_BUCKETS; bucket++)
-			if (ghosts.found[bucket] > before[bucket]) {
-				found[bucket]++;
-				all_found++;
-			}
 	}
-	assert_true(all > 1000 && all_found > all / 200);
-	assert_true(ghosts.sampled * 1000 <= events * 13); /* one in a hundred, and luck */
+	assert_true(all > 1000);
+	/* One key in a hundred, and luck: which keys they are, and how often these are used. */
+	assert_true(ghosts.sampled * 1000 <= events * 13 && ghosts.sampled * 1000 >= events * 7);
+}
+
+/* How far the curve (share of refaults that a size would turn into hits) is off at one look, in
+ * permille, over the sizes of the grid. */
+static void compare(const u32 *found, u32 *worst, u32 *mean)
+{
+	u64 all = 0, all_found = 0, up = 0, up_found = 0, sum = 0;
+
+	for (u32 bucket = 0; bucket < BALLOON_BUCKETS; bucket++) {
+		all += exact[bucket];
+		all_found += found[bucket];
+	}
+	assert_true(all_found > 0);
 	*worst = 0;
 	for (u32 bucket = 0; bucket < BALLOON_BUCKETS; bucket++) {
 		u32 error;
 
-		up_exact += exact[bucket];
+		up += exact[bucket];
 		up_found += found[bucket];
-		error = (u32)labs(
-			(long)(up_exact * 1000 / all) - (long)(up_found * 1000 / all_found));
+		error = (u32)labs((long)(up * 1000 / all) - (long)(up_found * 1000 / all_found));
 		*worst = MAX(*worst, error);
 		sum += error;
 	}
@@ -149,36 +165,49 @@ static void compare(enum shape shape, u32 set, u32 *worst, u32 *mean)
 
 static void check(const char *name, enum shape shape, u32 set, u32 worst_allowed, u32 mean_allowed)
 {
-	u32 worst, mean;
+	u32 worst_of_all = 0;
+	u64 sum = 0;
 
-	compare(shape, set, &worst, &mean);
-	print_message("%s: mean error %u, worst %u permille\n", name, mean, worst);
-	if (worst > worst_allowed || mean > mean_allowed)
-		fail_msg("%s: the curve is off by %u on the mean, %u at worst", name, mean, worst);
+	for (u32 i = 0; i < SEEDS; i++) {
+		play(shape, set, 3 + 7 * i);
+		for (u32 look = 0; look < LOOKS; look++) {
+			u32 worst, mean;
+
+			compare(looks[look], &worst, &mean);
+			worst_of_all = MAX(worst_of_all, worst);
+			sum += mean;
+		}
+	}
+	sum /= SEEDS * LOOKS;
+	print_message("%s: mean error %u, worst %u permille\n", name, (unsigned)sum, worst_of_all);
+	if (worst_of_all > worst_allowed || sum > mean_allowed)
+		fail_msg("%s: the curve is off by %u on the mean, %u at worst", name, (unsigned)sum,
+			worst_of_all);
 }
 
 static void even_use_is_measured(void **state)
 {
 	(void)state;
-	check("even", EVEN, 12000, 120, 30);
+	check("even", EVEN, 12000, 250, 50);
 }
 
 static void skewed_use_is_measured(void **state)
 {
 	(void)state;
-	check("skewed", SKEWED, 14000, 150, 40);
+	check("skewed", SKEWED, 14000, 250, 60);
 }
 
 /* All refaults of a loop have one distance; it may be off by the luck of sampling (about 120 pages
- * of the set are sampled) and half a segment, so only the mean says something. */
+ * of the set are sampled) and half a segment, so that the curves differ by all of it in between,
+ * and only the mean says something. */
 static void a_loop_is_a_cliff(void **state)
 {
 	u64 below = 0, near = 0;
 
 	(void)state;
-	check("loop", LOOP, 10000, 1000, 60);
+	check("loop", LOOP, 10000, 1000, 60); /* a worst of 1000: not looked at */
 	for (u32 bucket = 0; bucket < BALLOON_BUCKETS; bucket++)
-		*(bucket * ghosts.step > 9000 && bucket * ghosts.step < 11000 ? &near : &below) +=
+		*(bucket * ghosts.step > 8000 && bucket * ghosts.step < 12000 ? &near : &below) +=
 			ghosts.found[bucket];
 	assert_true(near > below * 10);
 }
