@@ -225,9 +225,8 @@ void audit_memory(const struct vm *vm)
 			1);
 	if (memory->idle)
 		audit_met(ptr_to_mfn(memory->idle), FRAME_HYPERVISOR, memory->owner, 1);
-	if (memory->huge.active)
-		for (u64 i = 0; i < HUGE_PAGES; i++)
-			audit_met(mfn(memory->huge.frame.raw + i), FRAME_GUEST, memory->owner, 1);
+	for (u64 i = 0; memory->huge.active && i < HUGE_PAGES; i++, walk.populated++)
+		audit_met(mfn(memory->huge.frame.raw + i), FRAME_GUEST, memory->owner, 1);
 	if (check_table(&walk, hpa_to_mfn(memory->root)))
 		walk_table(&walk, hpa_to_mfn(memory->root), 0, NESTED_LEVELS);
 	audit_collapse(&walk);

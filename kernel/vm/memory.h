@@ -137,7 +137,7 @@ struct memory {
 	u64 *gfns;      /* the gfn table */
 	u64 gfn_count;  /* entries: highest RAM gfn + 1, the hole included */
 	u64 ram_pages;  /* the guest's RAM */
-	u64 populated_pages;
+	u64 populated_pages; /* with those of a 1 GiB page under way */
 	u64 ballooned_pages; /* in this life of the balloon */
 	u64 reported_pages;
 	u64 asked_pages; /* how much RAM the balloon should leave the guest; ~0: it was not asked */

@@ -1,7 +1,8 @@
 /*
  * 1 GiB pages. Scrubbing one would keep a CPU for a tenth of a second, so it goes on 2 MiB a fault:
  * the guest simply faults again until the page is mapped. Several vCPUs scrub different parts at
- * once. One page a VM is under way at a time (struct huge_page, under LOCK_MEMORY).
+ * once. One page a VM is under way at a time (struct huge_page, under LOCK_MEMORY). Its frames
+ * count as populated from the first part on: the guest has them, and nobody else can.
  */
 #include "kernel/core/frame.h"
 #include "kernel/vm/memory_flip.h"
@@ -15,6 +16,7 @@ void memory_abandon_huge(struct memory *memory)
 	if (!huge->active || huge->next != huge->done)
 		return;
 	huge->active = false;
+	memory->populated_pages -= HUGE_PAGES;
 	for (u64 i = 0; i < HUGE_PAGES; i += BLOCK_PAGES)
 		frame_free(mfn(huge->frame.raw + i), BLOCK_ORDER);
 }
@@ -48,6 +50,7 @@ static bool huge_claim(struct vm *vm, u64 base, u64 *part)
 	spin_lock(&memory->lock);
 	if (!huge->active && !mfn_is_none(host) && huge_fits(memory, base)) {
 		*huge = (struct huge_page){.active = true, .base = base, .frame = host};
+		memory->populated_pages += HUGE_PAGES;
 		host = MFN_NONE;
 	}
 	mine = huge->active && huge->base == base;
@@ -67,10 +70,12 @@ static void huge_finish(struct memory *memory)
 	spin_lock(&memory->lock);
 	huge->done++;
 	if (huge->done == BLOCK_PAGES &&
-		memory_enter_frames(memory, huge->base, huge->frame, HUGE_ORDER) == 0)
+		memory_enter_frames(memory, huge->base, huge->frame, HUGE_ORDER) == 0) {
 		huge->active = false;
-	else if (huge->done == BLOCK_PAGES || !huge_fits(memory, huge->base))
+		memory->populated_pages -= HUGE_PAGES; /* counted twice now */
+	} else if (huge->done == BLOCK_PAGES || !huge_fits(memory, huge->base)) {
 		memory_abandon_huge(memory);
+	}
 	spin_unlock(&memory->lock);
 }
 

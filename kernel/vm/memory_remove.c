@@ -12,6 +12,7 @@
 #include "kernel/vm/memory_collapse.h"
 #include "kernel/vm/memory_flip.h"
 #include "kernel/vm/memory_nested.h"
+#include "kernel/vm/memory_populate.h"
 #include "kernel/vm/memory_volatile.h"
 
 /* Whether the frame behind @entry, if any, can be taken. */
@@ -123,6 +124,10 @@ int memory_take_away(struct vm *vm, gfn_t first, unsigned order, u64 to, bool po
 	if (unlikely(memory->collapse.active) && first.raw < memory->collapse.base + BLOCK_PAGES &&
 		memory->collapse.base < first.raw + pages)
 		memory_collapse_cancel(memory);
+	/* None is mapped beside a balloon. If a CPU scrubs at it now, that one gives it up. */
+	if (unlikely(memory->huge.active) &&
+		((to & GFN_STATE) == GFN_BALLOONED || first.raw - memory->huge.base < HUGE_PAGES))
+		memory_abandon_huge(memory);
 	memory_flip_call_off(memory, first.raw, pages);
 	if (unlikely(memory->discards.count))
 		memory_discard_cancel(memory, first.raw, pages);

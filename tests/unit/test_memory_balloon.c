@@ -301,6 +301,39 @@ static void a_huge_page_under_way_is_given_up(void **state)
 	assert_int_equal(audit_run(), 0);
 }
 
+/* One touch begins a 1 GiB page: its frames count as the guest's, and whatever it gives away ends
+ * it, touched again or not. */
+static void a_huge_page_under_way_is_counted_and_goes_with_its_range(void **state)
+{
+	(void)state;
+	for (unsigned reports = 0; reports < 2; reports++) {
+		u64 before;
+
+		fake_core_start(GIB(3), 1);
+		fake_clear_skip = true;
+		epoch_quiescent(epoch_now());
+		vm = fake_vm(0);
+		assert_int_equal(memory_create(vm, GIB(2), &fake_ept), 0);
+		vcpu.vm = vm;
+		before = frames_free();
+		assert_int_equal(fault(HUGE_PAGES), DONE);
+		assert_int_equal(before - frames_free(), HUGE_PAGES);
+		assert_int_equal(vm->memory.populated_pages, HUGE_PAGES);
+		assert_int_equal(audit_run(), 0);
+		/* Free elsewhere: nothing to do with it. */
+		assert_int_equal(memory_report(vm, gfn(0), BLOCK_ORDER), 0);
+		assert_true(vm->memory.huge.active);
+		if (reports)
+			assert_int_equal(memory_report(vm, gfn(HUGE_PAGES + 1024), BLOCK_ORDER), 0);
+		else
+			assert_int_equal(memory_inflate(vm, gfn(0), 0), 0);
+		assert_false(vm->memory.huge.active);
+		assert_int_equal(vm->memory.populated_pages, 0);
+		assert_in_range(before - frames_free(), 0, 8); /* tables */
+		assert_int_equal(audit_run(), 0);
+	}
+}
+
 static void no_frame_for_the_table_of_a_split(void **state)
 {
 	mfn_t frame;
@@ -525,6 +558,7 @@ int main(void)
 		cmocka_unit_test(a_reset_opens_the_balloon),
 		cmocka_unit_test(huge_pages_are_split_and_not_made),
 		cmocka_unit_test(a_huge_page_under_way_is_given_up),
+		cmocka_unit_test(a_huge_page_under_way_is_counted_and_goes_with_its_range),
 		cmocka_unit_test(no_frame_for_the_table_of_a_split),
 		cmocka_unit_test(random_operations_match_a_model),
 		cmocka_unit_test(two_cpus_at_once),
