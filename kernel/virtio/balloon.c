@@ -221,12 +221,9 @@ static u64 size_of(const struct vm *vm)
 	return vm->memory.ram_pages - READ_ONCE(vm->memory.ballooned_pages);
 }
 
-/* Only a driver that listens has a claim to the frames that guard its way (guest_frame_floor()). */
-static void tell_memory(struct vm *vm, const struct virtio_balloon *balloon)
+static bool is_responsive(const struct virtio_balloon *balloon)
 {
-	bool listens = has_driver(balloon) && balloon->quiet_ticks < QUIET_TICKS_MAX;
-
-	WRITE_ONCE(vm->memory.asked_pages, listens ? balloon->target : ~0UL);
+	return has_driver(balloon) && balloon->quiet_ticks < QUIET_TICKS_MAX;
 }
 
 void balloon_set_target(struct vm *vm, u64 pages, const char *why)
@@ -244,7 +241,7 @@ void balloon_set_target(struct vm *vm, u64 pages, const char *why)
 		(unsigned long)size_of(vm) * 4, why);
 	balloon->target = pages;
 	balloon->quiet_ticks = 0;
-	tell_memory(vm, balloon);
+	memory_ask(vm, pages, is_responsive(balloon));
 	WRITE_ONCE(balloon->num_pages, (u32)MIN(max - pages, (u64)UINT32_MAX));
 	virtio_config_changed(&balloon->device);
 }
@@ -261,7 +258,7 @@ bool balloon_status(const struct vm *vm, struct balloon_status *sample)
 		.size_pages = size_of(vm),
 		.populated_pages = READ_ONCE(vm->memory.populated_pages),
 		.has_driver = has_driver(balloon),
-		.responsive = balloon->quiet_ticks < QUIET_TICKS_MAX && has_driver(balloon),
+		.responsive = is_responsive(balloon),
 		.stats_age = READ_ONCE(balloon->stats_age),
 	};
 	for (unsigned i = 0; i < BALLOON_STATS; i++)
@@ -303,5 +300,5 @@ void balloon_device_tick(struct vm *vm)
 			has_driver(balloon) ? "its driver does not move" : "no driver",
 			(unsigned long)balloon->target * 4, (unsigned long)size * 4);
 	balloon->last_size = size;
-	tell_memory(vm, balloon);
+	memory_ask(vm, balloon->target, is_responsive(balloon));
 }

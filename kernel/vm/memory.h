@@ -132,15 +132,21 @@ struct discards {
 struct memory {
 	struct spinlock lock;
 	const struct nested_layout *layout;
-	hpa_t root;     /* level-4 table */
-	u64 generation; /* bumped when an entry was removed or weakened; starts at 1 */
-	u64 *gfns;      /* the gfn table */
-	u64 gfn_count;  /* entries: highest RAM gfn + 1, the hole included */
-	u64 ram_pages;  /* the guest's RAM */
+	hpa_t root;          /* level-4 table */
+	u64 generation;      /* bumped when an entry was removed or weakened; starts at 1 */
+	u64 *gfns;           /* the gfn table */
+	u64 gfn_count;       /* entries: highest RAM gfn + 1, the hole included */
+	u64 ram_pages;       /* the guest's RAM */
 	u64 populated_pages; /* with those of a 1 GiB page under way */
 	u64 ballooned_pages; /* in this life of the balloon */
 	u64 reported_pages;
-	u64 asked_pages; /* how much RAM the balloon should leave the guest; ~0: it was not asked */
+	/* What the guest is to have (kernel/vm/claim.c): how much RAM its balloon should leave it,
+	 * ~0 if it was never asked; whether its driver does so; since when it holds more than it
+	 * has a claim to, TSC or 0; frames that it got in advance of those it is to give. */
+	u64 asked_pages;
+	u64 keeps_since;
+	u32 advance; /* added to atomically, lowered under LOCK_MEMORY */
+	bool answers;
 	/* A reset of the balloon device begins a new life, and what was ballooned in an earlier one
 	 * counts as unpopulated: the driver that knew of it is gone. */
 	u64 balloon_life;
@@ -167,9 +173,11 @@ struct memory {
 	/* For the summary: pages that were discarded; those that were touched in time, or made
 	 * stable; faults raised. */
 	u64 discarded, rescued, discard_faults;
-	/* TSC, 0: it lacks nothing. Since when no frame came that it wanted, and when it last tried
-	 * in vain (memory_wait.c). */
-	u64 short_since, short_last;
+	/* Waiting (memory_wait.c): a frame was wanted, and none was there. TSC, 0: it has what it
+	 * wants: since when it gets too little; how many pages it had then; and when it last tried
+	 * in vain. */
+	bool is_short;
+	u64 short_since, short_pages, short_last;
 	u64 waits; /* how often a vCPU was blocked for it; for the summary */
 };
 
@@ -272,6 +280,29 @@ u64 memory_committed(void);
 u64 memory_lendable(void);
 
 /*
+ * What a guest has a claim to (kernel/vm/claim.c). The balloon says in each tick of the policies,
+ * and when that changes, that @vm is to have @pages of RAM, and whether its driver answers: does
+ * what it is asked, at the least rate. The boot CPU; takes LOCK_MEMORY.
+ */
+void memory_ask(struct vm *vm, u64 pages, bool answers);
+/* Whether the guest holds less than it is entitled to. */
+bool memory_is_entitled(const struct vm *vm);
+/* Whether it holds less than it has a claim to: its entitlement, or more that its balloon leaves it
+ * while the driver answers. */
+bool memory_is_due(const struct vm *vm);
+/* Whether it holds all that its balloon should leave it, and its driver does not answer: a frame
+ * more is only for it if nobody else has a use for it. Not so guests with volatile pages, which
+ * give of them. */
+bool memory_is_over(const struct vm *vm);
+/* By how many pages it exceeds its claim. */
+u64 memory_keeps(const struct vm *vm);
+/* Whether it may have a frame of the reserve in advance of those it is to give; that it got one;
+ * and that it gave @pages, LOCK_MEMORY held. */
+bool memory_has_advance(const struct vm *vm);
+void memory_advance(struct vm *vm);
+void memory_gave(struct memory *memory, u64 pages);
+
+/*
  * Waiting for a frame (kernel/vm/memory_wait.c). A guest may have more RAM than is free; touching
  * it then, the vCPU waits. Frames come from the reserve, from ephemeral pages, and from what other
  * guests give back.
@@ -287,17 +318,18 @@ void memory_wake_waiters(void);
  * the CPU must not sleep. */
 bool memory_wait_is_over_soon(void);
 /* Ten times a second on one CPU: all may try again. If nothing came to a guest for the time set by
- * memory_set_wait() it is stopped and named; of several the one that waits longest, and rather one
- * that has more than it is entitled to, and the others get the same time again. */
+ * memory_set_wait() one is stopped and named: if that guest has a claim, the one that keeps most
+ * beyond its own; else the one that waits longest. The others get the same time again. */
 void memory_wait_tick(void);
 void memory_set_wait(u64 us);
 /* Whether @frame is RAM that a touch would populate: what was NULL or -ENOMEM a moment ago lacked
  * a frame, and is no error of the guest. */
 bool memory_lacks_frame(const struct vm *vm, gfn_t frame);
-/* Whether the guest holds less than it is entitled to. */
-bool memory_is_entitled(const struct vm *vm);
 /* Whether a frame was wanted for the guest and not found, and that still holds. */
 bool memory_is_short(const struct vm *vm);
+/* No frame came for @vm, or one did. Any CPU. */
+void memory_wants(struct vm *vm);
+void memory_got(struct vm *vm);
 
 /* Frames whose epoch has passed become free, a bounded number a call. Called at the head of the
  * dispatch loop. */
@@ -329,7 +361,9 @@ bool guest_has_room(const struct vm *vm, u64 pages);
 bool memory_frames_suffice(const struct vm *vm, u64 coming);
 /* Whether a single frame is to be had for @vm, without taking one from anybody. */
 bool guest_may_have_frame(const struct vm *vm);
-/* How many frames stay free when @vm can have no more from the reserve. */
+/* The same without one in advance (memory_has_advance()). */
+bool guest_has_its_share(const struct vm *vm);
+/* How many frames stay free when @vm can have no more from the reserve, but in advance. */
 u64 guest_frame_floor(const struct vm *vm);
 
 #endif

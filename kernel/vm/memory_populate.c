@@ -25,7 +25,9 @@ static inline bool populate_small(struct vm *vm, u64 frame)
 	u64 *entry;
 
 	if (frames_free() <= frames_reserve() ||
-		unlikely(memory->volatiles.active && !guest_has_room(vm, 1)))
+		unlikely((memory->volatiles.active ||
+				 memory->populated_pages >= memory->asked_pages) &&
+			 !guest_has_room(vm, 1)))
 		return false;
 	spin_lock(&memory->lock);
 	entry = nested_small(memory, frame);
@@ -169,24 +171,18 @@ static int populate(struct vm *vm, u64 frame, bool restartable)
 /* Every other way, and who looks for a frame in vain is noted. */
 static __attribute__((noinline)) int populate_slowly(struct vm *vm, u64 frame, bool restartable)
 {
-	struct memory *memory = &vm->memory;
 	int error = populate(vm, frame, restartable);
 
-	if (error == -SLUICE_ENOMEM) {
-		u64 now = arch_tsc();
-
-		WRITE_ONCE(memory->short_last, now);
-		if (!READ_ONCE(memory->short_since))
-			WRITE_ONCE(memory->short_since, now);
-	} else if (error >= 0) {
-		WRITE_ONCE(memory->short_since, 0);
-	}
+	if (error == -SLUICE_ENOMEM)
+		memory_wants(vm);
+	else if (error >= 0)
+		memory_got(vm);
 	return error;
 }
 
 int memory_populate(struct vm *vm, u64 frame, bool restartable)
 {
-	if (likely(!READ_ONCE(vm->memory.short_since)) && populate_small(vm, frame))
+	if (likely(!READ_ONCE(vm->memory.is_short)) && populate_small(vm, frame))
 		return 0;
 	return populate_slowly(vm, frame, restartable);
 }

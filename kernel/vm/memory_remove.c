@@ -114,13 +114,14 @@ static int remove_locked(struct memory *memory, u64 base, unsigned order, u64 to
 int memory_take_away(struct vm *vm, gfn_t first, unsigned order, u64 to, bool populated)
 {
 	struct memory *memory = &vm->memory;
-	u64 pages = 1UL << order;
+	u64 pages = 1UL << order, had;
 	int error;
 
 	ASSERT((order == 0 || order == BLOCK_ORDER) && first.raw % pages == 0);
 	if (first.raw >= memory->gfn_count || pages > memory->gfn_count - first.raw)
 		return -SLUICE_EFAULT;
 	spin_lock(&memory->lock);
+	had = memory->populated_pages;
 	if (unlikely(memory->collapse.active) && first.raw < memory->collapse.base + BLOCK_PAGES &&
 		memory->collapse.base < first.raw + pages)
 		memory_collapse_cancel(memory);
@@ -136,6 +137,7 @@ int memory_take_away(struct vm *vm, gfn_t first, unsigned order, u64 to, bool po
 		memory->ballooned_pages += pages;
 	if (!error && to == GFN_REPORTED)
 		memory->reported_pages += pages;
+	memory_gave(memory, had - memory->populated_pages);
 	spin_unlock(&memory->lock);
 	return error;
 }

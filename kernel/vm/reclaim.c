@@ -6,8 +6,8 @@
  * nobody uses, tick by tick, until it has as much as one of the guests who have such.
  *
  * The reserve is kept full as long as that is possible, since the hypervisor's own allocations
- * cannot reclaim; a guest above its entitlement never gets the last half of it, and none the last
- * frames.
+ * cannot reclaim; a guest above its entitlement never gets the last half of it, one that has all
+ * that it should have and does not listen nothing, and none the last frames.
  */
 #include "kernel/core/frame.h"
 #include "kernel/vm/limbo.h"
@@ -51,24 +51,25 @@ static u64 pages_taken(void)
 	return frames_of_class(FRAME_GUEST) + frames_of_class(FRAME_TMEM);
 }
 
-/* What @vm has or may take at any time: policies keep it to its balloon's target, or discards to
- * what it has. */
-static u64 claim_of(const struct vm *vm)
+/* What @vm has or may take at any time: it is kept to its balloon's target, or by discards to what
+ * it has. */
+static u64 kept_for(const struct vm *vm)
 {
 	const struct memory *memory = &vm->memory;
-	u64 size = memory->ram_pages - READ_ONCE(memory->ballooned_pages);
-	u64 asked = READ_ONCE(memory->asked_pages);
+	u64 has = READ_ONCE(memory->populated_pages), asked = READ_ONCE(memory->asked_pages);
 
 	if (READ_ONCE(memory->volatiles.active))
-		return READ_ONCE(memory->populated_pages);
-	return asked == ~0UL ? size : MAX(size, asked);
+		return has;
+	return asked == ~0UL ? memory->ram_pages - READ_ONCE(memory->ballooned_pages)
+			     : MAX(has, asked);
 }
 
 /* By how many pages @vm, or the pool if NULL, exceeds what all may have together; negative where
  * there is room. */
 static s64 excess(const struct vm *vm)
 {
-	if (together == ~0UL || (vm && !READ_ONCE(vm->memory.volatiles.active)))
+	if (together == ~0UL ||
+		(vm && !READ_ONCE(vm->memory.volatiles.active) && !memory_is_over(vm)))
 		return -(s64)frames_total();
 	if (!vm)
 		return (s64)(frames_of_class(FRAME_TMEM) - READ_ONCE(pool_most));
@@ -132,7 +133,7 @@ static void limit_pool(void)
 
 	for_each_vm (vm)
 		if (!vm_is_stopped(vm))
-			left -= MIN(left, claim_of(vm));
+			left -= MIN(left, kept_for(vm));
 	tmem_stats(tmem_store, &stats);
 	WRITE_ONCE(pool_most, left + stats.metadata_bytes / PAGE_SIZE);
 }
@@ -196,22 +197,41 @@ static mfn_t reclaim_frame(const struct vm *vm)
 
 /* ---- Guests --------------------------------------------------------------------------------- */
 
+/* Frames that stay for tables whatever a guest gets in advance. */
+static u64 last_frames(void)
+{
+	return MIN(frames_reserve() / 16, (u64)TABLES_KEPT / 2);
+}
+
 u64 guest_frame_floor(const struct vm *vm)
 {
-	u64 reserve = frames_reserve();
-
 	if (memory_is_entitled(vm))
-		return MIN(reserve / 8, (u64)TABLES_KEPT);
-	/* A guest that is to give memory back must not wait in its driver's way. */
-	if (vm->memory.ram_pages - vm->memory.ballooned_pages > READ_ONCE(vm->memory.asked_pages))
-		return MIN(reserve / 16, (u64)TABLES_KEPT / 2);
-	return reserve / 2;
+		return 2 * last_frames();
+	return memory_is_over(vm) ? frames_reserve() : frames_reserve() / 2;
+}
+
+bool guest_has_its_share(const struct vm *vm)
+{
+	return frames_free() > guest_frame_floor(vm) &&
+	       (excess(vm) < (s64)EXCESS_MAX || memory_is_entitled(vm));
 }
 
 bool guest_may_have_frame(const struct vm *vm)
 {
-	return frames_free() > guest_frame_floor(vm) &&
-	       (excess(vm) < (s64)EXCESS_MAX || memory_is_entitled(vm));
+	return guest_has_its_share(vm) || (memory_has_advance(vm) && frames_free() > last_frames());
+}
+
+/* What is nobody's, the reserve included. */
+static mfn_t take_free(struct vm *vm)
+{
+	bool in_advance = !guest_has_its_share(vm);
+	mfn_t frame = MFN_NONE;
+
+	if (guest_may_have_frame(vm))
+		frame = frame_alloc(FRAME_GUEST, 0, vm->id);
+	if (in_advance && !mfn_is_none(frame))
+		memory_advance(vm);
+	return frame;
 }
 
 mfn_t guest_frame_alloc(struct vm *vm, unsigned order)
@@ -226,15 +246,13 @@ mfn_t guest_frame_alloc(struct vm *vm, unsigned order)
 		return frame;
 	/* What is discarded comes when all CPUs have passed; until then the reserve serves. */
 	pool_keeps = frames_of_class(FRAME_TMEM) <= pool_wanted;
-	if (pool_keeps)
+	if (pool_keeps && !memory_is_over(vm))
 		memory_discard(vm);
 	if (!pool_keeps || !memory_discards_are_under_way())
 		frame = reclaim_frame(vm);
 	if (!mfn_is_none(frame))
 		return frame;
-	if (!pool_keeps)
+	if (!pool_keeps && !memory_is_over(vm))
 		memory_discard(vm);
-	if (!guest_may_have_frame(vm))
-		return MFN_NONE;
-	return frame_alloc(FRAME_GUEST, 0, vm->id);
+	return take_free(vm);
 }

@@ -10,7 +10,7 @@ MEMORY_PARTS := $(FRAME_SRC) kernel/core/percpu.c kernel/core/timer.c kernel/vm/
 	kernel/vm/memory_balloon.c kernel/vm/memory_collapse.c kernel/vm/memory_flip.c kernel/vm/memory_idle.c \
 	kernel/vm/window.c \
 	kernel/vm/memory_volatile.c kernel/vm/memory_discard.c kernel/vm/memory_ve.c \
-	kernel/vm/memory_wait.c kernel/vm/limbo.c kernel/vm/reclaim.c kernel/vm/commit.c kernel/vm/audit.c \
+	kernel/vm/memory_wait.c kernel/vm/claim.c kernel/vm/limbo.c kernel/vm/reclaim.c kernel/vm/commit.c kernel/vm/audit.c \
 	kernel/vm/audit_memory.c tests/unit/fake/vm.c
 MEMORY_SRC := $(MEMORY_PARTS) tests/unit/fake/store.c
 

@@ -121,7 +121,7 @@ static void frames_wake_whom_they_are_for(void **state)
 	assert_false(rich_vcpu.blocking);
 }
 
-/* The last frames but those for tables: with nothing at all its driver could do nothing. */
+/* Some of the last frames but those for tables: with nothing at all its driver could do nothing. */
 static void who_is_to_give_may_go_on(void **state)
 {
 	u64 kept;
@@ -132,17 +132,76 @@ static void who_is_to_give_may_go_on(void **state)
 	kept = frames_free();
 	memory_wake_waiters();
 	assert_true(rich_vcpu.blocking);
-	rich->memory.asked_pages = rich->memory.ram_pages - 100;
+	memory_ask(rich, rich->memory.ram_pages - 100, true);
 	memory_wake_waiters();
 	assert_false(rich_vcpu.blocking);
 	assert_int_equal(touch_all(&rich_vcpu, RAM / PAGE_SIZE - 1), 1);
 	touch_all(&rich_vcpu, rich->memory.populated_pages);
 	assert_in_range(frames_free(), 1, kept - 1);
-	assert_int_equal(frames_free(), guest_frame_floor(rich));
+	assert_int_equal(frames_free(), kept / 2);
 	/* It has given what was asked for. */
 	for (u64 i = 0; i < 100; i++)
 		assert_int_equal(memory_inflate(rich, gfn(512 + i), 0), 0);
+	epoch_quiescent(epoch_now());
+	limbo_drain();
+	assert_false(guest_may_have_frame(rich));
 	assert_int_equal(guest_frame_floor(rich), frames_reserve() / 2);
+}
+
+/* What it gets in advance is little, however often it is asked, until it gives. */
+static void who_is_to_give_takes_nothing_from_the_entitled(void **state)
+{
+	u64 half = frames_reserve() / 2, got;
+	(void)state;
+
+	memory_ask(rich, rich->memory.ram_pages - 100, true);
+	touch_all(&rich_vcpu, 0);
+	assert_in_range(half - frames_free(), 1, 33); /* a table may have come with them */
+	for (u64 asked = rich->memory.ram_pages - 100; asked > 7000; asked -= 100) {
+		memory_ask(rich, asked, true);
+		assert_int_equal(touch_all(&rich_vcpu, rich->memory.populated_pages), 0);
+	}
+	got = touch_all(&poor_vcpu, 0);
+	assert_true(got + guest_frame_floor(poor) + 4 + 32 >= half);
+	/* As many as it gives, it may have again. */
+	for (u64 i = 0; i < 10; i++)
+		assert_int_equal(memory_inflate(rich, gfn(512 + i), 0), 0);
+	epoch_quiescent(epoch_now());
+	limbo_drain();
+	got = touch_all(&rich_vcpu, rich->memory.populated_pages + 10);
+	assert_in_range(got, 8, 10);
+}
+
+/* Who has all that its balloon leaves it, and does not listen, gets nothing that others may need;
+ * and beyond what all may have together nothing at all. */
+static void who_has_all_that_is_left_to_it_comes_last(void **state)
+{
+	u64 asked = MIB(12) / PAGE_SIZE, got;
+	(void)state;
+
+	memory_ask(rich, asked, false);
+	got = touch_all(&rich_vcpu, 0);
+	assert_true(got > asked);
+	assert_int_equal(frames_free(), frames_reserve());
+	assert_int_equal(guest_frame_floor(rich), frames_reserve());
+	assert_int_equal(touch_all(&poor_vcpu, 0) > frames_reserve() / 2, true);
+}
+
+static void who_has_all_that_is_left_to_it_keeps_to_the_sum(void **state)
+{
+	u64 asked = MIB(12) / PAGE_SIZE, got;
+	(void)state;
+
+	memory_set_together(MIB(16) / PAGE_SIZE);
+	memory_ask(rich, asked, false);
+	memory_ask(poor, MIB(8) / PAGE_SIZE, true);
+	got = touch_all(&rich_vcpu, 0);
+	assert_in_range(got, MIB(16) / PAGE_SIZE, MIB(16) / PAGE_SIZE + 2 * DISCARD_PAGES);
+	assert_true(frames_free() > frames_reserve());
+	/* What was left to the other it gets all the same. */
+	got = touch_all(&poor_vcpu, 0);
+	assert_true(got >= MIB(8) / PAGE_SIZE);
+	memory_set_together(~0UL);
 }
 
 static void ephemeral_pages_end_the_wait(void **state)
@@ -208,6 +267,102 @@ static void the_entitled_is_stopped_last(void **state)
 	wait_for(&poor_vcpu, 3);
 	assert_int_equal(poor->stop_reason, STOP_NO_MEMORY);
 	rich->stop_reason = poor->stop_reason = STOP_NONE;
+}
+
+/* Who took what another is entitled to and lies down with it is stopped, not the other. */
+static void who_keeps_what_another_is_entitled_to_is_stopped(void **state)
+{
+	(void)state;
+	touch_all(&rich_vcpu, 0);
+	rich_vcpu.waits_for_memory = false;
+	rich->memory.short_since = 0;
+	touch_all(&poor_vcpu, 0);
+	wait_for(&poor_vcpu, 9);
+	assert_false(vm_is_stopped(rich));
+	wait_for(&poor_vcpu, 3);
+	assert_int_equal(rich->stop_reason, STOP_NO_MEMORY);
+	assert_false(vm_is_stopped(poor));
+	assert_non_null(
+		strstr(fake_log_text, "guest \"poor\": too little memory came within 10 s"));
+	assert_non_null(strstr(fake_log_text, "guest \"rich\": gave too little back of what others "
+					      "have a claim to within 10 s: it has"));
+	rich->stop_reason = STOP_NONE;
+}
+
+/* Two have more than they are entitled to. The one that does what it is asked, although it has
+ * more, is left alone; asked again, it has as long as those who wait. */
+static void who_gives_what_it_is_asked_for_is_not_stopped(void **state)
+{
+	struct vm *idle = fake_vm(2);
+	struct vcpu idle_vcpu = {.vm = idle};
+	u64 has;
+	(void)state;
+
+	assert_int_equal(memory_create(idle, RAM, &fake_ept), 0);
+	idle->entitled_pages = MIB(1) / PAGE_SIZE;
+	for (u64 at = 0; at < MIB(10) / PAGE_SIZE; at++)
+		assert_int_equal(
+			memory_fault(&idle_vcpu, gpa(at << PAGE_SHIFT), ACCESS_WRITE), DONE);
+	touch_all(&rich_vcpu, 0);
+	rich_vcpu.waits_for_memory = false;
+	rich->memory.short_since = 0;
+	has = rich->memory.populated_pages;
+	assert_true(has > idle->memory.populated_pages);
+	touch_all(&poor_vcpu, 0);
+	memory_ask(rich, has, true);
+	memory_ask(idle, idle->memory.populated_pages, true);
+	wait_for(&poor_vcpu, 12);
+	assert_false(vm_is_stopped(rich) || vm_is_stopped(poor) || vm_is_stopped(idle));
+	/* One is asked for more and does nothing: after as long a time it is stopped, though it has
+	 * less than the other. */
+	memory_ask(idle, idle->entitled_pages, true);
+	wait_for(&poor_vcpu, 9);
+	assert_false(vm_is_stopped(idle));
+	wait_for(&poor_vcpu, 2);
+	assert_true(vm_is_stopped(idle));
+	assert_false(vm_is_stopped(rich) || vm_is_stopped(poor));
+	idle->stop_reason = STOP_NONE;
+}
+
+/* Within what its balloon leaves it, a guest has a claim, too. */
+static void who_exceeds_its_target_is_stopped_before_who_does_not(void **state)
+{
+	(void)state;
+	touch_all(&poor_vcpu, 0);
+	assert_false(memory_is_entitled(poor));
+	memory_ask(poor, MIB(16) / PAGE_SIZE + 100, false); /* and exceeds it */
+	poor_vcpu.waits_for_memory = false;
+	poor->memory.short_since = 0;
+	rich->entitled_pages = 100;
+	memory_ask(rich, RAM / PAGE_SIZE, true);
+	touch_all(&rich_vcpu, 0);
+	assert_false(memory_is_entitled(rich));
+	assert_true(memory_is_due(rich));
+	wait_for(&rich_vcpu, 12);
+	assert_true(vm_is_stopped(poor));
+	assert_false(vm_is_stopped(rich));
+	poor->stop_reason = STOP_NONE;
+}
+
+/* A page now and then is not what was promised. */
+static void a_drip_gives_no_new_time(void **state)
+{
+	(void)state;
+	touch_all(&rich_vcpu, 0);
+	rich_vcpu.waits_for_memory = false;
+	rich->memory.short_since = 0;
+	touch_all(&poor_vcpu, 0);
+	for (unsigned i = 0; i < 12; i++) {
+		assert_int_equal(vm_is_stopped(rich), i >= 10);
+		assert_int_equal(memory_inflate(rich, gfn(4096 + 2 * i), 0), 0);
+		assert_int_equal(memory_inflate(rich, gfn(4097 + 2 * i), 0), 0);
+		epoch_quiescent(epoch_now());
+		limbo_drain();
+		(void)touch_all(&poor_vcpu, poor->memory.populated_pages);
+		wait_for(&poor_vcpu, 1);
+	}
+	assert_true(vm_is_stopped(rich));
+	rich->stop_reason = STOP_NONE;
 }
 
 static void whatever_comes_gives_new_time(void **state)
@@ -287,9 +442,16 @@ int main(void)
 		TEST(the_reserve_is_for_the_entitled),
 		TEST(frames_wake_whom_they_are_for),
 		TEST(who_is_to_give_may_go_on),
+		TEST(who_is_to_give_takes_nothing_from_the_entitled),
+		TEST(who_has_all_that_is_left_to_it_comes_last),
+		TEST(who_has_all_that_is_left_to_it_keeps_to_the_sum),
 		TEST(ephemeral_pages_end_the_wait),
 		TEST(patience_ends),
 		TEST(the_entitled_is_stopped_last),
+		TEST(who_keeps_what_another_is_entitled_to_is_stopped),
+		TEST(who_gives_what_it_is_asked_for_is_not_stopped),
+		TEST(who_exceeds_its_target_is_stopped_before_who_does_not),
+		TEST(a_drip_gives_no_new_time),
 		TEST(whatever_comes_gives_new_time),
 		TEST(who_tries_no_more_is_not_stopped),
 		TEST(services_tell_want_from_wrong),

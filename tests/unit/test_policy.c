@@ -174,6 +174,7 @@ static void alternate_moves_all(void **state)
 
 static void lacks_a_frame(unsigned slot)
 {
+	vms[slot]->memory.is_short = true;
 	vms[slot]->memory.short_since = vms[slot]->memory.short_last = arch_tsc();
 }
 
