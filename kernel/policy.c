@@ -46,7 +46,12 @@ bool policy_start(const struct balloon_config *balloon, bool has_pool)
 	return true;
 }
 
-/* What running guests may have above their minima already. */
+static u64 beyond(u64 pages, u64 limit)
+{
+	return pages - MIN(pages, limit);
+}
+
+/* What running guests have above their minima already, or may have. */
 static u64 lent_pages(void)
 {
 	struct balloon_status status;
@@ -55,7 +60,8 @@ static u64 lent_pages(void)
 
 	for_each_vm (vm)
 		if (vm->started && !vm_is_stopped(vm) && balloon_status(vm, &status))
-			lent += status.target_pages - MIN(status.target_pages, vm->entitled_pages);
+			lent += beyond(MAX(status.target_pages, status.populated_pages),
+				vm->entitled_pages);
 	return lent;
 }
 
@@ -96,35 +102,39 @@ static bool somebody_lacks_what_is_his(void)
 }
 
 /* Asks the one who has most above his minimum, and listens, for a part of it. As long as somebody
- * is about to give what he was asked for, another one is asked only now and then: he may be slow.
+ * is about to give what he was asked for, another one is asked only now and then, since he may be
+ * slow; and he himself for more when there is nobody else.
  */
 static void relieve(void)
 {
-	struct vm *vm, *richest = NULL;
+	struct vm *vm,
+		*richest[2] = {NULL}; /* of those who have done what they were asked; others */
 	struct balloon_status status;
-	u64 most = 0, size = 0;
-	bool pending = false;
+	u64 most[2] = {0};
+	bool pending = false, asks_again;
 
 	for_each_vm (vm) {
 		u64 has;
+		bool late;
 
 		if (vm_is_stopped(vm) || !balloon_status(vm, &status) || !status.responsive)
 			continue;
-		if (status.size_pages > status.target_pages) {
-			pending = true;
-			continue;
-		}
-		has = status.size_pages;
-		if (has > vm->entitled_pages && has - vm->entitled_pages > most) {
-			most = has - vm->entitled_pages;
-			size = has;
-			richest = vm;
+		late = status.size_pages > status.target_pages;
+		pending |= late;
+		has = MIN(status.size_pages, status.target_pages);
+		if (has > vm->entitled_pages && has - vm->entitled_pages > most[late]) {
+			most[late] = has - vm->entitled_pages;
+			richest[late] = vm;
 		}
 	}
-	if (!richest || (pending && ticks - asked_at < RELIEF_TICKS))
+	asks_again = !richest[0];
+	vm = richest[asks_again];
+	if (!vm || (pending && ticks - asked_at < RELIEF_TICKS))
 		return;
 	asked_at = ticks;
-	balloon_set_target(richest, size - MIN(most, MAX(most / RELIEF_PART, RELIEF_PAGES)),
+	balloon_set_target(vm,
+		vm->entitled_pages + most[asks_again] -
+			MIN(most[asks_again], MAX(most[asks_again] / RELIEF_PART, RELIEF_PAGES)),
 		"another lacks what it is entitled to");
 }
 

@@ -14,8 +14,13 @@
 #include <string.h>
 
 /* Ticks without a step towards the target, or without an answer, after which a driver counts as
- * unresponsive. */
+ * unresponsive, and after which it is asked again. */
 #define QUIET_TICKS_MAX 50u
+#define AGAIN_TICKS     (5 * QUIET_TICKS_MAX)
+
+/* A step: this part of the way to the target, or as much as every driver can. Less is none. */
+#define STEP_PART      8u
+#define STEP_PAGES_MAX 256UL
 
 /* How long a chain waits for a frame. */
 #define LATER_US 1000
@@ -187,7 +192,7 @@ int balloon_create(struct vm *vm)
 		log_error("guest \"%s\": no memory for its balloon", vm->config->name);
 		return -SLUICE_ENOMEM;
 	}
-	balloon->target = balloon->last_size = vm->memory.ram_pages;
+	balloon->target = balloon->mark = vm->memory.ram_pages;
 	balloon->stats_age = BALLOON_NEVER;
 	memset(balloon->stats, 0xff, sizeof(balloon->stats));
 	balloon->device.ops = &balloon_ops;
@@ -226,10 +231,16 @@ static bool is_responsive(const struct virtio_balloon *balloon)
 	return has_driver(balloon) && balloon->quiet_ticks < QUIET_TICKS_MAX;
 }
 
+static void begin_steps(struct virtio_balloon *balloon, u64 size)
+{
+	balloon->mark = size;
+	balloon->quiet_ticks = 0;
+}
+
 void balloon_set_target(struct vm *vm, u64 pages, const char *why)
 {
 	struct virtio_balloon *balloon = balloon_in(vm);
-	u64 max = vm->memory.ram_pages;
+	u64 max = vm->memory.ram_pages, size = size_of(vm);
 
 	if (!balloon)
 		return;
@@ -238,9 +249,12 @@ void balloon_set_target(struct vm *vm, u64 pages, const char *why)
 		return;
 	log_info("guest \"%s\": balloon: target %lu KiB, was %lu; it has %lu: %s", vm->config->name,
 		(unsigned long)pages * 4, (unsigned long)balloon->target * 4,
-		(unsigned long)size_of(vm) * 4, why);
+		(unsigned long)size * 4, why);
+	/* Who has not done yet what it was asked before gets no new time by being asked for more.
+	 */
+	if (balloon->mark == balloon->target || (size > balloon->target) != (size > pages))
+		begin_steps(balloon, size);
 	balloon->target = pages;
-	balloon->quiet_ticks = 0;
 	memory_ask(vm, pages, is_responsive(balloon));
 	WRITE_ONCE(balloon->num_pages, (u32)MIN(max - pages, (u64)UINT32_MAX));
 	virtio_config_changed(&balloon->device);
@@ -266,15 +280,40 @@ bool balloon_status(const struct vm *vm, struct balloon_status *sample)
 	return true;
 }
 
-/* Whether the driver did what it owes since the last tick: statistics, if it ever gave some, and a
- * step towards its target. */
+static u64 distance(u64 a, u64 b)
+{
+	return a > b ? a - b : b - a;
+}
+
+/* Whether the driver does what it owes: statistics, if it ever gave some, and a step towards its
+ * target since the last one. */
 static bool is_at_work(const struct virtio_balloon *balloon, u64 size)
 {
+	u64 way = distance(balloon->mark, balloon->target);
+	u64 step = MAX(MIN(way / STEP_PART, STEP_PAGES_MAX), 1UL);
+
 	if (balloon->stats_age != BALLOON_NEVER && balloon->stats_age > 1)
 		return false; /* they were asked for at the last tick */
-	if (size == balloon->target)
-		return true;
-	return size < balloon->target ? size > balloon->last_size : size < balloon->last_size;
+	return size == balloon->target || distance(size, balloon->target) + step <= way;
+}
+
+/* A tick in which the driver did nothing. Named once; asked again now and then, since a driver that
+ * took pages back for lack of memory may wait for that. */
+static void note_quiet_tick(struct vm *vm, struct virtio_balloon *balloon, u64 size)
+{
+	if (balloon->quiet_ticks < QUIET_TICKS_MAX || has_driver(balloon))
+		balloon->quiet_ticks++;
+	if (balloon->quiet_ticks == QUIET_TICKS_MAX && !balloon->named) {
+		log_warn("guest \"%s\": balloon: unresponsive (%s): target %lu KiB, it has %lu",
+			vm->config->name,
+			has_driver(balloon) ? "its driver does not move" : "no driver",
+			(unsigned long)balloon->target * 4, (unsigned long)size * 4);
+		balloon->named = true;
+	}
+	if (balloon->quiet_ticks == AGAIN_TICKS) {
+		begin_steps(balloon, size);
+		virtio_config_changed(&balloon->device);
+	}
 }
 
 void balloon_device_tick(struct vm *vm)
@@ -291,14 +330,11 @@ void balloon_device_tick(struct vm *vm)
 		__atomic_store_n(&balloon->stats_wanted, true, __ATOMIC_RELEASE);
 		virtio_work(&balloon->device, DEVICE_NOTIFY);
 	}
-	if (is_at_work(balloon, size) && (has_driver(balloon) || size == balloon->target))
-		balloon->quiet_ticks = 0;
-	else if (balloon->quiet_ticks < QUIET_TICKS_MAX &&
-		 ++balloon->quiet_ticks == QUIET_TICKS_MAX)
-		log_warn("guest \"%s\": balloon: unresponsive (%s): target %lu KiB, it has %lu",
-			vm->config->name,
-			has_driver(balloon) ? "its driver does not move" : "no driver",
-			(unsigned long)balloon->target * 4, (unsigned long)size * 4);
-	balloon->last_size = size;
+	if (is_at_work(balloon, size) && (has_driver(balloon) || size == balloon->target)) {
+		begin_steps(balloon, size);
+		balloon->named = false;
+	} else if (!memory_is_short(vm)) { /* else it may be unable to run */
+		note_quiet_tick(vm, balloon, size);
+	}
 	memory_ask(vm, balloon->target, is_responsive(balloon));
 }

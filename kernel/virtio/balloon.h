@@ -19,7 +19,8 @@ struct balloon_status {
 	u64 size_pages;      /* what it has: RAM less what is in the balloon */
 	u64 populated_pages; /* frames behind it */
 	bool has_driver;
-	/* Has a driver that moves towards its target, or has reached it. */
+	/* Has a driver that moves towards its target, at the least rate, or has reached it; or it
+	 * is asked again after a while, and has not shown yet whether it listens. */
 	bool responsive;
 	u64 stats_age; /* ticks since @stats came; BALLOON_NEVER if they never did */
 	/* The guest's word, BALLOON_STAT_UNKNOWN where it said nothing or what cannot be. */

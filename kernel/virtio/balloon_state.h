@@ -1,6 +1,7 @@
 /*
  * A virtio-balloon device, for balloon.c and balloon_pages.c. @num_pages and @target are written by
- * balloon_set_target() and @quiet_ticks by balloon_device_tick(), both on the boot CPU; the rest is
+ * balloon_set_target() and what is known of
+ * its steps by balloon_device_tick(), both on the boot CPU; the rest is
  * the runner's (device.h), but that others read statistics while they may be changing: a guest's
  * word.
  */
@@ -28,8 +29,11 @@ struct virtio_balloon {
 	u64 stats_age;
 	u64 stats[BALLOON_STATS];
 
-	u64 last_size; /* pages, at the last tick */
+	/* How large the guest was when its driver last made a step, or was asked anew; ticks since;
+	 * whether the log has named it as unresponsive since. */
+	u64 mark;
 	u32 quiet_ticks;
+	bool named;
 
 	struct virtq_chain chain; /* scratch */
 };

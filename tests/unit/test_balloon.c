@@ -543,6 +543,77 @@ static void a_guest_without_driver_is_named(void **state)
 	assert_true(is_responsive());
 }
 
+/* Of 4 MiB at least an eighth in 50 ticks: a page each tick is none. */
+static void a_drip_is_no_step(void **state)
+{
+	(void)state;
+	balloon_set_target(vm, PAGES - 1024, "a test");
+	for (unsigned i = 0; i < 50; i++) {
+		assert_true(is_responsive());
+		send_range(BALLOON_INFLATE, 2000 + i, 1);
+		/* More is asked for meanwhile: no new time for what is due. */
+		if (i == 40)
+			balloon_set_target(vm, PAGES - 1100, "a test");
+		ticks(1);
+	}
+	assert_false(is_responsive());
+	send_range(BALLOON_INFLATE, 2050, 137 - 50 - 1);
+	ticks(1);
+	assert_false(is_responsive());
+	send_range(BALLOON_INFLATE, 2136, 1);
+	ticks(1);
+	assert_true(is_responsive());
+	/* From there on the same again; a part given and taken back does not count twice. */
+	for (unsigned i = 0; i < 10; i++) {
+		send_range(BALLOON_INFLATE, 2200, 200);
+		ticks(9);
+		send_range(BALLOON_DEFLATE, 2200, 200);
+		ticks(9);
+	}
+	assert_false(is_responsive());
+}
+
+/* It took pages back, and waits to be told: after a while it is, by an interrupt. */
+static void who_does_not_move_is_asked_again(void **state)
+{
+	(void)state;
+	balloon_set_target(vm, PAGES - 10, "a test");
+	send_range(BALLOON_INFLATE, 2000, 10);
+	ticks(1);
+	send_range(BALLOON_DEFLATE, 2000, 5);
+	fake_log_reset();
+	ticks(249);
+	assert_false(is_responsive());
+	raised = 0;
+	ticks(1);
+	assert_true(is_responsive());
+	assert_int_equal(raised, 1);
+	/* As long as before, and named once only. */
+	ticks(49);
+	assert_true(is_responsive());
+	ticks(1);
+	assert_false(is_responsive());
+	assert_int_equal(fake_log_lines, 1);
+	ticks(200);
+	assert_true(is_responsive());
+	send_range(BALLOON_INFLATE, 2000, 5);
+	ticks(300);
+	assert_true(is_responsive());
+}
+
+/* A vCPU that waits for a frame runs no driver. */
+static void who_waits_for_memory_is_not_judged(void **state)
+{
+	(void)state;
+	balloon_set_target(vm, PAGES - 10, "a test");
+	vm->memory.is_short = true;
+	ticks(200);
+	assert_true(is_responsive());
+	vm->memory.is_short = false;
+	ticks(50);
+	assert_false(is_responsive());
+}
+
 static void a_driver_that_stops_telling_is_named(void **state)
 {
 	static const struct stat_entry stats[] = {{BALLOON_STAT_FREE, MIB(1)}};
@@ -758,6 +829,9 @@ int main(void)
 		TEST(nonsense_is_dropped_and_named),
 		TEST(a_driver_that_sleeps_is_named),
 		TEST(a_guest_without_driver_is_named),
+		TEST(who_waits_for_memory_is_not_judged),
+		TEST(a_drip_is_no_step),
+		TEST(who_does_not_move_is_asked_again),
 		TEST(a_driver_that_stops_telling_is_named),
 		TEST(pages_that_are_not_its_own),
 		TEST(the_same_page_twice),
