@@ -142,19 +142,36 @@ static void seat_guests(void)
 /* ---- How much there is -------------------------------------------------------------------------
  */
 
-/* What guests that shrink still have above what is planned for them. */
+/* Guests with volatile pages give of them whatever others want: their size stays, and counts. */
+static bool is_fixed(const struct seat *seat)
+{
+	return READ_ONCE(seat->vm->memory.volatiles.active);
+}
+
+/* What guests that are to shrink still have above what is planned for them; also those that do not
+ * listen: what they keep is nobody's, and yet no reason to ask others for more. */
 static u64 pages_on_their_way(void)
 {
 	u64 pages = 0;
 
-	for (unsigned i = 0; i < seated; i++)
-		pages += !seats[i].status.responsive
-				 ? 0
-				 : seats[i].status.size_pages -
-					   MIN(seats[i].status.size_pages,
-						   MAX(seats[i].planned,
-							   seats[i].status.target_pages));
+	for (unsigned i = 0; i < seated; i++) {
+		u64 size = seats[i].status.size_pages;
+
+		if (!is_fixed(&seats[i]))
+			pages += size -
+				 MIN(size, MAX(seats[i].planned, seats[i].status.target_pages));
+	}
 	return pages;
+}
+
+/* How large a guest is as far as the engine knows. A driver that does not answer (yet) leaves its
+ * guest where it is, but at no more than was left to it. */
+static u64 size_for_plan(const struct seat *seat)
+{
+	if (seat->status.responsive)
+		return seat->planned;
+	return is_fixed(seat) ? seat->status.size_pages
+			      : MIN(seat->status.size_pages, seat->status.target_pages);
 }
 
 static u64 pages_planned(void)
@@ -198,16 +215,11 @@ static void sample_guests(void)
 				.size_pages = seat->vm->memory.ram_pages,
 				.stats_age = BALLOON_NEVER,
 			};
-		/* Who has volatile pages gives of them whatever others want: its size stays. */
-		if (READ_ONCE(seat->vm->memory.volatiles.active))
+		if (is_fixed(seat))
 			status->responsive = false;
-		/* A driver that does not answer (yet) leaves its guest where it is; the plan for it
-		 * is kept, for it may still start. */
 		if (status->target_pages != seat->sent) /* by others than this plan, or at first */
 			seat->planned = seat->sent = status->target_pages;
-		sample_take(seat->vm, status,
-			status->responsive ? seat->planned : status->size_pages, &seat->counters,
-			&samples[i]);
+		sample_take(seat->vm, status, size_for_plan(seat), &seat->counters, &samples[i]);
 		/* What the plan has in the pool and the guest still has, a part of a block, serves
 		 * it as well there. */
 		if (status->responsive)

@@ -270,6 +270,33 @@ static void who_does_not_listen_is_not_asked(void **state)
 	policy_tick();
 }
 
+/* A driver that gives a page now and then, statistics and all, is asked for more, then left aside.
+ */
+static void who_gives_drop_by_drop_does_not_listen(void **state)
+{
+	struct balloon_status hog;
+	u64 given = 0;
+	(void)state;
+
+	add(0, 8, 32, 32);
+	add(1, 16, 16, 16);
+	for (unsigned i = 0; i < 200; i++) {
+		lacks_a_frame(1);
+		policy_tick();
+		if (i % 45 == 44)
+			assert_int_equal(memory_inflate(vms[0], gfn(8191 - given++), 0), 0);
+		if (i < 45)
+			assert_true(balloon_status(vms[0], &hog) && hog.responsive);
+	}
+	assert_true(balloon_status(vms[0], &hog));
+	assert_false(hog.responsive || vms[0]->memory.answers);
+	assert_in_range(target(0), 8, 20);
+	/* All that it holds above its minimum is what others have a claim to. */
+	vms[0]->memory.populated_pages += 5000;
+	assert_int_equal(memory_keeps(vms[0]), 5000 - vms[0]->entitled_pages);
+	vms[0]->memory.populated_pages -= 5000;
+}
+
 /* What the balloon of guest @slot says of it, MiB. */
 static void says(unsigned slot, u64 free, u64 available)
 {
@@ -417,6 +444,98 @@ static void what_others_decide_is_planned_from(void **state)
 		policy_tick();
 		assert_int_equal(target(0), 16);
 	}
+}
+
+static u64 size_mib(unsigned slot)
+{
+	struct balloon_status sample;
+
+	assert_true(balloon_status(vms[slot], &sample));
+	return sample.size_pages * PAGE_SIZE >> 20;
+}
+
+/* Its balloon says that @mib were swapped in since it began. */
+static void swaps_in(unsigned slot, u64 mib)
+{
+	struct virtio_device *device = vms[slot]->devices[PLATFORM_BALLOON_SLOT];
+
+	container_of(device, struct virtio_balloon, device)->stats[BALLOON_STAT_SWAP_IN] = MIB(mib);
+}
+
+/* Guest @slot takes pages out of its balloon, whatever its target, until it has @mib. */
+static void take_back(unsigned slot, u64 mib)
+{
+	for (u64 page = size_mib(slot) << 8; page < mib << 8; page++)
+		assert_int_equal(memory_deflate(vms[slot], gfn(page), 0), 0);
+}
+
+/* All that a driver took back for lack of memory: it gives again when it is told a new target. The
+ * plan comes back to it, whether it wants more or less then. */
+static void who_took_pages_back_is_planned_for_again(void **state)
+{
+	(void)state;
+	for (unsigned hungry = 0; hungry < 2; hungry++) {
+		u64 settled, told;
+
+		start(BALLOON_POLICY_SELFBALLOON, 0);
+		add(hungry, 4, 32, 32);
+		for (unsigned i = 0; i < 60; i++) {
+			says(hungry, target(hungry) - MIN(9UL, target(hungry)), 0);
+			policy_tick();
+			obey(hungry);
+		}
+		settled = told = target(hungry);
+		assert_in_range(settled, 8, 12);
+		take_back(hungry, settled + 6);
+		for (unsigned i = 0; i < 60; i++) {
+			says(hungry, settled - MIN(9UL, settled), 0);
+			policy_tick();
+			assert_int_equal(target(hungry), settled);
+		}
+		assert_false(vms[hungry]->memory.answers);
+		for (unsigned i = 0; i < 300; i++) {
+			says(hungry, hungry ? 0 : told - 5, 0);
+			swaps_in(hungry, hungry ? i : 0);
+			policy_tick();
+			if (target(hungry) == told)
+				continue;
+			obey(hungry);
+			told = target(hungry);
+			take_back(hungry, told);
+		}
+		if (hungry)
+			assert_in_range(told, settled + 6, 32);
+		else
+			assert_in_range(told, 4, 6);
+		assert_true(vms[hungry]->memory.answers);
+		vms[hungry]->stop_reason = STOP_SHUTDOWN;
+	}
+}
+
+/* Nor does it pay to take back what was given, or never to give: others keep what they have. */
+static void who_does_not_give_takes_nothing_from_others(void **state)
+{
+	(void)state;
+	start(BALLOON_POLICY_SHARES, 64);
+	for (unsigned slot = 0; slot < 3; slot++)
+		add(slot, 8, 20, 60);
+	for (unsigned i = 0; i < 410; i++) {
+		for (unsigned slot = 0; slot < 3; slot++)
+			says(slot, 0, 0);
+		policy_tick();
+		obey(0);
+		obey(1);
+		if (i < 10)
+			obey(2);
+		else
+			take_back(2, 60);
+	}
+	for (unsigned slot = 0; slot < 2; slot++) {
+		assert_in_range(target(slot), 18, 22);
+		assert_in_range(size_mib(slot), 18, 22);
+	}
+	assert_in_range(target(2), 8, 22);
+	assert_int_equal(size_mib(2), 60);
 }
 
 static void guests_come_and_go(void **state)
@@ -591,12 +710,15 @@ int main(void)
 		TEST(the_richest_gives_what_another_was_promised),
 		TEST(who_has_what_he_was_promised_gets_nothing),
 		TEST(who_does_not_listen_is_not_asked),
+		TEST(who_gives_drop_by_drop_does_not_listen),
 		TEST(plans_move_whole_blocks),
 		TEST(what_moves_is_told),
 		TEST(others_ticks_are_sampled),
 		TEST(the_silent_stay_as_they_are),
 		TEST(a_policy_is_switched_at_run_time),
 		TEST(what_others_decide_is_planned_from),
+		TEST(who_took_pages_back_is_planned_for_again),
+		TEST(who_does_not_give_takes_nothing_from_others),
 		TEST(guests_come_and_go),
 		TEST(shares_of_the_pool_follow_the_plan),
 		TEST(guests_and_pool_share_what_the_manifest_gives),
