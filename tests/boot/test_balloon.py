@@ -208,6 +208,23 @@ def test_who_lacks_what_it_was_promised_gets_it_from_those_who_have_more(sluice)
 
 @pytest.mark.backends("qemu")
 @pytest.mark.cpus(1)
+def test_who_keeps_what_another_was_promised_is_stopped(sluice):
+    """It takes far more than its minimum, and then does nothing for as long as the machine runs: it cannot give, having
+    no driver, and it does not wait. The one that waits gets what it was promised."""
+    hog = guest("hog", "touch", "180M", memory_min="8M", cmdline="09")
+    claimant = guest("claimant", "touch", "150M", cmdline="30")
+    booted = sluice.boot({"balloon": {"policy": "static", "wait_memory_s": 2}, "guest": [hog, claimant]}, timeout=240)
+    assert booted.lines("hog") == ["touch guest: has all"]
+    assert booted.guests["hog"]["reason"] == "no-memory"
+    assert booted.says('guest "claimant": too little memory came within 2 s: it has')
+    assert booted.says('guest "hog": gave too little back of what others have a claim to within 2 s: it has')
+    assert booted.guests["claimant"]["verified"] == 1
+    assert booted.memory["claimant"]["memory_waits"] > 0
+    assert booted.memory["claimant"]["populated_pages"] == 150 << 8
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(1)
 def test_minima_that_do_not_fit_are_refused_with_the_figures(sluice):
     guests = [guest("one", "null", "400M", memory_min="100M"), guest("two", "null", "400M", memory_min="200M")]
     booted = sluice.boot(guests)
