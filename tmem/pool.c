@@ -232,7 +232,7 @@ u32 pool_index_at(const struct pool *pool, const struct position *position)
 
 /* ---- Inserting ---------------------------------------------------------------------- */
 
-void pool_prefetch_put(const struct pool *pool, u64 hash)
+void pool_prefetch_insertion(const struct pool *pool, u64 hash)
 {
 	const struct table *table = &pool->object_table;
 	const struct line *split = table_next_split(table);
@@ -240,7 +240,7 @@ void pool_prefetch_put(const struct pool *pool, u64 hash)
 	__builtin_prefetch(table_look(&table->now, hash), 1);
 	if (!split)
 		return;
-	/* It was fetched by the puts before this one, if there is anything to read in it. */
+	/* It was fetched for the insertions before this one, if there is anything to read in it. */
 	if (table_wants_bucket(table)) {
 		for (u32 place = 0; place < LINE_PLACES; place++)
 			if (split->tags[place])

@@ -204,9 +204,8 @@ static inline bool pool_is_ready(const struct pool *pool)
 	       table_is_ready(&pool->group_table);
 }
 
-/* Fetches into the cache what a put of an object with @hash, which is not the recent one, will
- * likely touch: it is called before the page is copied, so that the copy hides the wait. */
-void pool_prefetch_put(const struct pool *pool, u64 hash);
+/* Fetches into the cache what the insertion of an object with @hash will touch. */
+void pool_prefetch_insertion(const struct pool *pool, u64 hash);
 
 /* Makes room in the index for one more page: -ENOMEM when a page for metadata is missing. */
 int __must_check pool_reserve(struct tmem *tmem, struct pool *pool);

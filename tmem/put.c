@@ -430,36 +430,51 @@ static bool put_in_recent(
 }
 
 /*
- * A put to another object than the one before, where it does not matter what the page holds: it is
- * copied first, and what its place in the index needs is fetched meanwhile. Should the page be
- * stored already, it is copied again.
+ * A put to another object than the one before, which has one page: so this one is believed to be
+ * new. The page is copied before it comes into the index, and what that takes is fetched into the
+ * cache meanwhile. False: all is as before, or *@slot has the copy, but the rest is still to do.
  */
-static int put_distant(
-	struct tmem_client *client, const struct tmem_handle *handle, const void *page)
+static bool put_first(
+	struct tmem_client *client, const struct tmem_handle *handle, const void *data, u32 *slot)
 {
 	struct pool *pool = named_pool(client, handle->pool);
 	struct position position = {0};
 	struct block *block;
-	int result;
-	u32 slot;
 
-	if (unlikely(!pool || !page || pool->special || pool->modes || client->tmem->keys_only) ||
-		pool_key_is_recent(pool, handle->object))
-		return client_put(client, handle, page, false);
-	slot = client_slot_at_hand(client, pool->persistent ? PERSISTENT : EPHEMERAL);
-	if (unlikely(slot == SLOT_NONE))
-		return client_put(client, handle, page, false);
+	if (unlikely(!pool || !data || pool->special || pool->modes || client->tmem->keys_only) ||
+		!pool->recent_object || pool->recent_object->grouped ||
+		pool_key_is_recent(pool, handle->object) || !pool_is_ready(pool))
+		return false;
+	*slot = client_slot_at_hand(client, pool->persistent ? PERSISTENT : EPHEMERAL);
+	if (unlikely(*slot == SLOT_NONE))
+		return false;
 	position.hash = pool_object_hash(pool, handle->object);
-	pool_prefetch_put(pool, position.hash);
-	block = client_block(client, slot);
-	tmem_port_copy_away(block_frame(block, slot), page);
-	if (pool_is_ready(pool) && pool_surely_lacks(pool, position.hash) &&
-		(!pool->persistent || admit_persistent(client))) {
-		insert(client, pool, handle, &position, slot, block_page(block, slot));
+	pool_prefetch_insertion(pool, position.hash);
+	block = client_block(client, *slot);
+	tmem_port_copy_away(block_frame(block, *slot), data);
+	if (unlikely(!pool_surely_lacks(pool, position.hash)) ||
+		unlikely(pool->persistent && !admit_persistent(client)))
+		return false;
+	insert(client, pool, handle, &position, *slot, block_page(block, *slot));
+	*slot = SLOT_NONE;
+	return true;
+}
+
+/* Any put but one beside the page before. */
+static int put_distant(
+	struct tmem_client *client, const struct tmem_handle *handle, const void *data)
+{
+	u32 slot = SLOT_NONE;
+	struct block *block;
+	int result;
+
+	if (put_first(client, handle, data, &slot))
 		return 0;
-	}
+	if (likely(slot == SLOT_NONE))
+		return client_put(client, handle, data, false);
+	block = client_block(client, slot);
 	result = client_put_placed(client, handle, block_frame(block, slot), &slot);
-	if (unlikely(slot != SLOT_NONE))
+	if (slot != SLOT_NONE)
 		client_give_slot(client, block, block_page(block, slot), slot);
 	return result;
 }
