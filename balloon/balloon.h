@@ -140,11 +140,15 @@ struct balloon_guest {
 	u32 use[BALLOON_AGES]; /* chance of a page of this age to be used in a tick, smoothed;
 				  2^-20ths */
 	u32 edge;              /* the same for the oldest eighth of RAM; 0 if not known */
-	/* refault: how long the guest stays busy once it is, and since when it has been. */
-	u32 activity, activity_peak; /* pages used a tick, and the most lately */
-	u32 spell, spell_usual;      /* ticks */
+	/* refault: busy spells (balloon/spells.h) */
+	u32 activity;      /* pages used a tick, smoothed */
+	u64 activity_mean; /* over a longer time, 256ths */
+	u32 spell;         /* ticks that it has been busy, or idle */
+	u32 spell_usual, gap_usual;
+	u64 used, used_last; /* pages, in this spell and in the last one */
 	bool busy;
-	u64 trial; /* refault: RAM taken by probing that is still the guest's share */
+	u64 footprint; /* refault: what it used lately, as far as that is known; pages */
+	u64 trial;     /* refault: RAM taken by probing that is still the guest's share */
 	u32 curve[BALLOON_BUCKETS +
 		  1]; /* reads a tick avoided with so many steps; 256ths, weighted */
 	u64 step;     /* pages between two points */

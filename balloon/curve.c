@@ -7,6 +7,7 @@
 #include "balloon/curve.h"
 
 #include "balloon/ghosts.h"
+#include "balloon/spells.h"
 
 #define HOPE        24U
 #define GETS_LATELY 16384U /* about as many as the histogram remembers */
@@ -87,6 +88,37 @@ static void hope(const struct balloon_guest *guest, const struct ghosts *ghosts,
 	}
 }
 
+/*
+ * Within how many pages the guest's accesses lately stayed: the distances of all but a 16th of its
+ * refaults. The histogram may be older than the last spells, in which case these tell.
+ */
+static u64 footprint(const struct balloon_guest *guest, const struct ghosts *ghosts)
+{
+	u64 all = 0, sum = 0, bucket = 0;
+
+	for (u64 i = 0; i < BALLOON_BUCKETS; i++)
+		all += READ_ONCE(ghosts->found[i]);
+	while (bucket < BALLOON_BUCKETS && sum < all - all / 16)
+		sum += READ_ONCE(ghosts->found[bucket++]);
+	return MIN(bucket * guest->step, spell_pages(guest));
+}
+
+/*
+ * What a guest holds and will want when it comes back from its gap: it saves one read a page then,
+ * which as a rate is one in so many ticks as it stays away. Of guests that wait, the one that was
+ * busy last gives first, as Belady's rule has it (IBM Systems Journal 5(2), 1966).
+ */
+static void await(const struct balloon_guest *guest, const struct balloon_sample *sample, u64 first,
+	u64 *gain)
+{
+	u64 kept = MIN(guest->footprint, sample->actual + sample->pool),
+	    ticks = spell_return(guest);
+
+	for (u64 bucket = first; ticks && bucket < BALLOON_BUCKETS && bucket * guest->step < kept;
+		bucket++)
+		gain[bucket] = MAX(gain[bucket], guest->step * 256 / ticks);
+}
+
 void curve_update(struct balloon_guest *guest, const struct balloon_sample *sample, u64 hold)
 {
 	const struct ghosts *ghosts = sample->ghosts;
@@ -136,6 +168,9 @@ void curve_update(struct balloon_guest *guest, const struct balloon_sample *samp
 			gain[bucket] = gain[bucket] * guest->hits_rate / within;
 		gain[split] += MIN(within - guest->hits_rate, guest->misses_rate - beyond);
 	}
+	guest->footprint = ghosts ? footprint(guest, ghosts) : spell_pages(guest);
+	if (sample->idle_known)
+		await(guest, sample, first, gain);
 	for (u64 bucket = 0; bucket < BALLOON_BUCKETS; bucket++) {
 		sum += gain[bucket] * sample->priority / BALLOON_PRIORITY;
 		sum = MIN(sum, 0xffffffffUL);
@@ -161,32 +196,31 @@ bool segment_steeper(const struct balloon_segment *a, const struct balloon_segme
 	return b->pages == 0 || a->gain * b->pages > b->gain * a->pages;
 }
 
-/* The worth of @pages to a guest: what it holds counts more. */
-static u64 worth(const struct balloon_guest *guest, u64 pages, const struct balloon_terms *terms)
+/* What @gain is worth: @terms->bonus more as far as it is that of pages held, which is @held. */
+static u64 worth(u64 gain, u64 held, const struct balloon_terms *terms)
 {
-	u64 hold = MIN(pages, terms->hold);
-
-	return curve_at(guest, pages) + curve_at(guest, hold) * terms->bonus / 1000;
+	return gain + MIN(gain, held) * terms->bonus / 1000;
 }
 
 struct balloon_segment curve_steepest(
 	const struct balloon_guest *guest, u64 from, u64 room, const struct balloon_terms *terms)
 {
-	u64 start = worth(guest, from, terms);
+	u64 held = curve_at(guest, terms->hold), start = worth(curve_at(guest, from), held, terms);
 	u64 step = MAX(guest->step, 1UL), ends[2] = {terms->hold, from + room};
+	u64 last = MIN((from + room) / step, (u64)BALLOON_BUCKETS);
 	struct balloon_segment best = {0};
 
 	/* All points of the curve, then two ends between points: what is held, and what there is
 	 * room for. */
-	for (u64 bucket = from / step + 1; bucket <= BALLOON_BUCKETS + ARRAY_SIZE(ends); bucket++) {
-		u64 to = bucket <= BALLOON_BUCKETS ? bucket * step
-						   : ends[bucket - BALLOON_BUCKETS - 1];
-		struct balloon_segment one;
+	for (u64 bucket = from / step + 1; bucket <= last + ARRAY_SIZE(ends); bucket++) {
+		u64 to = bucket <= last ? bucket * step : ends[bucket - last - 1];
+		u64 gain = bucket <= last ? guest->curve[bucket] : curve_at(guest, to);
+		struct balloon_segment one = {.pages = to - from};
 
-		if (to <= from || to - from > room || worth(guest, to, terms) <= start)
+		gain = worth(gain, held, terms);
+		if (to <= from || to - from > room || gain <= start)
 			continue;
-		one.pages = to - from;
-		one.gain = worth(guest, to, terms) - start;
+		one.gain = gain - start;
 		if (to > terms->hold && one.gain * 256 < one.pages * terms->price)
 			continue;
 		if (segment_steeper(&one, &best))

@@ -8,6 +8,7 @@
 #include "balloon/policy.h"
 
 #include "balloon/curve.h"
+#include "balloon/spells.h"
 
 #define ROUNDS_PER_GUEST 8U
 #define ROUNDS_MIN       64U
@@ -17,14 +18,13 @@
 #define FREE_PART        32U /* of its RAM, so much is left free to a guest */
 #define AGE_STALE        4U  /* the class of RAM that was not used for 16 ticks */
 #define USE_ONE          (1U << 20)
-/* How long a guest is expected to stay busy before it is known: so many ticks, and ms. */
-#define SPELL_FIRST    64U
-#define SPELL_FIRST_MS 6400U
-#define PEAK_TICKS     256U /* over which a guest's peak is forgotten */
-#define GOAL_BOOST     8U   /* utility of a guest that misses its service goal */
+#define GROW_PART        20U /* of its maximum, RAM that a guest takes out of its share a tick */
+#define GOAL_BOOST       8U  /* utility of a guest that misses its service goal */
 /* Within which a plan must have saved as many reads as pages move. */
 #define PAY_TICKS 24U
 #define PAY_MS    6400U
+/* What a guest used lately is known only so well: to a part of it. */
+#define SPARE_PART 4U
 
 /* Holding before this tick. */
 static u64 held(const struct balloon_guest *guest, const struct balloon_sample *sample, u64 even)
@@ -68,44 +68,6 @@ static void note_use(struct balloon_guest *guest, const struct balloon_sample *s
 	}
 	sum += left * guest->use[0];
 	guest->edge = sample->idle_known ? (u32)(sum / eighth) : 0;
-}
-
-/*
- * How long will a need last? A guest is busy while it uses more than half as many pages a tick as
- * it did at its best lately; its spells are measured, and one that lasts longer than usual is
- * expected to last as long again.
- */
-static void note_spell(
-	struct balloon_guest *guest, const struct balloon_sample *sample, u32 tick_ms)
-{
-	u64 activity = (guest->hits_rate + guest->misses_rate) / 256;
-	bool busy;
-
-	for (unsigned age = 0; age < BALLOON_AGES; age++)
-		activity += sample->touched[age];
-	if (!guest->known)
-		guest->spell_usual = MAX(SPELL_FIRST, SPELL_FIRST_MS / tick_ms);
-	guest->activity = (u32)((guest->activity + 3 * MIN(activity, 1U << 28)) / 4);
-	guest->activity_peak -= guest->activity_peak / PEAK_TICKS;
-	guest->activity_peak = MAX(guest->activity_peak, guest->activity);
-	busy = guest->activity > guest->activity_peak / 2;
-	if (guest->busy && !busy)
-		guest->spell_usual = (guest->spell_usual + MIN(guest->spell, 1U << 16)) / 2;
-	if (busy != guest->busy)
-		guest->spell = 0;
-	guest->busy = busy;
-	guest->spell = MIN(guest->spell + 1, 1U << 20);
-}
-
-/* A page that moves costs a read when it moves back, so it must save more than one until then: as a
- * rate, 65536ths of a read a tick. */
-static u32 price_of(const struct balloon_guest *guest)
-{
-	u32 ticks = guest->spell_usual;
-
-	if (guest->busy)
-		ticks = MAX(ticks, guest->spell);
-	return 65536 / MAX(ticks, 1U);
 }
 
 /* Pages of RAM, from the oldest on, that are worth less than @need, @hold permille apart. */
@@ -188,8 +150,10 @@ static u64 plan_ram(struct balloon *engine, unsigned index, u64 hold,
 	if (segment_steeper(need, &edge))
 		return ram;
 	/* Its pages come from the pool one by one, as it asks for them; RAM that grew faster would
-	 * push them out of the pool. */
-	return MIN(most, ram + MIN(gets, hits + (hold - MIN(hold, ram + sample->pool))));
+	 * push them out of the pool. And what is still share at the end of a short spell is at
+	 * others' disposal at once. */
+	gets = MIN(gets, hits + (hold - MIN(hold, ram + sample->pool)));
+	return MIN(most, ram + MIN(gets, sample->max / GROW_PART));
 }
 
 /* The most urgent wish of the guests other than @index that could be granted. */
@@ -218,10 +182,10 @@ static void look(struct balloon *engine, unsigned count)
 
 		note_use(guest, &engine->sample[i]);
 		curve_update(guest, &engine->sample[i], hold);
-		note_spell(guest, &engine->sample[i], p->tick_ms);
+		spell_note(guest, &engine->sample[i], p->tick_ms);
 		if (misses_goal(engine, i))
 			boost(guest);
-		guest->terms = (struct balloon_terms){hold, p->hold_permille, price_of(guest)};
+		guest->terms = (struct balloon_terms){hold, p->hold_permille, spell_price(guest)};
 		guest->need = curve_steepest(guest, hold, p->memory, &guest->terms);
 	}
 }
@@ -267,16 +231,19 @@ static u64 divide(struct balloon *engine, unsigned count, u64 room, u64 later, b
 /*
  * Curves are estimates, and where they are nearly equal each tick's noise would move memory to and
  * fro. So the plan as a whole must save, soon or within the takers' spells if these are shorter,
- * more reads than pages move; else everyone keeps what it holds. Returns the room then left.
+ * more reads than pages move, but for those that whoever gives them did not use lately: these need
+ * not be read back. Else everyone keeps what it holds. Returns the room then left.
  */
 static u64 stay_if_better(struct balloon *engine, unsigned count, u64 room)
 {
-	u64 with = 0, without = 0, price = 0, left = engine->parameters.memory;
+	u64 with = 0, without = 0, price = 0, left = engine->parameters.memory, taken = 0, idle = 0;
 	u32 ticks = MAX(PAY_TICKS, PAY_MS / engine->parameters.tick_ms);
 
 	for (unsigned i = 0; i < count; i++) {
 		const struct balloon_guest *guest = &engine->guest[i];
 		u64 hold = guest->terms.hold, per_page = MAX(guest->terms.price, 65536 / ticks);
+		u64 more = guest->size - MIN(guest->size, hold);
+		u64 used = MAX(guest->size, guest->footprint + guest->footprint / SPARE_PART);
 
 		/* What it holds is not to be had: RAM that goes, or a minimum that was raised. Or
 		 * nobody knows what its RAM is worth, so that little can move at a time, and each
@@ -286,8 +253,11 @@ static u64 stay_if_better(struct balloon *engine, unsigned count, u64 room)
 		left -= hold;
 		with += curve_at(guest, guest->size);
 		without += curve_at(guest, hold);
-		price += (guest->size - MIN(guest->size, hold)) * per_page >> 8;
+		price += more * per_page >> 8;
+		taken += more;
+		idle += hold - MIN(hold, used);
 	}
+	price -= balloon_part(price, MIN(idle, taken), taken);
 	if (with >= without + price)
 		return room;
 	for (unsigned i = 0; i < count; i++)

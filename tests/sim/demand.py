@@ -15,6 +15,7 @@ import array
 import os
 import subprocess
 import sys
+import tempfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -33,13 +34,13 @@ STEP = 100   # accesses of one guest before the next has its turn
 
 def trace(guest, folder):
     """The accesses of one guest, a list for each turn."""
-    path = folder / f"{guest['name']}.trace"
     words = [w for w in guest["cmdline"].split() if not w.startswith("turn_ms=")]
-    subprocess.run(
-        [folder / guest["kernel"], *words, "turn_ms=1"], check=True, timeout=300, stdout=subprocess.DEVNULL,
-        env=dict(os.environ, SHIM_DATA=str(image.BUILD / "newlib-data"), SHIM_TRACE=str(path)),
-    )
-    words = array.array("I", path.read_bytes())
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".trace") as file:  # others may be tracing the same guest
+        subprocess.run(
+            [folder / guest["kernel"], *words, "turn_ms=1"], check=True, timeout=300, stdout=subprocess.DEVNULL,
+            env=dict(os.environ, SHIM_DATA=str(image.BUILD / "newlib-data"), SHIM_TRACE=file.name),
+        )
+        words = array.array("I", file.read())
     turns, at, begun = [[]], 0, False
     while at < len(words):
         kind, page = words[at] >> 30, words[at] & 0x3FFFFFFF

@@ -216,6 +216,19 @@ static void ram_grows_by_what_was_brought(void **state)
 	assert_in_range(plan.target[1].ram, 0, 8000 + 10 * 10);
 }
 
+/* And not faster than by a 20th of its maximum, so that the rest of its share is at hand for others
+ * when a short spell ends. */
+static void ram_grows_in_steps(void **state)
+{
+	(void)state;
+	start("refault");
+	hungry(1, 5000);
+	samples[1].tmem[0].hits = 5000;
+	samples[1].pool = 2000;
+	ticks(1);
+	assert_int_equal(plan.target[1].ram, 8000 + 20000 / 20);
+}
+
 /* Hits bring pages into RAM; where all RAM lies idle there were none, whatever was put and got. */
 static void hits_that_leave_ram_idle_are_not_believed(void **state)
 {
@@ -260,19 +273,72 @@ static void first_reads_count_beyond_a_busy_edge(void **state)
 	}
 }
 
+/* Guest @i works for some ticks with all that it holds, finding every page in RAM or in the pool.
+ */
+static void work(unsigned i, unsigned count)
+{
+	u64 hold = samples[i].actual + samples[i].pool, idle = samples[i].idle[7];
+
+	ghosts[i].found[(hold - 1) / ghosts[i].step] = 64 * 256;
+	samples[i].idle[7] = 0;
+	samples[i].touched[7] = samples[i].actual;
+	while (count-- > 0) {
+		samples[i].tmem[0].gets = samples[i].tmem[0].hits = samples[i].pool;
+		ticks(1);
+		samples[i].touched[0] = samples[i].actual;
+		samples[i].touched[7] = 0;
+	}
+	samples[i].tmem[0].gets = samples[i].tmem[0].hits = 0;
+	samples[i].touched[0] = 0;
+	samples[i].idle[7] = idle ? samples[i].actual : 0;
+}
+
 /* A read in 33 ticks for each page is more than nothing, and less than what moving all of them is
- * worth. */
+ * worth: if the others used them lately. */
 static void what_does_not_pay_is_left_where_it_is(void **state)
 {
 	(void)state;
-	start("refault");
-	hungry(1, 60);
-	ticks(10);
-	assert_int_equal(holds(1), 10000);
+	for (unsigned used = 0; used < 2; used++) {
+		start("refault");
+		ticks(1);
+		for (unsigned i = 0; used && i < 3; i += 2) {
+			samples[i].pool = 2000;
+			work(i, 3);
+		}
+		ticks(20);
+		hungry(1, 60);
+		ticks(10);
+		if (used)
+			assert_int_equal(holds(1), 10000);
+		else
+			assert_in_range(holds(1), 12000, 13000);
+	}
 	start("refault");
 	hungry(1, 400);
 	ticks(10);
 	assert_true(holds(1) >= 12000);
+}
+
+/* Guests 0 and 2 work in turns; when guest 1 needs memory, the one that had its turn last gives. */
+static void who_will_be_back_later_gives_first(void **state)
+{
+	(void)state;
+	for (unsigned last = 0; last < 3; last += 2) {
+		start("refault");
+		ticks(1);
+		samples[0].pool = samples[2].pool = 2000;
+		for (unsigned turn = 0; turn < 6; turn++) {
+			work((turn + 1) % 2 * (2 - last) + turn % 2 * last, 30);
+			if (turn < 5)
+				ticks(30);
+		}
+		ticks(2);
+		hungry(1, 800);
+		ticks(3);
+		assert_true(holds(1) > 11000);
+		assert_true(holds(last) < 9500);
+		assert_true(holds(2 - last) > holds(last));
+	}
 }
 
 static void priority_decides_between_equals(void **state)
@@ -390,9 +456,11 @@ int main(void)
 		cmocka_unit_test(used_memory_is_not_taken),
 		cmocka_unit_test(misses_without_reads_are_not_believed),
 		cmocka_unit_test(ram_grows_by_what_was_brought),
+		cmocka_unit_test(ram_grows_in_steps),
 		cmocka_unit_test(hits_that_leave_ram_idle_are_not_believed),
 		cmocka_unit_test(first_reads_count_beyond_a_busy_edge),
 		cmocka_unit_test(what_does_not_pay_is_left_where_it_is),
+		cmocka_unit_test(who_will_be_back_later_gives_first),
 		cmocka_unit_test(priority_decides_between_equals),
 		cmocka_unit_test(a_missed_goal_comes_first),
 		cmocka_unit_test(first_reads_miss_no_goal),
