@@ -33,6 +33,8 @@ struct row {
 	u64 swap_writes, swap_reads, swap_writes_avoided, swap_reads_avoided; /* pages */
 	u64 ephemeral_peak, persistent_peak;                                  /* pages */
 	u64 puts, hits, gets, evictions, equal_found;
+	u64 flushes, flushed_pages, refused, replaced, dropped;
+	u64 shared_peak, compressed_peak; /* pages, bytes */
 	u64 ticks, cpu_ticks;
 	u64 exits[EXITED_CLASSES];
 	bool verified;
@@ -106,6 +108,13 @@ static struct row row_of(const struct vm *vm)
 		.hits = tmem->hits,
 		.evictions = tmem->evictions,
 		.equal_found = tmem->equal_found,
+		.flushes = tmem->flushes,
+		.flushed_pages = tmem->flushed_pages,
+		.refused = tmem->puts_refused,
+		.replaced = tmem->puts_replaced,
+		.dropped = tmem->puts_dropped,
+		.shared_peak = tmem->shared_peak,
+		.compressed_peak = tmem->compressed_peak,
 		.ticks = vm->started ? vm->stopped_at - vm->started_at : 0,
 		.verified = vm->stop_reason == STOP_SHUTDOWN && vm->stop_code == 0,
 	};
@@ -136,6 +145,13 @@ static void add_row(struct row *total, const struct row *row)
 	total->hits += row->hits;
 	total->evictions += row->evictions;
 	total->equal_found += row->equal_found;
+	total->flushes += row->flushes;
+	total->flushed_pages += row->flushed_pages;
+	total->refused += row->refused;
+	total->replaced += row->replaced;
+	total->dropped += row->dropped;
+	total->shared_peak += row->shared_peak;
+	total->compressed_peak += row->compressed_peak;
 	total->ticks = MAX(total->ticks, row->ticks);
 	total->cpu_ticks += row->cpu_ticks;
 	for (unsigned c = 0; c < EXITED_CLASSES; c++)
@@ -182,9 +198,12 @@ static void print_for_tools(const char *name, const char *ending, u64 code, cons
 		LL(row->swap_writes), LL(row->swap_reads), LL(row->swap_writes_avoided),
 		LL(row->swap_reads_avoided), LL(row->ticks), LL(row->cpu_ticks));
 	log_info("stat: tmem=%s puts=%llu gets=%llu hits=%llu evictions=%llu ephemeral_peak=%llu "
-		 "persistent_peak=%llu equal_found=%llu",
+		 "persistent_peak=%llu equal_found=%llu flushes=%llu flushed_pages=%llu "
+		 "refused=%llu replaced=%llu dropped=%llu shared_peak=%llu compressed_peak=%llu",
 		name, LL(row->puts), LL(row->gets), LL(row->hits), LL(row->evictions),
-		LL(row->ephemeral_peak), LL(row->persistent_peak), LL(row->equal_found));
+		LL(row->ephemeral_peak), LL(row->persistent_peak), LL(row->equal_found),
+		LL(row->flushes), LL(row->flushed_pages), LL(row->refused), LL(row->replaced),
+		LL(row->dropped), LL(row->shared_peak), LL(row->compressed_peak));
 	for (unsigned c = 0; c < EXITED_CLASSES; c++)
 		if (row->exits[c])
 			log_info("stat: exits=%s reason=%s count=%llu", name, exit_class_name(c),
@@ -247,10 +266,11 @@ static void print_machine(u64 boot_ticks, u64 audit_errors)
 	log_info("stat: machine backend=%s cpus=%u ram_pages=%llu free_pages=%llu "
 		 "free_in_blocks=%llu "
 		 "audit_errors=%llu "
-		 "tsc_hz=%llu boot_ticks=%llu hypervisor_bytes=%llu tmem_metadata_bytes=%llu",
+		 "tsc_hz=%llu boot_ticks=%llu hypervisor_bytes=%llu tmem_metadata_bytes=%llu "
+		 "tmem_common_peak=%llu",
 		virt->name, arch_cpu_count(), LL(frames_total()), LL(frames_free()),
 		LL(frames_free_in_blocks()), LL(audit_errors), LL(arch_tsc_hz()), LL(boot_ticks),
-		LL(hypervisor_bytes), LL(store.metadata_bytes));
+		LL(hypervisor_bytes), LL(store.metadata_bytes), LL(store.common_peak));
 	log_info("stat: policy ticks=%llu tsc_ticks=%llu longest=%llu", LL(policy.ticks),
 		LL(policy.tsc_ticks), LL(policy.longest));
 }

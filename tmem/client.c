@@ -158,6 +158,19 @@ static void add_counts(struct pool_counts *sum, const struct pool *pool)
 	sum->misses += READ_ONCE(pool->counts.misses);
 	sum->flushes += pool_flushes(pool);
 	sum->flushed_pages += pool_flushed_pages(pool);
+	sum->replaced += pool->counts.replaced;
+	sum->dropped += pool->counts.dropped;
+	sum->equal += pool->counts.equal;
+}
+
+/* What of the pool's pages is there now. */
+static void add_contents(struct tmem_client_stats *stats, const struct pool *pool)
+{
+	stats->filled_pages += pool->dense_pages[CONTENT_FILLED];
+	stats->shared_pages += pool->dense_pages[CONTENT_SHARED] +
+			       pool->dense_pages[CONTENT_COMMON];
+	stats->compressed_pages += pool->dense_pages[CONTENT_PACKED];
+	stats->compressed_bytes += pool->packed_bytes;
 }
 
 void client_forget_pool(struct tmem_client *client, struct pool *pool)
@@ -373,10 +386,14 @@ void tmem_client_stats(const struct tmem_client *client, struct tmem_client_stat
 	stats->dense_pages = client->dense_pages[EPHEMERAL] + client->dense_pages[PERSISTENT];
 	stats->dense_frames = client->dense_frames[EPHEMERAL] + client->dense_frames[PERSISTENT];
 	memcpy(counts, client->past, sizeof(counts));
-	for (unsigned id = 0; id < TMEM_POOLS_PER_GUEST; id++)
-		if (client->pools[id])
-			add_counts(&counts[client->pools[id]->persistent ? PERSISTENT : EPHEMERAL],
-				client->pools[id]);
+	for (unsigned id = 0; id < TMEM_POOLS_PER_GUEST; id++) {
+		const struct pool *pool = client->pools[id];
+
+		if (!pool)
+			continue;
+		add_counts(&counts[pool->persistent ? PERSISTENT : EPHEMERAL], pool);
+		add_contents(stats, pool);
+	}
 	client_unlock(locked);
 
 	stats->ephemeral_puts = counts[EPHEMERAL].puts;
@@ -391,6 +408,9 @@ void tmem_client_stats(const struct tmem_client *client, struct tmem_client_stat
 	stats->hits = stats->ephemeral_hits + stats->persistent_hits;
 	stats->flushes += counts[EPHEMERAL].flushes + counts[PERSISTENT].flushes;
 	stats->flushed_pages = counts[EPHEMERAL].flushed_pages + counts[PERSISTENT].flushed_pages;
+	stats->puts_replaced = counts[EPHEMERAL].replaced + counts[PERSISTENT].replaced;
+	stats->puts_dropped = counts[EPHEMERAL].dropped + counts[PERSISTENT].dropped;
+	stats->equal_found = counts[EPHEMERAL].equal + counts[PERSISTENT].equal;
 }
 
 /* ---- The store ---------------------------------------------------------------------- */
@@ -446,6 +466,7 @@ void tmem_stats(const struct tmem *tmem, struct tmem_stats *stats)
 			stats->ephemeral_pages += READ_ONCE(client->stats.ephemeral_pages);
 	}
 	stats->common_frames = dedup_frames(tmem);
+	stats->common_peak = dedup_frames_peak(tmem);
 	tmem_port_lock(&locked->arena.lock);
 	stats->frames = tmem->arena.frames;
 	stats->metadata_bytes = tmem->arena.metadata_pages * PAGE_SIZE;

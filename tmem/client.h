@@ -281,9 +281,9 @@ bool client_flush_object(
  * besides its slot. Client lock. */
 void client_no_pages_left(struct tmem_client *client, enum tmem_class class);
 void client_drop_content(
-	struct tmem_client *client, const struct pool *pool, u32 slot, struct page *page);
+	struct tmem_client *client, struct pool *pool, u32 slot, struct page *page);
 
-/* Drops one, and keeps the slot. */
+/* Drops one, which the caller counts, and keeps the slot. */
 void client_drop_and_keep_slot(
 	struct tmem_client *client, struct pool *pool, const struct position *position);
 
@@ -353,6 +353,9 @@ int client_drop_pools(struct tmem_client *client);
 /* The operations of tmem.c for a client whose lock is held; @hidden: in a pool being restored. */
 int client_put(struct tmem_client *client, const struct tmem_handle *handle, const void *page,
 	bool hidden);
+/* The same in an owner's pool; @what gets what it counted for the sharer whose put it is. */
+int client_put_shared(struct tmem_client *owner, const struct tmem_handle *handle, const void *page,
+	struct pool_counts *what);
 /* The same with a slot at hand, where the page may lie already; *@slot is what is left of it. */
 int client_put_placed(
 	struct tmem_client *client, const struct tmem_handle *handle, const void *page, u32 *slot);
@@ -360,6 +363,10 @@ int client_get(struct tmem_client *client, const struct tmem_handle *handle, voi
 int client_flush_page(struct tmem_client *client, const struct tmem_handle *handle);
 int client_flush_object_step(struct tmem_client *client, const struct tmem_handle *handle);
 
+/* What a put does that must fail: the old copy goes, and is counted. Whether there was one. Client
+ * lock. */
+bool client_drop_old(
+	struct tmem_client *client, struct pool *pool, const struct tmem_handle *handle);
 /* What stands before a put to a special pool (tmem/control.c): 0 to go on, POOL_IS_SHARED, or the
  * put's error. Client lock. */
 int special_put(struct tmem_client *client, struct pool *pool, const struct tmem_handle *handle,

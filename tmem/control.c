@@ -9,6 +9,7 @@
 #include <abi/errno.h>
 
 #include "tmem/client.h"
+#include "tmem/dense.h"
 
 void special_set(struct tmem_client *client, struct pool *pool)
 {
@@ -24,14 +25,16 @@ static void set_all(struct tmem_client *client)
 			special_set(client, client->pools[id]);
 }
 
-/* The old copy goes with the put that was to replace it. */
-static int refuse(struct tmem_client *client, struct pool *pool, const struct tmem_handle *handle)
+bool client_drop_old(
+	struct tmem_client *client, struct pool *pool, const struct tmem_handle *handle)
 {
 	struct position position;
 
-	if (pool_find(pool, handle->object, handle->index, &position))
-		client_drop_and_keep_slot(client, pool, &position);
-	return -SLUICE_ENOSPC;
+	if (!pool_find(pool, handle->object, handle->index, &position))
+		return false;
+	client_drop_and_keep_slot(client, pool, &position);
+	pool->counts.dropped++;
+	return true;
 }
 
 /* Evicts the client's oldest until at most @most ephemeral pages are left, or *@pages are gone. */
@@ -62,8 +65,10 @@ int special_put(struct tmem_client *client, struct pool *pool, const struct tmem
 		return POOL_IS_SHARED;
 	if (!page || hidden)
 		return 0;
-	if (pool->frozen)
-		return refuse(client, pool, handle);
+	if (pool->frozen) {
+		client_drop_old(client, pool, handle);
+		return -SLUICE_ENOSPC;
+	}
 	if (pool->capped && !pool_find(pool, handle->object, handle->index, &position)) {
 		if (!client->ephemeral_max)
 			return -SLUICE_ENOSPC;
@@ -125,6 +130,13 @@ static void describe(const struct pool *pool, struct tmem_pool_info *info)
 		.flushed_pages = pool_flushed_pages(pool),
 		.evictions = counts->evictions,
 		.refusals = counts->refusals,
+		.dropped = counts->dropped,
+		.filled_pages = (u32)pool->dense_pages[CONTENT_FILLED],
+		.shared_pages = (u32)(pool->dense_pages[CONTENT_SHARED] +
+				      pool->dense_pages[CONTENT_COMMON]),
+		.compressed_pages = (u32)pool->dense_pages[CONTENT_PACKED],
+		.modes = pool->modes,
+		.compressed_bytes = pool->packed_bytes,
 	};
 }
 
@@ -151,6 +163,8 @@ unsigned tmem_client_list(struct tmem_client *client, struct tmem_pool_info *inf
 
 void tmem_client_info(struct tmem_client *client, struct tmem_guest_info *info)
 {
+	struct tmem_client_stats stats;
+
 	client_lock(client);
 	if (client->frozen)
 		info->flags |= TMEM_GUEST_FROZEN;
@@ -162,4 +176,10 @@ void tmem_client_info(struct tmem_client *client, struct tmem_guest_info *info)
 	info->persistent_pages = client->stats.persistent_pages;
 	info->ephemeral_pages = client->stats.ephemeral_pages;
 	client_unlock(client);
+	tmem_client_stats(client, &stats);
+	info->filled_pages = stats.filled_pages;
+	info->shared_pages = stats.shared_pages;
+	info->compressed_pages = stats.compressed_pages;
+	info->compressed_bytes = stats.compressed_bytes;
+	info->dense_frames = stats.dense_frames;
 }

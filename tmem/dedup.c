@@ -71,6 +71,19 @@ void dedup_destroy(struct tmem *tmem)
 	}
 }
 
+u64 dedup_frames_peak(const struct tmem *tmem)
+{
+	u64 peak = 0;
+
+	for (u32 i = 0; i < TMEM_GROUPS; i++) {
+		const struct dedup_group *group = __atomic_load_n(
+			&tmem->groups[i], __ATOMIC_ACQUIRE);
+
+		peak += group ? READ_ONCE(group->peak) : 0;
+	}
+	return peak;
+}
+
 u64 dedup_frames(const struct tmem *tmem)
 {
 	u64 frames = 0;
@@ -158,6 +171,8 @@ static u32 add(
 	mark(page, id, page_client(page), group, class);
 	table_insert(group->tmem, table, hash_word(table->now.keys, hash), id);
 	WRITE_ONCE(group->frames[class], group->frames[class] + 1);
+	WRITE_ONCE(group->peak,
+		MAX(group->peak, group->frames[EPHEMERAL] + group->frames[PERSISTENT]));
 	return id;
 }
 

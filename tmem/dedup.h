@@ -39,6 +39,7 @@ struct dedup_group {
 	struct slab contents, lines;
 	struct table tables[TMEM_CLASSES];
 	u64 frames[TMEM_CLASSES];
+	u64 peak; /* of their sum */
 	u64 hash_keys[6];
 };
 
@@ -52,8 +53,9 @@ static inline struct common_content *common_at(const struct dedup_group *group, 
 struct dedup_group *dedup_get(struct tmem *tmem, u32 number);
 /* The store goes; no client is left. */
 void dedup_destroy(struct tmem *tmem);
-/* Frames of all groups. No lock. */
+/* Frames of all groups; the sum of what each had at most. No lock. */
 u64 dedup_frames(const struct tmem *tmem);
+u64 dedup_frames_peak(const struct tmem *tmem);
 
 /* ---- The client's lock is held ---- */
 

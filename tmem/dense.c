@@ -181,6 +181,8 @@ static u32 make_shared(struct tmem_client *client, u32 slot)
 	page_set_state(page, SLOT_SHARED);
 	dense->shared_frames[class]++;
 	dense->pages[class]++;
+	dense->shared_pages++;
+	client->pools[page_pool(page_at(client->tmem, record))]->dense_pages[CONTENT_SHARED]++;
 	return id;
 }
 
@@ -277,7 +279,6 @@ static bool place_common(
 	u32 id = dedup_find(client, class, copy, hash);
 
 	*content = make_content(CONTENT_COMMON, id);
-	client->stats.equal_found += id != 0;
 	return id != 0;
 }
 
@@ -296,18 +297,29 @@ static enum dense_outcome make_common(struct tmem_client *client, enum tmem_clas
 
 /* ---- The interface ------------------------------------------------------------------ */
 
-/* Where pages with this content are counted. */
-static u64 *count_of(struct tmem_client *client, enum tmem_class class, u32 content)
+/* A page of the pool has this content, which is there, from now on (@sign 1), or no more (-1). */
+static void count_page(struct tmem_client *client, struct pool *pool, u32 content, int sign)
 {
+	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
+	enum content_kind kind = content_kind(content);
 	struct dense *dense = dense_of(client);
+	u64 change = (u64)(s64)sign;
 
-	return content_kind(content) == CONTENT_COMMON ? &dense->common[class]
-						       : &dense->pages[class];
+	*(kind == CONTENT_COMMON ? &dense->common[class] : &dense->pages[class]) += change;
+	pool->dense_pages[kind] += change;
+	if (kind == CONTENT_COMMON || kind == CONTENT_SHARED)
+		dense->shared_pages += change;
+	if (kind == CONTENT_PACKED)
+		pool->packed_bytes += change * pack_length(&dense->pack, content & CONTENT_ID_MASK);
 }
 
 void dense_account(struct tmem_client *client)
 {
 	const struct dense *dense = dense_of(client);
+	struct tmem_client_stats *stats = &client->stats;
+
+	stats->shared_peak = MAX(stats->shared_peak, dense->shared_pages);
+	stats->compressed_peak = MAX(stats->compressed_peak, dense->pack.bytes);
 
 	for (unsigned class = 0; class < TMEM_CLASSES; class ++) {
 		WRITE_ONCE(client->dense_pages[class], dense->pages[class]);
@@ -316,8 +328,8 @@ void dense_account(struct tmem_client *client)
 	}
 }
 
-enum dense_outcome dense_place(struct tmem_client *client, const struct pool *pool,
-	const void *copy, u32 *spare, u32 *content, u32 *hash)
+enum dense_outcome dense_place(struct tmem_client *client, struct pool *pool, const void *copy,
+	u32 *spare, u32 *content, u32 *hash)
 {
 	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
 	enum dense_outcome outcome = DENSE_NEEDS_OWN;
@@ -331,8 +343,10 @@ enum dense_outcome dense_place(struct tmem_client *client, const struct pool *po
 		*hash = (u32)(content_hash(&client->tmem->content_key, copy) >> (64 - HASH_BITS)) |
 			1;
 		if (client->group ? place_common(client, class, copy, *hash, content)
-				  : place_equal(client, class, copy, *hash, content))
+				  : place_equal(client, class, copy, *hash, content)) {
 			outcome = DENSE_PLACED;
+			pool->counts.equal++;
+		}
 	}
 	if (outcome != DENSE_PLACED && (pool->modes & TMEM_MODE_COMPRESS))
 		outcome = place_packed(client, class, copy, spare, content);
@@ -342,7 +356,7 @@ enum dense_outcome dense_place(struct tmem_client *client, const struct pool *po
 	if (client->group)
 		*hash = 0;
 	if (outcome == DENSE_PLACED)
-		++*count_of(client, class, *content);
+		count_page(client, pool, *content, 1);
 	dense_account(client);
 	return outcome;
 }
@@ -377,12 +391,13 @@ int dense_fetch(struct tmem_client *client, u32 content, void *data)
 	return -SLUICE_EINVAL;
 }
 
-void dense_release(struct tmem_client *client, enum tmem_class class, u32 content)
+void dense_release(struct tmem_client *client, struct pool *pool, u32 content)
 {
+	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
 	struct dense *dense = dense_of(client);
 	u32 id = content & CONTENT_ID_MASK;
 
-	--*count_of(client, class, content);
+	count_page(client, pool, content, -1);
 	switch (content_kind(content)) {
 	case CONTENT_FILLED:
 		if (id)

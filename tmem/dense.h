@@ -20,7 +20,8 @@
 enum content_kind { CONTENT_FILLED, CONTENT_SHARED, CONTENT_PACKED, CONTENT_COMMON };
 #define CONTENT_KINDS      4U
 #define CONTENT_KIND_SHIFT 30
-#define CONTENT_ID_MASK    ((1U << CONTENT_KIND_SHIFT) - 1)
+_Static_assert(ARRAY_SIZE(((struct pool *)0)->dense_pages) == CONTENT_KINDS, "a count a kind");
+#define CONTENT_ID_MASK ((1U << CONTENT_KIND_SHIFT) - 1)
 /* A page full of zeros: filled, and no record of with what. */
 #define CONTENT_ZEROS 0U
 
@@ -63,9 +64,10 @@ struct dense {
 	struct slab filled, shared, lines;
 	struct table contents[TMEM_CLASSES];
 	struct pack pack;
-	u64 pages[TMEM_CLASSES];                  /* virtual ones, without: */
-	u64 common[TMEM_CLASSES];                 /* those with a content of the client's group */
-	u64 shared_frames[TMEM_CLASSES];          /* SLOT_SHARED */
+	u64 pages[TMEM_CLASSES];         /* virtual ones, without: */
+	u64 common[TMEM_CLASSES];        /* those with a content of the client's group */
+	u64 shared_frames[TMEM_CLASSES]; /* SLOT_SHARED */
+	u64 shared_pages;                /* with a content of the client's or of its group */
 	struct admission admission[TMEM_CLASSES]; /* to the compressor */
 };
 _Static_assert(sizeof(struct dense) <= PAGE_SIZE, "a page of metadata");
@@ -95,8 +97,8 @@ enum dense_outcome {
  * for dense_note() afterwards. *@spare is a frame in the caller's hands or 0, and 0 if it was
  * taken. Evicts nothing and releases no lock.
  */
-enum dense_outcome dense_place(struct tmem_client *client, const struct pool *pool,
-	const void *copy, u32 *spare, u32 *content, u32 *hash);
+enum dense_outcome dense_place(struct tmem_client *client, struct pool *pool, const void *copy,
+	u32 *spare, u32 *content, u32 *hash);
 
 /* The page in @slot, a frame, was stored with this hash: later equal ones share it. */
 void dense_note(struct tmem_client *client, const struct pool *pool, u32 slot, u32 hash);
@@ -109,9 +111,9 @@ int __must_check dense_fetch(struct tmem_client *client, u32 content, void *data
 
 /* The page in @slot, a virtual one, has this content from now on. */
 void dense_own(struct tmem_client *client, u32 content, u32 slot);
-/* A page of a pool of @class has it no more. Frames that it alone needed go to the client's
+/* A page of the pool has it no more. Frames that it alone needed go to the client's
  * magazine or to the arena. */
-void dense_release(struct tmem_client *client, enum tmem_class class, u32 content);
+void dense_release(struct tmem_client *client, struct pool *pool, u32 content);
 /* Brings client->dense_pages and dense_frames up to date. */
 void dense_account(struct tmem_client *client);
 

@@ -74,6 +74,25 @@ static u64 count_references(const struct dense *dense)
 	return refs;
 }
 
+/* What the pools count, against what was found. */
+static bool pools_agree(const struct tmem_client *client, const u64 pages[CONTENT_KINDS])
+{
+	u64 counted[CONTENT_KINDS] = {0}, bytes = 0;
+	bool agree = true;
+
+	for (unsigned id = 0; id < TMEM_POOLS_PER_GUEST; id++) {
+		const struct pool *pool = client->pools[id];
+
+		for (unsigned kind = 0; pool && kind < CONTENT_KINDS; kind++)
+			counted[kind] += pool->dense_pages[kind];
+		bytes += pool ? pool->packed_bytes : 0;
+	}
+	for (unsigned kind = 0; kind < CONTENT_KINDS; kind++)
+		agree &= counted[kind] == pages[kind];
+	return agree && bytes == client->dense->pack.bytes &&
+	       client->dense->shared_pages == pages[CONTENT_SHARED] + pages[CONTENT_COMMON];
+}
+
 int dense_audit(const struct tmem_client *client, const u64 pages[CONTENT_KINDS],
 	void (*visit)(void *page, void *argument), void *argument)
 {
@@ -105,6 +124,10 @@ int dense_audit(const struct tmem_client *client, const u64 pages[CONTENT_KINDS]
 			(unsigned long long)pages[CONTENT_SHARED],
 			(unsigned long long)dense->pack.fragments,
 			(unsigned long long)pages[CONTENT_PACKED]);
+		bad = true;
+	}
+	if (!pools_agree(client, pages)) {
+		tmem_port_complain("tmem audit: client %u: contents of its pools", client->number);
 		bad = true;
 	}
 	if (pack_audit(&dense->pack, visit, argument))

@@ -46,8 +46,7 @@ static struct run begin_run(struct tmem_client *client, const struct page *page,
 	};
 }
 
-static void drop_contents(
-	struct tmem_client *client, const struct pool *pool, const struct group *group)
+static void drop_contents(struct tmem_client *client, struct pool *pool, const struct group *group)
 {
 	for (u32 place = 0; place < GROUP_PAGES; place++) {
 		u32 slot = group_slot(group, place);
@@ -122,6 +121,7 @@ static bool flush_group(
 		--*pages;
 		--left;
 		client_drop_and_keep_slot(client, pool, position);
+		pool->counts.flushed_pages++;
 	}
 	return only_group && !left;
 }
@@ -156,5 +156,6 @@ bool client_flush_object(
 	position.group = NULL;
 	position.slot = position.object->first;
 	client_drop_and_keep_slot(client, pool, &position);
+	pool->counts.flushed_pages++;
 	return true;
 }

@@ -145,6 +145,11 @@ const void *pack_contents(const struct pack *pack, u32 id, void *scratch, u32 *l
 	return scratch;
 }
 
+u32 pack_length(const struct pack *pack, u32 id)
+{
+	return fragment_at(pack, id)->length;
+}
+
 u32 pack_owner(const struct pack *pack, u32 id)
 {
 	return fragment_at(pack, id)->owner;

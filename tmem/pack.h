@@ -108,6 +108,8 @@ int __must_check pack_add_frame(struct pack *pack, enum tmem_class class, u32 le
 u32 pack_read(const struct pack *pack, u32 id, struct pack_piece pieces[2]);
 /* The fragment in one piece: where it lies, or copied to @scratch (PAGE_SIZE bytes). */
 const void *pack_contents(const struct pack *pack, u32 id, void *scratch, u32 *length);
+/* How long it is, as it was stored. */
+u32 pack_length(const struct pack *pack, u32 id);
 u32 pack_owner(const struct pack *pack, u32 id);
 void pack_set_owner(struct pack *pack, u32 id, u32 owner);
 

@@ -93,6 +93,8 @@ struct pool_counts {
 	u64 puts, hits;
 	u64 misses;   /* atomic: most are counted without the lock */
 	u64 replaced; /* of the puts */
+	u64 dropped;  /* old copies that went with a put that failed */
+	u64 equal;    /* of the puts, of pages that were there already, and so need no frame */
 	u64 flushes, flushed_pages;
 	u64 common_flushes; /* of one page each, on the common path: they belong to both */
 	u64 evictions, refusals;
@@ -161,6 +163,9 @@ struct pool {
 	struct slab objects, groups;
 	struct slab lines; /* of long chains in both tables */
 	struct table object_table, group_table;
+	/* Now, of pages with modes: by enum content_kind (dense.h), and how long the compressed
+	 * ones are. */
+	u64 dense_pages[4], packed_bytes;
 };
 
 /* Where a page is, or would be: what was found on the way is not 0 and not NULL. */
@@ -244,7 +249,7 @@ static inline u64 pool_flushed_pages(const struct pool *pool)
 static inline u64 pool_pages(const struct pool *pool)
 {
 	const struct pool_counts *counts = &pool->counts;
-	u64 left = pool_flushed_pages(pool) + counts->evictions;
+	u64 left = pool_flushed_pages(pool) + counts->evictions + counts->dropped;
 
 	if (!pool->persistent && !pool->common)
 		left += counts->hits;

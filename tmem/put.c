@@ -96,6 +96,7 @@ struct put_hand {
 	u32 slot;      /* of a frame; SLOT_NONE: none */
 	bool admitted; /* as one persistent page more */
 	bool hidden;   /* it is for a pool that is being restored */
+	bool replaces; /* it found an old copy */
 };
 
 /* Room in the index, and a frame, when they are not at hand. 0 with nothing evicted; -EAGAIN if the
@@ -134,10 +135,10 @@ static __attribute__((noinline)) int replace(struct tmem_client *client, struct 
 
 	if (unlikely(!data)) {
 		client_drop_and_keep_slot(client, pool, position);
+		pool->counts.dropped++;
 		return -SLUICE_EFAULT;
 	}
 	tmem_port_copy_away(block_frame(block_of(client->tmem, slot), slot), data);
-	client->stats.puts_replaced++;
 	pool->counts.replaced++;
 	pool->counts.puts++;
 	return 0;
@@ -152,7 +153,7 @@ static bool put_virtual(struct tmem_client *client, struct pool *pool,
 	struct page *page;
 
 	if (slot == SLOT_NONE) {
-		dense_release(client, pool->persistent ? PERSISTENT : EPHEMERAL, content);
+		dense_release(client, pool, content);
 		return false;
 	}
 	page = page_at(client->tmem, slot);
@@ -243,14 +244,13 @@ static int put_once(struct tmem_client *client, const struct tmem_handle *handle
 	if (unlikely(client->tmem->keys_only))
 		return data ? -SLUICE_ENOSPC : -SLUICE_EFAULT;
 	if (pool_find(pool, handle->object, handle->index, &position)) {
+		hand->replaces = true;
 		if (!data || !pool->modes)
 			return replace(client, pool, &position, data);
-		/* The new data may need more or less than the old: it goes first. */
+		/* The new data may need more or less than the old: it goes first, and is dropped
+		 * unless the put succeeds. */
 		client_drop_and_keep_slot(client, pool, &position);
-		client->stats.puts_replaced++;
-		/* It counts as replaced, not as flushed. */
-		pool->counts.flushed_pages--;
-		pool->counts.replaced++;
+		pool->counts.dropped++;
 		return -SLUICE_EAGAIN;
 	}
 	if (unlikely(!data))
@@ -265,9 +265,14 @@ static int put_once(struct tmem_client *client, const struct tmem_handle *handle
 		error = needs_look(pool, data)
 				? put_dense(client, pool, handle, &position, data, hand)
 				: put_plain(client, pool, handle, &position, data, hand);
-	if (!error)
-		hand->admitted = false;
-	return error;
+	if (error)
+		return error;
+	hand->admitted = false;
+	if (unlikely(hand->replaces && pool->counts.dropped)) {
+		pool->counts.dropped--;
+		pool->counts.replaced++;
+	}
+	return 0;
 }
 
 /* Gives back what a put that failed or was a replacement still has in hand, and counts it. */
@@ -292,17 +297,35 @@ static __attribute__((noinline)) void end_put(
 	}
 }
 
+static int put_with(struct tmem_client *client, const struct tmem_handle *handle, const void *page,
+	struct put_hand *hand)
+{
+	int result;
+
+	do
+		result = put_once(client, handle, page, hand);
+	while (unlikely(result == -SLUICE_EAGAIN));
+	if (unlikely(result || hand->slot != SLOT_NONE || hand->admitted))
+		end_put(client, handle->pool, hand, result);
+	return result;
+}
+
 int client_put(
 	struct tmem_client *client, const struct tmem_handle *handle, const void *page, bool hidden)
 {
 	struct put_hand hand = {.slot = SLOT_NONE, .hidden = hidden};
-	int result;
 
-	do
-		result = put_once(client, handle, page, &hand);
-	while (unlikely(result == -SLUICE_EAGAIN));
-	if (unlikely(result || hand.slot != SLOT_NONE || hand.admitted))
-		end_put(client, handle->pool, &hand, result);
+	return put_with(client, handle, page, &hand);
+}
+
+int client_put_shared(struct tmem_client *owner, const struct tmem_handle *handle, const void *page,
+	struct pool_counts *what)
+{
+	struct put_hand hand = {.slot = SLOT_NONE};
+	int result = put_with(owner, handle, page, &hand);
+
+	what->replaced = hand.replaces && !result;
+	what->dropped = hand.replaces && result;
 	return result;
 }
 

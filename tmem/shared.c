@@ -262,6 +262,9 @@ static void end(struct tmem_client *client, const struct tmem_handle *handle,
 		pool->counts.hits += what->hits;
 		pool->counts.misses -= what->hits;
 		pool->counts.refusals += what->refusals;
+		pool->counts.replaced += what->replaced;
+		pool->counts.dropped += what->dropped;
+		pool->counts.flushed_pages += what->flushed_pages;
 		if (what->refusals)
 			client->stats.puts_refused++;
 	}
@@ -277,11 +280,10 @@ int shared_put(struct tmem_client *client, const struct tmem_handle *handle, con
 	if (result)
 		return result;
 	if (visit.frozen) {
-		/* Always finds the pool, or finds it dying. */
-		(void)client_flush_page(visit.owner, &visit.handle);
+		what.dropped = client_drop_old(visit.owner, visit.owner->pools[0], &visit.handle);
 		result = page ? -SLUICE_ENOSPC : -SLUICE_EFAULT;
 	} else {
-		result = client_put(visit.owner, &visit.handle, page, false);
+		result = client_put_shared(visit.owner, &visit.handle, page, &what);
 	}
 	leave_owner(visit.owner);
 	what.puts = result == 0;
@@ -319,28 +321,36 @@ static int flush_of_none(struct tmem_client *client, const struct tmem_handle *h
 	return dying ? 0 : -SLUICE_EBADF;
 }
 
-int shared_flush_page(struct tmem_client *client, const struct tmem_handle *handle)
+/* @flush is done in the owner's pool, which releases no lock meanwhile. */
+static int flush(struct tmem_client *client, const struct tmem_handle *handle,
+	int (*flush_in)(struct tmem_client *owner, const struct tmem_handle *handle))
 {
+	struct pool_counts what = {0};
 	struct visit visit;
+	const struct pool *pool;
+	u64 before;
 	int result;
 
 	if (begin(client, handle, &visit, 0, 1))
 		return flush_of_none(client, handle);
-	result = client_flush_page(visit.owner, &visit.handle);
+	pool = visit.owner->pools[0];
+	before = pool_flushed_pages(pool);
+	result = flush_in(visit.owner, &visit.handle);
+	what.flushed_pages = pool_flushed_pages(pool) - before;
 	leave_owner(visit.owner);
+	if (what.flushed_pages)
+		end(client, handle, &visit, &what);
 	return result;
+}
+
+int shared_flush_page(struct tmem_client *client, const struct tmem_handle *handle)
+{
+	return flush(client, handle, client_flush_page);
 }
 
 int shared_flush_object(struct tmem_client *client, const struct tmem_handle *handle)
 {
-	struct visit visit;
-	int result;
-
-	if (begin(client, handle, &visit, 0, 1))
-		return flush_of_none(client, handle);
-	result = client_flush_object_step(visit.owner, &visit.handle);
-	leave_owner(visit.owner);
-	return result;
+	return flush(client, handle, client_flush_object_step);
 }
 
 void shared_counts(const struct seat *seat, u64 *pages, u64 *evictions)

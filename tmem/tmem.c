@@ -21,16 +21,15 @@ __attribute__((noinline)) void client_no_pages_left(
 }
 
 __attribute__((noinline)) void client_drop_content(
-	struct tmem_client *client, const struct pool *pool, u32 slot, struct page *page)
+	struct tmem_client *client, struct pool *pool, u32 slot, struct page *page)
 {
-	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
 	u32 content = page->client;
 
 	if (block_is_virtual(block_of(client->tmem, slot))) {
 		WRITE_ONCE(page->client, client->number);
-		dense_release(client, class, content);
+		dense_release(client, pool, content);
 	} else {
-		dense_forget(client, class, slot, page);
+		dense_forget(client, pool->persistent ? PERSISTENT : EPHEMERAL, slot, page);
 	}
 }
 
@@ -86,7 +85,6 @@ void client_drop_and_keep_slot(
 	struct block *block = client_block(client, slot);
 	struct page *page = block_page(block, slot);
 
-	pool->counts.flushed_pages++;
 	drop_page(client, pool, position, page);
 	client_give_slot(client, block, page, slot);
 }
@@ -404,6 +402,7 @@ int client_flush_page(struct tmem_client *client, const struct tmem_handle *hand
 	if (pool_find(pool, handle->object, handle->index, &position)) {
 		sum = pool->recent_sum;
 		client_drop_and_keep_slot(client, pool, &position);
+		pool->counts.flushed_pages++;
 	} else {
 		sum = position.object ? pool->recent_sum : pool_sum_of_key(pool, handle->object);
 	}

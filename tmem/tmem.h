@@ -67,6 +67,7 @@ struct tmem_handle {
 struct tmem_client_stats {
 	u64 puts, puts_stored, puts_replaced;
 	u64 puts_refused; /* -ENOSPC or -ENOMEM */
+	u64 puts_dropped; /* those that failed, for whatever reason, and took an old copy along */
 	u64 gets, hits;
 	u64 flushes, flushed_pages;
 	u64 evictions; /* ephemeral pages dropped by the store */
@@ -74,9 +75,14 @@ struct tmem_client_stats {
 	u64 persistent_puts, persistent_gets, persistent_hits; /* puts that were stored */
 	u64 ephemeral_pages, persistent_pages;                 /* now */
 	u64 ephemeral_peak, persistent_peak;
-	u64 dense_pages;  /* now: without a frame of their own */
+	u64 dense_pages;  /* now: without a frame of their own, those of a group left out */
 	u64 dense_frames; /* now: that hold the contents of those */
-	u64 equal_found;  /* puts of pages that a member of the client's group had there already */
+	/* Now, of private pools: pages filled with one word; pages whose frame others may have too,
+	 * in a group that is all in its frames; compressed pages, and their bytes. The peaks are
+	 * those of pages shared and of bytes compressed. */
+	u64 filled_pages, shared_pages, compressed_pages, compressed_bytes;
+	u64 shared_peak, compressed_peak;
+	u64 equal_found; /* puts of pages that were there already, the client's or its group's */
 };
 
 struct tmem_stats {
@@ -84,6 +90,7 @@ struct tmem_stats {
 	u64 metadata_bytes;
 	u64 ephemeral_pages, persistent_pages;
 	u64 common_frames; /* of frames, those that pages of several clients may have */
+	u64 common_peak;   /* how many of these each group had at most, summed */
 };
 
 /* Creates a store; NULL if the port gives no memory. */

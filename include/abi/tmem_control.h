@@ -15,6 +15,11 @@
 #define TMEM_GUEST_FROZEN    0x4u
 #define TMEM_GUEST_RESTORING 0x8u
 
+/* How a pool stores pages in less than a frame each. */
+#define TMEM_POOL_MODE_FILLED   0x1u
+#define TMEM_POOL_MODE_DEDUP    0x2u
+#define TMEM_POOL_MODE_COMPRESS 0x4u
+
 #define TMEM_UNLIMITED (~(uint64_t)0)
 
 struct tmem_guest_info {
@@ -23,7 +28,11 @@ struct tmem_guest_info {
 	uint32_t weight;
 	uint64_t persistent_max, ephemeral_max; /* pages, or TMEM_UNLIMITED */
 	uint64_t persistent_pages, ephemeral_pages;
-	uint64_t zero[7];
+	/* Now: pages filled with one word, which take no frame; pages whose frame others may have
+	 * too; compressed ones, and their bytes. The frames that the latter two stand in. */
+	uint64_t filled_pages, shared_pages, compressed_pages, compressed_bytes;
+	uint64_t dense_frames;
+	uint64_t zero[2];
 };
 _Static_assert(sizeof(struct tmem_guest_info) == 128, "a guest's information is 128 bytes");
 
@@ -38,7 +47,12 @@ struct tmem_pool_info {
 	uint64_t flushed_pages;
 	uint64_t evictions;
 	uint64_t refusals; /* puts: over a cap, frozen, or no memory */
-	uint64_t zero[4];
+	uint64_t dropped;  /* old copies that went with a put that failed, for whatever reason */
+	/* Of the pages: those filled with one word, those whose frame others may have too, and
+	 * compressed ones, with their bytes. 0 of a shared pool. */
+	uint32_t filled_pages, shared_pages, compressed_pages;
+	uint32_t modes; /* TMEM_POOL_MODE_... */
+	uint64_t compressed_bytes;
 };
 _Static_assert(sizeof(struct tmem_pool_info) == 128, "a pool's information is 128 bytes");
 

@@ -312,7 +312,7 @@ struct target {
 
 /* What has been counted, for one client and the shared pool. */
 struct counts {
-	u64 replaced, flushed;
+	u64 replaced, dropped, flushed;
 	u64 shared_sum; /* of its pages and evictions: what was put and not flushed */
 };
 
@@ -322,8 +322,8 @@ static struct counts count(struct model *model, const struct target *target)
 	struct tmem_client_stats stats;
 
 	tmem_client_stats(target->client->client, &stats);
-	return (struct counts){
-		stats.puts_replaced, stats.flushed_pages, shared.pages + shared.evictions};
+	return (struct counts){stats.puts_replaced, stats.puts_dropped, stats.flushed_pages,
+		shared.pages + shared.evictions};
 }
 
 /* Pages flushed since @before. */
@@ -333,6 +333,16 @@ static u64 flushed_since(
 	struct counts after = count(model, target);
 
 	return target->holder == target->client ? after.flushed - before->flushed
+						: before->shared_sum - after.shared_sum;
+}
+
+/* Old copies that went with a put that failed. */
+static u64 dropped_since(
+	struct model *model, const struct target *target, const struct counts *before)
+{
+	struct counts after = count(model, target);
+
+	return target->holder == target->client ? after.dropped - before->dropped
 						: before->shared_sum - after.shared_sum;
 }
 
@@ -498,7 +508,7 @@ static bool step_put(struct model *model, struct target *target, bool bad_frame)
 	struct model_client *client = target->client;
 	struct counts before = count(model, target), after;
 	u64 seed = ++model->seed;
-	bool replaced, expected = true;
+	bool replaced, dropped, expected = true;
 	int result;
 
 	if (has_modes(model))
@@ -524,7 +534,9 @@ static bool step_put(struct model *model, struct target *target, bool bad_frame)
 	if (bad_frame || client->frozen) {
 		CHECK(result == (bad_frame ? -SLUICE_EFAULT : -SLUICE_ENOSPC),
 			"put of a bad frame, or frozen: %d", result);
-		if (target->entry->seed && !flushed_since(model, target, &before))
+		CHECK(target->holder != client || !flushed_since(model, target, &before),
+			"a put counts as a flush");
+		if (target->entry->seed && !dropped_since(model, target, &before))
 			return lost(model, target);
 		forget(target->holder, target->place, target->entry);
 		return true;
@@ -534,12 +546,15 @@ static bool step_put(struct model *model, struct target *target, bool bad_frame)
 	replaced = target->holder == client ? after.replaced != before.replaced
 					    : !result && after.shared_sum == before.shared_sum;
 	CHECK(!replaced || target->entry->seed, "a page replaced that was not there");
-	if (!replaced && target->entry->seed && !lost(model, target))
+	dropped = result && dropped_since(model, target, &before);
+	CHECK(!dropped || target->entry->seed, "a page dropped that was not there");
+	if (!replaced && !dropped && target->entry->seed && !lost(model, target))
 		return false;
 	if (result == 0)
 		return store_in_model(model, target, seed, !replaced);
+	CHECK(!replaced, "replaced by a put that failed: %d", result);
 	/* With modes a replacement is a new page, for which there may be no room. */
-	CHECK(!replaced || has_modes(model), "a replacement refused: %d", result);
+	CHECK(!dropped || has_modes(model), "a replacement refused: %d", result);
 	forget(target->holder, target->place, target->entry);
 	CHECK(!model->config.exact || !expected, "put refused without need: %d", result);
 	CHECK(!model->config.exact ||
