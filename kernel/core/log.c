@@ -64,23 +64,6 @@ static u64 us_since_boot(void)
 	return ticks / hz * 1000000 + ticks % hz * 1000000 / hz;
 }
 
-bool rate_limit_ok(struct rate_limit *limit)
-{
-	u64 now = arch_tsc();
-
-	if (now - limit->window_start >= arch_tsc_hz()) {
-		limit->window_start = now;
-		limit->in_window = 0;
-	}
-	if (limit->in_window >= 10 || limit->total >= 200) {
-		limit->suppressed++;
-		return false;
-	}
-	limit->in_window++;
-	limit->total++;
-	return true;
-}
-
 /* ---- Writing
  * ------------------------------------------------------------------------------------- */
 
