@@ -37,6 +37,7 @@ struct tmem_machine_config {
 #define TMEM_OF_PRECACHE 1U
 #define TMEM_OF_PRESWAP  2U
 #define TMEM_OF_ALL      (TMEM_OF_PRECACHE | TMEM_OF_PRESWAP)
+#define TMEM_OF_MACHINE  4U /* of a guest: as [tmem] says */
 
 /* In the order of the schema's names: those of the engine as balloon_policy_name() counts them,
  * then the one for tests of the mechanism. */
@@ -89,8 +90,10 @@ struct guest_config {
 	/* Guests of one group store equal pages once, with dedup on; "" = by itself. */
 	char dedup_group[MANIFEST_NAME_MAX];
 	u32 dedup_group_number; /* 1..MANIFEST_GROUPS_MAX; 0 = none */
-	bool privileged;        /* may control other guests' tmem */
-	u32 time_limit;         /* seconds of CPU time until it is stopped; 0 = none */
+	/* Which of its pools do what [tmem] says for all: TMEM_OF_* or'ed, or TMEM_OF_MACHINE. */
+	u8 tmem_zero_pages, tmem_dedup, tmem_compress;
+	bool privileged; /* may control other guests' tmem */
+	u32 time_limit;  /* seconds of CPU time until it is stopped; 0 = none */
 	struct disk_config disks[MANIFEST_DISKS_MAX];
 	unsigned disk_count;
 	struct shared_pool_config shared_pools[MANIFEST_SHARED_MAX];

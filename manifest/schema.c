@@ -18,10 +18,8 @@ static const char *const copies[] = {"auto", "sse", "movsq", "movsb", "nontempor
 
 static const char *const evictions[] = {"adaptive", "fifo"};
 static const char *const pools[] = {
-	"none",
-	[TMEM_OF_PRECACHE] = "precache",
-	[TMEM_OF_PRESWAP] = "preswap",
-	[TMEM_OF_ALL] = "all",
+	"none", [TMEM_OF_PRECACHE] = "precache", [TMEM_OF_PRESWAP] = "preswap",
+	[TMEM_OF_ALL] = "all", [TMEM_OF_MACHINE] = "machine", /* in [[guest]] only */
 };
 
 static const struct key machine_keys[] = {
@@ -198,6 +196,24 @@ static const struct key guest_keys[] = {
 	[KEY_GUEST_DEDUP_GROUP] = {.name = "dedup_group",
 		.type = KEY_NAME,
 		FIELD(guest_config, dedup_group)},
+	{.name = "tmem_zero_pages",
+		.type = KEY_CHOICE,
+		FIELD(guest_config, tmem_zero_pages),
+		.max = TMEM_OF_MACHINE,
+		.choices = pools,
+		.fallback = TMEM_OF_MACHINE},
+	{.name = "tmem_dedup",
+		.type = KEY_CHOICE,
+		FIELD(guest_config, tmem_dedup),
+		.max = TMEM_OF_MACHINE,
+		.choices = pools,
+		.fallback = TMEM_OF_MACHINE},
+	{.name = "tmem_compress",
+		.type = KEY_CHOICE,
+		FIELD(guest_config, tmem_compress),
+		.max = TMEM_OF_MACHINE,
+		.choices = pools,
+		.fallback = TMEM_OF_MACHINE},
 	{.name = "privileged", .type = KEY_BOOLEAN, FIELD(guest_config, privileged)},
 	{.name = "time_limit",
 		.type = KEY_NUMBER,

@@ -108,8 +108,23 @@ void client_forget_block(struct tmem *tmem, u32 number)
 
 /* ---- Pools -------------------------------------------------------------------------- */
 
-int client_add_pool(struct tmem_client *client, int id, bool persistent, const u64 uuid[2],
-	const struct seat *seat)
+/* The flags that switch modes off. */
+#define NO_MODES (TMEM_POOL_NO_FILLED | TMEM_POOL_NO_DEDUP | TMEM_POOL_NO_COMPRESS)
+_Static_assert(
+	NO_MODES == (TMEM_MODE_FILLED | TMEM_MODE_DEDUP | TMEM_MODE_COMPRESS) << TMEM_POOL_NO_SHIFT,
+	"a flag a mode");
+_Static_assert(TMEM_MODE_FILLED == TMEM_POOL_MODE_FILLED &&
+		       TMEM_MODE_DEDUP == TMEM_POOL_MODE_DEDUP &&
+		       TMEM_MODE_COMPRESS == TMEM_POOL_MODE_COMPRESS,
+	"what a pool's information tells");
+
+bool pool_flags_are_valid(u64 flags)
+{
+	return !(flags & ~(u64)(TMEM_POOL_PERSISTENT | NO_MODES));
+}
+
+int client_add_pool(
+	struct tmem_client *client, int id, u32 flags, const u64 uuid[2], const struct seat *seat)
 {
 	struct pool *pool;
 
@@ -120,9 +135,11 @@ int client_add_pool(struct tmem_client *client, int id, bool persistent, const u
 		return -SLUICE_ENOSPC;
 	if (client->pools[id])
 		return -SLUICE_EBUSY;
-	pool = pool_create(client, (u8)id, persistent, uuid);
+	pool = pool_create(client, (u8)id, flags & TMEM_POOL_PERSISTENT, uuid);
 	if (!pool)
 		return -SLUICE_ENOMEM;
+	pool->modes_off = (u8)((flags & NO_MODES) >> TMEM_POOL_NO_SHIFT);
+	pool->modes &= (u8)~pool->modes_off;
 	if (seat) {
 		pool->shared = true;
 		pool->seat = *seat;
@@ -140,12 +157,12 @@ int tmem_pool_create(struct tmem_client *client, u64 flags, u64 uuid_lo, u64 uui
 
 	if (flags & TMEM_POOL_SHARED)
 		return flags == TMEM_POOL_SHARED ? shared_join(client, -1, uuid) : -SLUICE_EINVAL;
-	if (flags & ~(u64)TMEM_POOL_PERSISTENT)
+	if (!pool_flags_are_valid(flags))
 		return -SLUICE_EINVAL;
 
 	client_lock(client);
 	if (!client->restore.phase)
-		result = client_add_pool(client, -1, flags & TMEM_POOL_PERSISTENT, uuid, NULL);
+		result = client_add_pool(client, -1, (u32)flags, uuid, NULL);
 	client_unlock(client);
 	return result;
 }

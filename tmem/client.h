@@ -332,10 +332,12 @@ struct tmem_client *client_claim(struct tmem *tmem, u32 weight, bool is_owner);
 int __must_check client_begin(struct tmem_client *client, const struct tmem_client_config *config);
 /* Gives the structure of a client without pools back; its lock is held, and released. */
 void client_end(struct tmem_client *client);
-/* A pool with this id (-1: any), a shared one if @seat is not NULL. The id, or -EBUSY, -ENOSPC,
- * -ENOMEM. Client lock. */
-int client_add_pool(struct tmem_client *client, int id, bool persistent, const u64 uuid[2],
-	const struct seat *seat);
+/* Whether a guest may make a private pool with these flags. */
+bool pool_flags_are_valid(u64 flags);
+/* A pool with this id (-1: any) and valid flags, a shared one if @seat is not NULL. The id, or
+ * -EBUSY, -ENOSPC, -ENOMEM. Client lock. */
+int client_add_pool(
+	struct tmem_client *client, int id, u32 flags, const u64 uuid[2], const struct seat *seat);
 /* Frees up to *@pages pages of a private pool, and lowers that number; 0 once it is gone, else
  * -EAGAIN. Client lock. */
 int client_destroy_pool(struct tmem_client *client, struct pool *pool, unsigned *pages);

@@ -118,8 +118,7 @@ static void describe(const struct pool *pool, struct tmem_pool_info *info)
 
 	*info = (struct tmem_pool_info){
 		.id = pool->id,
-		.flags = (pool->persistent ? TMEM_POOL_PERSISTENT : 0) |
-			 (pool->shared ? TMEM_POOL_SHARED : 0),
+		.flags = pool_flags(pool),
 		.uuid = {pool->uuid[0], pool->uuid[1]},
 		.pages = pool->shared ? 0 : pool_pages(pool),
 		.puts = counts->puts,

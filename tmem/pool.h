@@ -9,6 +9,7 @@
 #define TMEM_POOL_H
 
 #include <abi/filter.h>
+#include <abi/hypercall.h>
 
 #include "lib/types.h"
 #include "tmem/arena.h"
@@ -166,6 +167,7 @@ struct pool {
 	/* Now, of pages with modes: by enum content_kind (dense.h), and how long the compressed
 	 * ones are. */
 	u64 dense_pages[4], packed_bytes;
+	u8 modes_off; /* TMEM_MODE_* that the guest wants not, whatever the client has */
 };
 
 /* Where a page is, or would be: what was found on the way is not 0 and not NULL. */
@@ -223,6 +225,13 @@ void pool_extend(struct tmem *tmem, struct pool *pool, u32 index);
 /* The page at @position was the last of its group, or of its object: they go. */
 void pool_remove_group(struct tmem *tmem, struct pool *pool, const struct position *position);
 void pool_remove_object(struct tmem *tmem, struct pool *pool, const struct position *position);
+
+/* What it was made with: TMEM_POOL_... */
+static inline u32 pool_flags(const struct pool *pool)
+{
+	return (pool->persistent ? TMEM_POOL_PERSISTENT : 0) |
+	       (pool->shared ? TMEM_POOL_SHARED : 0) | (u32)pool->modes_off << TMEM_POOL_NO_SHIFT;
+}
 
 /* Counters of a pool. The client's lock is held, but for misses, which are counted without. */
 static inline void pool_count_miss(struct pool *pool)

@@ -42,12 +42,12 @@ static status_t take_begin(struct restore *restore, const struct tmem_stream_rec
 	return TMEM_RESTORE_MORE;
 }
 
-static int add_private_pool(struct tmem_client *client, int id, bool persistent, const u64 uuid[2])
+static int add_private_pool(struct tmem_client *client, int id, u32 flags, const u64 uuid[2])
 {
 	int result;
 
 	client_lock(client);
-	result = client_add_pool(client, id, persistent, uuid, NULL);
+	result = client_add_pool(client, id, flags, uuid, NULL);
 	client_unlock(client);
 	return result;
 }
@@ -58,7 +58,8 @@ static status_t take_pool(struct tmem_client *client, const struct tmem_stream_r
 
 	if (!is_zero(record, record->index) || record->words[2])
 		return TMEM_RESTORE_BAD_FIELD;
-	if (record->pool >= TMEM_POOLS_PER_GUEST || record->flags > TMEM_POOL_SHARED)
+	if (record->pool >= TMEM_POOLS_PER_GUEST ||
+		(record->flags != TMEM_POOL_SHARED && !pool_flags_are_valid(record->flags)))
 		return TMEM_RESTORE_BAD_POOL;
 	if (client->pools[record->pool])
 		return TMEM_RESTORE_DUPLICATE;

@@ -69,8 +69,7 @@ static bool next_pool(const struct tmem_client *client, struct tmem_save_state *
 			continue;
 		record->type = TMEM_STREAM_POOL;
 		record->pool = pool->id;
-		record->flags = (pool->persistent ? TMEM_POOL_PERSISTENT : 0) |
-				(pool->shared ? TMEM_POOL_SHARED : 0);
+		record->flags = pool_flags(pool);
 		memcpy(record->words, pool->uuid, sizeof(pool->uuid));
 		state->pools++;
 		return true;

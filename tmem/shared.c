@@ -46,7 +46,7 @@ static struct tmem_client *create_owner(struct tmem *tmem, const u64 uuid[2], u3
 	if (client_begin(owner, &config))
 		return NULL;
 	client_lock(owner);
-	id = client_add_pool(owner, 0, false, uuid, NULL);
+	id = client_add_pool(owner, 0, 0, uuid, NULL);
 	if (id < 0) {
 		client_end(owner);
 		return NULL;
@@ -83,7 +83,7 @@ static int take_seat(struct tmem_client *client, int id, const u64 uuid[2], cons
 
 	client_lock(client);
 	if (!has_seat(client, seat->owner) && hidden == (client->restore.phase != 0))
-		result = client_add_pool(client, id, false, uuid, seat);
+		result = client_add_pool(client, id, 0, uuid, seat);
 	client_unlock(client);
 	return result;
 }

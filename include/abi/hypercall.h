@@ -73,7 +73,14 @@
 
 #define TMEM_POOL_PERSISTENT 0x1u
 #define TMEM_POOL_SHARED     0x2u
-#define TMEM_POOLS_PER_GUEST 16
+/* Switch off for this pool what the guest's manifest switches on; nothing can be switched on. Not
+ * with TMEM_POOL_SHARED, whose pages are stored as they are. All other bits are reserved: -EINVAL.
+ */
+#define TMEM_POOL_NO_FILLED   0x10u /* pages of one repeated word take frames */
+#define TMEM_POOL_NO_DEDUP    0x20u /* equal pages are not stored once */
+#define TMEM_POOL_NO_COMPRESS 0x40u
+#define TMEM_POOL_NO_SHIFT    4 /* from TMEM_POOL_MODE_... (abi/tmem_control.h) */
+#define TMEM_POOLS_PER_GUEST  16
 
 /* At most this many entries are worked on by one TMEM_BATCH. */
 #define TMEM_BATCH_MAX 64

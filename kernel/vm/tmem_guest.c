@@ -12,15 +12,21 @@
 #include "kernel/vm/vm.h"
 #include "tmem/port.h"
 
-/* Of all guests' pools; set once at boot. */
-static u8 ephemeral_modes, persistent_modes; /* TMEM_MODE_*, or'ed */
+/* Of the pools of guests that say nothing else, TMEM_OF_* or'ed; set once at boot. */
+static u8 zero_pages, dedup, compress;
 static bool fifo;
 
-static u8 modes_of(const struct tmem_machine_config *config, u8 pools)
+static u8 choose(u8 guest, u8 machine)
 {
-	return (config->zero_pages ? TMEM_MODE_FILLED : 0) |
-	       (config->dedup & pools ? TMEM_MODE_DEDUP : 0) |
-	       (config->compress & pools ? TMEM_MODE_COMPRESS : 0);
+	return guest == TMEM_OF_MACHINE ? machine : guest;
+}
+
+/* TMEM_MODE_*, or'ed, of the guest's pools of one kind: TMEM_OF_PRECACHE or TMEM_OF_PRESWAP. */
+static u8 modes_of(const struct guest_config *config, u8 pools)
+{
+	return (choose(config->tmem_zero_pages, zero_pages) & pools ? TMEM_MODE_FILLED : 0) |
+	       (choose(config->tmem_dedup, dedup) & pools ? TMEM_MODE_DEDUP : 0) |
+	       (choose(config->tmem_compress, compress) & pools ? TMEM_MODE_COMPRESS : 0);
 }
 
 bool tmem_start(const struct tmem_machine_config *config)
@@ -35,9 +41,10 @@ bool tmem_start(const struct tmem_machine_config *config)
 		return true;
 	}
 	fifo = config->fifo;
-	ephemeral_modes = modes_of(config, TMEM_OF_PRECACHE);
-	persistent_modes = modes_of(config, TMEM_OF_PRESWAP);
-	if ((ephemeral_modes | persistent_modes) && tmem_port_start_compression())
+	zero_pages = config->zero_pages ? TMEM_OF_ALL : 0;
+	dedup = config->dedup;
+	compress = config->compress;
+	if ((zero_pages | dedup | compress) && tmem_port_start_compression())
 		return false;
 	tmem_store = tmem_create(&store);
 	if (!tmem_store)
@@ -58,12 +65,14 @@ static struct tmem_client *create_client(struct vm *vm)
 		.persistent_max = config->preswap_max == ~0UL ? ~0UL
 							      : config->preswap_max >> PAGE_SHIFT,
 		.guest_pages = fifo ? 0 : config->memory_max >> PAGE_SHIFT,
-		.ephemeral_modes = ephemeral_modes,
-		.persistent_modes = persistent_modes,
+		.ephemeral_modes = modes_of(config, TMEM_OF_PRECACHE),
+		.persistent_modes = modes_of(config, TMEM_OF_PRESWAP),
 		.dedup_group = config->dedup_group_number,
 		.sample_threshold = refaults_threshold(vm),
 		.owner = vm,
 	};
+
+	u8 modes;
 
 	_Static_assert(MANIFEST_GROUPS_MAX <= TMEM_GROUPS, "all that there may be");
 	_Static_assert(MANIFEST_SHARED_MAX <= TMEM_SHARED_MAX, "all that a guest may share");
@@ -74,9 +83,13 @@ static struct tmem_client *create_client(struct vm *vm)
 		};
 	for (unsigned i = 0; i < ARRAY_SIZE(client.hash_keys); i++)
 		client.hash_keys[i] = tmem_port_random();
-	if (config->dedup_group[0] && !((ephemeral_modes | persistent_modes) & TMEM_MODE_DEDUP))
-		log_warn("guest \"%s\": dedup_group \"%s\" has no effect: [tmem] dedup is \"none\"",
+	modes = client.ephemeral_modes | client.persistent_modes;
+	if (config->dedup_group[0] && !(modes & TMEM_MODE_DEDUP))
+		log_warn("guest \"%s\": dedup_group \"%s\" has no effect: dedup is \"none\"",
 			config->name, config->dedup_group);
+	/* What compresses is also where pages are looked at. */
+	if (modes && tmem_port_start_compression())
+		return NULL;
 	return tmem_client_create(tmem_store, &client);
 }
 

@@ -38,3 +38,18 @@ def test_a_privileged_guest_moves_pages_from_one_guest_to_another(sluice):
     assert {name: booted.lines(name) for name in SAYS} == SAYS
     for name in SAYS:
         assert booted.guests[name]["reason"] == "shutdown" and booted.guests[name]["verified"] == 1, name
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(1)
+def test_modes_are_switched_by_guest_and_by_pool(sluice):
+    booted = sluice.boot(
+        {
+            "tmem": {"zero_pages": True, "compress": "precache"},
+            "guest": [role("switcher", privileged=True, tmem_dedup="all", tmem_compress="preswap")],
+        }
+    )
+    assert booted.lines("switcher") == ["switched off"]
+    assert booted.guests["switcher"]["verified"] == 1
+    used = booted.row("tmem", "switcher")
+    assert (used["puts"], used["equal_found"], used["shared_peak"]) == (10, 4, 6)

@@ -42,6 +42,9 @@ TABLES = {
         "preswap_max": (1 << 64) - 1,
         "precache_max": 0,
         "dedup_group": "",
+        "tmem_zero_pages": "machine",
+        "tmem_dedup": "machine",
+        "tmem_compress": "machine",
         "privileged": False,
         "time_limit": 0,
     },
@@ -224,6 +227,10 @@ class Writer:
                 ("preswap_max", self.size),
                 ("precache_max", self.size),
                 ("dedup_group", lambda: self.string(self.random.choice(["a", "web"]))),
+                *(
+                    (key, lambda: self.string(self.random.choice(("none", "precache", "preswap", "all", "machine"))))
+                    for key in ("tmem_zero_pages", "tmem_dedup", "tmem_compress")
+                ),
                 ("privileged", self.boolean),
                 ("time_limit", lambda: self.integer(1, 1000000)),
             ],

@@ -32,5 +32,6 @@ test_refaults_SRC   := $(MEMORY_SRC) kernel/vm/refaults.c balloon/ghosts.c
 test_tmem_port_SRC := $(MEMORY_PARTS) kernel/vm/tmem_port.c kernel/vm/refaults.c balloon/ghosts.c arch/x86/compress.c tests/unit/fake/vectors.c \
 	$(wildcard tmem/*.c)
 test_tmem_control_calls_SRC := $(test_tmem_port_SRC) kernel/vm/tmem_control.c kernel/core/rate_limit.c
+test_tmem_guest_SRC := $(test_tmem_port_SRC) kernel/vm/tmem_guest.c
 test_window_SRC := $(test_tmem_port_SRC)
 test_flip_SRC   := $(test_tmem_port_SRC) kernel/vm/flip.c

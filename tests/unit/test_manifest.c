@@ -87,6 +87,9 @@ static void a_full_manifest_gives_its_values(void **state)
 			       "preswap_max = \"0\"\n"
 			       "precache_max = \"8M\"\n"
 			       "dedup_group = \"web\"\n"
+			       "tmem_zero_pages = \"none\"\n"
+			       "tmem_dedup = \"all\"\n"
+			       "tmem_compress = \"preswap\"\n"
 			       "privileged = true\n"
 			       "time_limit = 60\n"
 			       "[[ guest.disk ]]\n"
@@ -137,6 +140,9 @@ static void a_full_manifest_gives_its_values(void **state)
 	assert_int_equal(guest->precache_max, MIB(8));
 	assert_string_equal(guest->dedup_group, "web");
 	assert_int_equal(guest->dedup_group_number, 1);
+	assert_int_equal(guest->tmem_zero_pages, 0);
+	assert_int_equal(guest->tmem_dedup, TMEM_OF_ALL);
+	assert_int_equal(guest->tmem_compress, TMEM_OF_PRESWAP);
 	assert_true(guest->privileged);
 	assert_int_equal(guest->time_limit, 60);
 	assert_int_equal(guest->disk_count, 2);
@@ -186,6 +192,9 @@ static void absent_keys_get_their_defaults(void **state)
 	assert_true(guest->preswap_max == ~0UL);
 	assert_int_equal(guest->precache_max, 0);
 	assert_int_equal(guest->dedup_group_number, 0);
+	assert_int_equal(guest->tmem_zero_pages, TMEM_OF_MACHINE);
+	assert_int_equal(guest->tmem_dedup, TMEM_OF_MACHINE);
+	assert_int_equal(guest->tmem_compress, TMEM_OF_MACHINE);
 	assert_false(guest->privileged);
 	assert_int_equal(guest->time_limit, 0);
 	assert_int_equal(guest->disk_count, 0);
@@ -218,7 +227,7 @@ static const struct bad_case bad_cases[] = {
 		"5: guest \"web\": unknown key colour in [[guest]]; valid: name, kernel, initrd, "
 		"cmdline, memory_min, memory_max, memory_start, vcpus, cpus, weight, tmem, "
 		"tmem_share, priority, max_refaults_per_second, preswap_max, precache_max, "
-		"dedup_group, privileged, time_limit\n",
+		"dedup_group, tmem_zero_pages, tmem_dedup, tmem_compress, privileged, time_limit\n",
 		GUEST_BAD},
 	{GUEST "[tmem]\nmax = 1\n",
 		"6: unknown key max in [tmem]; valid: enabled, pool_max, eviction, zero_pages, "

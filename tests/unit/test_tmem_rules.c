@@ -251,8 +251,14 @@ static void bug_reserved_flags_accepted(void **state)
 	(void)state;
 	/* Shared pools need an authorization that nobody can give yet. */
 	assert_int_equal(tmem_pool_create(client, TMEM_POOL_SHARED, 1, 2), -SLUICE_EINVAL);
+	/* Nor may one switch modes off that it has not. */
+	for (u64 off = TMEM_POOL_NO_FILLED; off <= TMEM_POOL_NO_COMPRESS; off *= 2)
+		assert_int_equal(
+			tmem_pool_create(client, TMEM_POOL_SHARED | off, 1, 2), -SLUICE_EINVAL);
 	for (unsigned bit = 2; bit < 64; bit++)
-		assert_int_equal(tmem_pool_create(client, 1UL << bit, 0, 0), -SLUICE_EINVAL);
+		if (bit < 4 || bit > 6)
+			assert_int_equal(
+				tmem_pool_create(client, 1UL << bit, 0, 0), -SLUICE_EINVAL);
 }
 
 /* The port dies when a lock is taken that this thread holds, so the call after the failure would

@@ -13,6 +13,7 @@ static const struct {
 	{"quitter", role_quitter},
 	{"intruder", role_intruder},
 	{"governor", role_governor},
+	{"switcher", role_switcher},
 };
 
 static bool is_first_word(const char *line, const char *word)

@@ -1,7 +1,8 @@
 /*
  * The guests of the test of tmem control: the keeper has pages, the warden freezes, saves and
  * restores them, the heir gets them, the quitter ends in the midst of a restore, the intruder tries
- * all of it without privilege; the governor switches policies. A role ends with 0 or the number of
+ * all of it without privilege; the governor switches policies, the switcher the
+ * modes of its own pools off. A role ends with 0 or the number of
  * the line of the check that failed.
  */
 #ifndef CONTROL_ROLES_H
@@ -19,6 +20,7 @@ uint64_t role_warden(void);
 uint64_t role_quitter(void);
 uint64_t role_intruder(void);
 uint64_t role_governor(void);
+uint64_t role_switcher(void);
 
 /* ---- What is kept (store.c) ---------------------------------------------------------- */
 

@@ -714,15 +714,18 @@ static bool step_pool(struct model *model, struct target *target)
 	struct model_pool *pool = target->pool;
 	struct tmem_client *client = target->client->client;
 	struct tmem_client_stats before, after;
-	u64 present = 0;
+	u64 present = 0, off = 0;
 	int result;
 
+	/* Now and then without some of the modes. */
+	if (has_modes(model) && !pool->exists && choose(model, 4) == 0)
+		off = (u64)choose(model, 8) << TMEM_POOL_NO_SHIFT;
 	if (target->pool_number == SHARED)
 		return step_seat(model, target);
 	if (!pool->exists) {
 		pool->persistent = target->pool_number == 1;
-		result = tmem_pool_create(
-			client, pool->persistent ? TMEM_POOL_PERSISTENT : 0, model->seed, 0);
+		result = tmem_pool_create(client,
+			(pool->persistent ? TMEM_POOL_PERSISTENT : 0) | off, model->seed, 0);
 		if (result == -SLUICE_ENOMEM && !model->config.exact)
 			return true;
 		CHECK(result >= 0 && result < TMEM_POOLS_PER_GUEST, "pool create: %d", result);
@@ -801,7 +804,9 @@ static bool step_bad_arguments(struct model *model, struct target *target)
 			tmem_pool_destroy(client, 0x100000000L + target->pool->id) == -SLUICE_EBADF,
 		"pool %d accepted", pool);
 	CHECK(tmem_pool_create(client, TMEM_POOL_SHARED, 1, 2) == -SLUICE_EINVAL &&
-			tmem_pool_create(client, 4UL << choose(model, 61), 0, 0) == -SLUICE_EINVAL,
+			tmem_pool_create(client, 0x80UL << choose(model, 57), 0, 0) ==
+				-SLUICE_EINVAL &&
+			tmem_pool_create(client, 4UL << choose(model, 2), 0, 0) == -SLUICE_EINVAL,
 		"bad flags accepted");
 	return true;
 }
