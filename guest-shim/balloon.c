@@ -8,6 +8,7 @@
 #include <abi/platform.h>
 
 #include "guest-shim/apic.h"
+#include "guest-shim/clock.h"
 #include "guest-shim/compact.h"
 #include "guest-shim/counters.h"
 #include "guest-shim/cpu.h"
@@ -17,9 +18,9 @@
 #include "guest-shim/swap.h"
 #include "guest-shim/trap.h"
 #include "guest-shim/virtio.h"
+#include "guest-shim/volatile.h"
 
-/* Pages are not reported, so there is no queue for that. */
-#define QUEUES  BALLOON_REPORTING
+#define QUEUES  BALLOON_QUEUES
 #define NOTHING QUEUES
 
 #define CONFIG_NUM_PAGES (VIRTIO_MMIO_CONFIG + offsetof(struct balloon_config_space, num_pages))
@@ -29,6 +30,9 @@
 /* Frames given one by one in one request. */
 #define SINGLES_MAX 256u
 #define BLOCKS_MAX  (PLATFORM_HOLE_START / BLOCK_SIZE)
+
+/* How long a unit stays free before it is reported. */
+#define REPORT_NS 250000000u
 
 struct queue {
 	struct virtq_desc desc[QUEUE_SIZE];
@@ -51,8 +55,11 @@ static unsigned held = 1; /* balloon_hold() */
 static bool wanted;       /* there may be something to do */
 static bool stuck;        /* nothing can leave: until the device's next interrupt */
 static bool content;      /* out of memory once: until the target changes */
+static bool reports;      /* negotiated */
+static bool looking;      /* for units to report: from each request for statistics on */
 static unsigned under_way = NOTHING;
 static u32 under_way_count;
+static u32 reported_unit; /* whose report is under way: its first frame */
 
 static u32 target;    /* frames that should be in the balloon */
 static u32 ballooned; /* frames in the balloon, as the device knows */
@@ -63,11 +70,12 @@ static u32 block_count;
 /* ---- Requests ----------------------------------------------------------------------------------
  */
 
-static void submit(unsigned index, const void *bytes, u32 length)
+static void submit(unsigned index, const void *bytes, u32 length, u16 flags)
 {
 	struct queue *queue = &shared.queues[index];
 
-	queue->desc[0] = (struct virtq_desc){.address = (u64)bytes, .bytes = length};
+	queue->desc[0] = (struct virtq_desc){
+		.address = (u64)bytes, .bytes = length, .flags = flags};
 	queue->available.ring[queue->available.index % QUEUE_SIZE] = 0;
 	__atomic_store_n(
 		&queue->available.index, (u16)(queue->available.index + 1), __ATOMIC_RELEASE);
@@ -86,7 +94,7 @@ static void request(unsigned index, u32 count)
 {
 	under_way = index;
 	under_way_count = count;
-	submit(index, shared.numbers, count * sizeof(u32));
+	submit(index, shared.numbers, count * sizeof(u32), 0);
 }
 
 static void reap(void)
@@ -96,6 +104,12 @@ static void reap(void)
 	if (under_way == BALLOON_INFLATE) {
 		ballooned += under_way_count;
 		counters.balloon_in += under_way_count;
+	} else if (under_way == BALLOON_REPORTING) {
+		for (u32 i = 0; i < BLOCK_PAGES; i++)
+			frames_reported(reported_unit + i);
+		counters.balloon_reported += BLOCK_PAGES;
+		under_way = NOTHING;
+		return;
 	} else {
 		for (u32 i = 0; i < under_way_count; i++)
 			frames_regain(shared.numbers[i]);
@@ -185,6 +199,24 @@ static void deflate(u32 count)
 	request(BALLOON_DEFLATE, taken);
 }
 
+/* A unit that stayed free for a while. Until the report is done nobody uses it; afterwards whoever
+ * touches it has it again (virtio 1.2, 5.5.6.7). */
+static void report(void)
+{
+	u32 first = FRAME_NONE;
+
+	/* What is left meanwhile is enough that nothing is evicted for it. */
+	if (frames_free() >= BLOCK_PAGES + 2 * memory_low())
+		first = compact_unused(clock_ns(), REPORT_NS);
+	if (first == FRAME_NONE) {
+		looking = false;
+		return;
+	}
+	under_way = BALLOON_REPORTING;
+	reported_unit = first;
+	submit(BALLOON_REPORTING, frame_pointer(first), (u32)BLOCK_SIZE, VIRTQ_DESC_WRITE);
+}
+
 /* With interrupts off, and nothing held. */
 static void work(void)
 {
@@ -196,6 +228,16 @@ static void work(void)
 		inflate(target - ballooned);
 	else if (target < ballooned)
 		deflate(ballooned - target);
+	else if (looking)
+		report();
+}
+
+/* Sleeps until the request under way is done. */
+static void finish(void)
+{
+	while (under_way != NOTHING && !is_done(under_way))
+		wait_for_interrupt();
+	reap();
 }
 
 /* Port of reclaim.c. */
@@ -206,15 +248,17 @@ bool memory_last_resort(void)
 	if (!base || (!ballooned && under_way == NOTHING))
 		return false;
 	flags = interrupts_save();
-	content = true;
-	counters.balloon_emergencies++;
-	do {
-		if (under_way == NOTHING && ballooned)
-			deflate(MIN(ballooned, BLOCK_PAGES));
-		while (under_way != NOTHING && !is_done(under_way))
-			wait_for_interrupt();
-		reap();
-	} while (!frames_free() && ballooned);
+	if (under_way == BALLOON_REPORTING) {
+		finish(); /* it was free all the time */
+	} else {
+		content = true;
+		counters.balloon_emergencies++;
+		do {
+			if (under_way == NOTHING && ballooned)
+				deflate(MIN(ballooned, BLOCK_PAGES));
+			finish();
+		} while (!frames_free() && ballooned);
+	}
 	interrupts_restore(flags);
 	return frames_free() > 0;
 }
@@ -241,7 +285,7 @@ void balloon_release(void)
 
 void balloon_poll(void)
 {
-	if (target == ballooned && under_way == NOTHING)
+	if (target == ballooned && under_way == NOTHING && !looking)
 		return;
 	wanted = true;
 	if (held == 0)
@@ -271,7 +315,7 @@ static void statistics_send(void)
 	stat_set(BALLOON_STAT_TOTAL, (u64)frames_total() * PAGE_SIZE);
 	stat_set(BALLOON_STAT_AVAILABLE, (frames_free() + file) * PAGE_SIZE);
 	stat_set(BALLOON_STAT_CACHES, file * PAGE_SIZE);
-	submit(BALLOON_STATISTICS, shared.stats, sizeof(shared.stats));
+	submit(BALLOON_STATISTICS, shared.stats, sizeof(shared.stats), 0);
 }
 
 static void target_read(void)
@@ -295,22 +339,36 @@ bool balloon_interrupt(unsigned slot)
 	if (status & VIRTIO_INTERRUPT_CONFIG)
 		target_read();
 	stuck = false;
-	if ((features & BALLOON_F_STATS_VQ) && is_done(BALLOON_STATISTICS))
+	if ((features & BALLOON_F_STATS_VQ) && is_done(BALLOON_STATISTICS)) {
 		statistics_send();
+		looking = reports;
+	}
 	return true;
 }
 
 /* ---- Start -------------------------------------------------------------------------------------
  */
 
-static void start(u64 window, unsigned slot, u32 gsi)
+/* That of reports has its number from the driver's having statistics and no free page hints. */
+static bool has_queue(unsigned index)
 {
+	if (index == BALLOON_STATISTICS)
+		return features & BALLOON_F_STATS_VQ;
+	return index != BALLOON_REPORTING || reports;
+}
+
+static void start(u64 window, unsigned slot, u32 gsi, bool report)
+{
+	u64 reporting = report && !volatile_is_on() ? BALLOON_F_PAGE_REPORTING : 0;
+
 	features = virtio_negotiate(window, slot,
-		BALLOON_F_MUST_TELL_HOST | BALLOON_F_STATS_VQ | BALLOON_F_DEFLATE_ON_OOM);
+		BALLOON_F_MUST_TELL_HOST | BALLOON_F_STATS_VQ | BALLOON_F_DEFLATE_ON_OOM |
+			reporting);
+	reports = (features & BALLOON_F_PAGE_REPORTING) && (features & BALLOON_F_STATS_VQ);
 	for (unsigned i = 0; i < QUEUES; i++) {
 		struct queue *queue = &shared.queues[i];
 
-		if (i != BALLOON_STATISTICS || (features & BALLOON_F_STATS_VQ))
+		if (has_queue(i))
 			virtio_queue_start(window, slot, i, QUEUE_SIZE, queue->desc,
 				&queue->available, &queue->used);
 	}
@@ -324,12 +382,12 @@ static void start(u64 window, unsigned slot, u32 gsi)
 	wanted = target > 0;
 }
 
-void balloon_init(u64 windows, u64 stride, u32 gsi)
+void balloon_init(u64 windows, u64 stride, u32 gsi, bool report)
 {
 	for (unsigned slot = 0; slot < PLATFORM_VIRTIO_SLOTS && !base; slot++) {
 		u64 window = windows + slot * stride;
 
 		if (gsi + slot < PLATFORM_IOAPIC_PINS && virtio_is_there(window, VIRTIO_ID_BALLOON))
-			start(window, slot, gsi + slot);
+			start(window, slot, gsi + slot, report);
 	}
 }

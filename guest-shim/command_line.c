@@ -86,6 +86,8 @@ static int option_parse(const char *word, struct options *options)
 		valid = switch_parse(word + 5, &options->flip);
 	else if (!strncmp(word, "volatile=", 9))
 		valid = switch_parse(word + 9, &options->volatiles);
+	else if (!strncmp(word, "report=", 7))
+		valid = switch_parse(word + 7, &options->report);
 	else if (!strncmp(word, "swappiness=", 11))
 		valid = whole_number(word + 11, 0, SWAPPINESS_MAX, &options->swappiness);
 	else if (!strncmp(word, "tsc_khz=", 8))
@@ -122,6 +124,7 @@ int command_line_parse(char *line, char *name, struct options *options, const ch
 		.precache = true,
 		.preswap = true,
 		.filter = true,
+		.report = true,
 		.swappiness = SWAPPINESS_DEFAULT,
 		.virtio_base = PLATFORM_VIRTIO_BASE,
 		.virtio_stride = PLATFORM_VIRTIO_STRIDE,

@@ -14,6 +14,7 @@ struct options {
 	bool filter;     /* filter=on|off: ask the miss filter before precache */
 	bool flip;       /* flip=on|off: puts and gets exchange frames */
 	bool volatiles;  /* volatile=on|off: volatile pages; on: no precache */
+	bool report;     /* report=on|off: free memory is reported to the hypervisor */
 	u32 swappiness;  /* swappiness=0..200, how gladly anonymous memory is paged out */
 	u32 tsc_khz;     /* tsc_khz=N where no CPUID leaf says; 0 if not given */
 	u32 virtio_base; /* virtio=BASE,STRIDE,GSI for other machines than Sluice's */

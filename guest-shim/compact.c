@@ -12,6 +12,9 @@
 #include "guest-shim/frames.h"
 #include "guest-shim/paging.h"
 
+/* What a unit may hold that is emptied without need. */
+#define MOVES_MAX (BLOCK_PAGES / 8)
+
 static bool can_move(u32 frame)
 {
 	u8 kind = frames[frame].kind;
@@ -171,24 +174,43 @@ u32 compact_fixed(u32 frame)
 	return better;
 }
 
-u32 compact_block(void)
+/* Takes all frames of a block, and then says what they are by @become. */
+static void empty_block(u32 first, void (*become)(u32 frame))
 {
-	u32 first = choose_block();
-
-	if (first == FRAME_NONE)
-		return FRAME_NONE;
 	/* The free ones first, so that nothing moves into the block itself. */
 	for (u32 frame = first; frame < first + BLOCK_PAGES; frame++) {
 		if (frames[frame].kind != FRAME_FREE)
 			continue;
 		frames_take_this(frame);
-		frames_lose(frame);
+		become(frame);
 	}
 	for (u32 frame = first; frame < first + BLOCK_PAGES; frame++) {
-		if (frames[frame].kind == FRAME_BALLOON)
+		if (!can_move(frame))
 			continue;
 		move_page(frame, frames_take());
-		frames_lose(frame);
+		become(frame);
 	}
+}
+
+u32 compact_block(void)
+{
+	u32 first = choose_block();
+
+	if (first != FRAME_NONE)
+		empty_block(first, frames_lose);
 	return first;
+}
+
+u32 compact_unused(u64 now, u64 age)
+{
+	u32 first;
+
+	while ((first = units_find(&units, now, age, MOVES_MAX)) != UNIT_NONE) {
+		if (pages_in_the_way(first) <= MOVES_MAX) {
+			empty_block(first, frames_isolate);
+			return first;
+		}
+		unit_put_off(&units, first, now);
+	}
+	return FRAME_NONE;
 }

@@ -38,6 +38,7 @@
 	X(balloon_out)         /* and taken back */                                                \
 	X(balloon_blocks)      /* 2 MiB units among those given */                                 \
 	X(balloon_moves)       /* pages copied to make room for such a unit */                     \
+	X(balloon_reported)    /* frames reported free, in 2 MiB units */                          \
 	X(balloon_emergencies) /* times that nothing could leave memory but the balloon */
 
 #define COUNTER_FIELD(name) u64 name;

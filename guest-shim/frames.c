@@ -9,11 +9,14 @@
 
 struct frame *frames;
 struct replace replace;
+struct units units;
 
 extern const char image_start[], image_end[];
 
-static u32 free_list = FRAME_NONE;
+/* The list of free frames: bare ones are handed out last, so that they stay bare. */
+static u32 free_first = FRAME_NONE, free_last = FRAME_NONE;
 static u32 free_count;
+static u32 isolated_count;
 static u32 total, start, end;
 
 static u32 frame_of(const char *address)
@@ -49,13 +52,41 @@ static u32 room_behind_image(const struct start_info *info, u32 pages)
 	panic("no room for the table of %u frames behind the image", (unsigned)highest_end(info));
 }
 
+/* In the list of free frames @next comes behind @before, or first, and @previous before @after, or
+ * last. */
+static void link(u32 before, u32 after, u32 next, u32 previous)
+{
+	if (before == FRAME_NONE)
+		free_first = next;
+	else
+		frames[before].slot = next;
+	if (after == FRAME_NONE)
+		free_last = previous;
+	else
+		frames[after].key = previous;
+}
+
+/* @frame is at the first place of the list of free ones, or (@bare) at its last. */
+static void insert(u32 frame, bool bare)
+{
+	u32 before = bare ? free_last : FRAME_NONE, after = bare ? FRAME_NONE : free_first;
+
+	frames[frame] = (struct frame){
+		.key = before, .slot = after, .kind = FRAME_FREE, .bare = bare};
+	link(before, after, frame, frame);
+	free_count++;
+	unit_give(&units, frame, !bare);
+	volatile_let_go(frame);
+}
+
 void frames_init(const struct start_info *info, u32 swappiness, bool volatiles)
 {
 	u32 count = highest_end(info);
 	size_t descriptors = ROUND_UP(count * sizeof(struct frame), 64);
-	size_t nodes = ROUND_UP(descriptors + count * sizeof(struct replace_node), PAGE_SIZE);
+	size_t nodes = ROUND_UP(descriptors + count * sizeof(struct replace_node), 64);
+	size_t tables = ROUND_UP(nodes + units_bytes(count), PAGE_SIZE);
 	size_t states = volatile_bytes(volatiles, count);
-	u32 pages = (u32)((nodes + states) >> PAGE_SHIFT);
+	u32 pages = (u32)((tables + states) >> PAGE_SHIFT);
 	u32 first = room_behind_image(info, pages);
 
 	start = first + pages;
@@ -64,22 +95,23 @@ void frames_init(const struct start_info *info, u32 swappiness, bool volatiles)
 		page_zero(frame_pointer(first + page));
 	frames = frame_pointer(first);
 	replace_init(&replace, (void *)((char *)frames + descriptors), count, swappiness);
-	volatile_init(states ? (u8 *)frames + nodes : NULL, count);
+	units_init(&units, (void *)((char *)frames + nodes), count);
+	volatile_init(states ? (u8 *)frames + tables : NULL, count);
 
-	/* From the top down, so that the lowest are handed out first. */
-	for (unsigned i = info->ranges; i-- > 0;) {
-		for (u32 frame = info->ram[i].end; frame-- > info->ram[i].first;) {
+	/* From the bottom up, so that the lowest are handed out first. */
+	for (unsigned i = 0; i < info->ranges; i++) {
+		for (u32 frame = info->ram[i].first; frame < info->ram[i].end; frame++) {
 			if (is_image(frame) || (frame >= first && frame < first + pages))
 				continue;
 			total++;
-			frames_give(frame);
+			insert(frame, true);
 		}
 	}
 }
 
 u32 frames_take(void)
 {
-	u32 frame = free_list;
+	u32 frame = free_first;
 
 	if (frame != FRAME_NONE)
 		frames_take_this(frame);
@@ -90,13 +122,9 @@ void frames_take_this(u32 frame)
 {
 	u32 before = frames[frame].key, after = frames[frame].slot;
 
-	if (before == FRAME_NONE)
-		free_list = after;
-	else
-		frames[before].slot = after;
-	if (after != FRAME_NONE)
-		frames[after].key = before;
+	link(before, after, after, before);
 	free_count--;
+	unit_take(&units, frame, !frames[frame].bare);
 	(void)volatile_keep(frame); /* what it had is of no interest */
 	frames[frame] = (struct frame){.slot = SLOT_NONE, .kind = FRAME_RESERVED};
 }
@@ -105,12 +133,7 @@ void frames_give(u32 frame)
 {
 	if (frames[frame].kind == FRAME_FREE)
 		panic("frame %x is freed twice", (unsigned)frame);
-	frames[frame] = (struct frame){.key = FRAME_NONE, .slot = free_list, .kind = FRAME_FREE};
-	if (free_list != FRAME_NONE)
-		frames[free_list].key = frame;
-	free_list = frame;
-	free_count++;
-	volatile_let_go(frame);
+	insert(frame, false);
 }
 
 void frames_lose(u32 frame)
@@ -124,7 +147,19 @@ void frames_regain(u32 frame)
 	if (frames[frame].kind != FRAME_BALLOON)
 		panic("frame %x comes out of the balloon, but was not in it", (unsigned)frame);
 	total++;
-	frames_give(frame);
+	insert(frame, true);
+}
+
+void frames_isolate(u32 frame)
+{
+	frames[frame] = (struct frame){.slot = FRAME_NONE, .kind = FRAME_ISOLATED};
+	isolated_count++;
+}
+
+void frames_reported(u32 frame)
+{
+	isolated_count--;
+	insert(frame, true);
 }
 
 u32 frames_first(void)
@@ -153,5 +188,5 @@ u32 frames_fixed(void)
 
 	for (unsigned list = 0; list < LISTS; list++)
 		movable += replace_length(&replace, (enum replace_list)list);
-	return total - free_count - movable;
+	return total - free_count - isolated_count - movable;
 }

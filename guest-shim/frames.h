@@ -8,6 +8,7 @@
 #include "guest-shim/replace.h"
 #include "guest-shim/slots.h"
 #include "guest-shim/start_info.h"
+#include "guest-shim/units.h"
 #include "lib/types.h"
 
 #define FRAME_NONE UINT32_MAX
@@ -15,10 +16,11 @@
 enum frame_kind {
 	FRAME_RESERVED, /* not RAM, the image, or the shim's own for good */
 	FRAME_FREE,
-	FRAME_FILE,    /* page cache: @key is the page of the image */
-	FRAME_ANON,    /* anonymous: @key is the page of the region */
-	FRAME_WRITING, /* anonymous, unmapped, its write to swap under way */
-	FRAME_BALLOON, /* the hypervisor has it */
+	FRAME_FILE,     /* page cache: @key is the page of the image */
+	FRAME_ANON,     /* anonymous: @key is the page of the region */
+	FRAME_WRITING,  /* anonymous, unmapped, its write to swap under way */
+	FRAME_BALLOON,  /* the hypervisor has it */
+	FRAME_ISOLATED, /* its report as free is under way: nobody may use it */
 };
 
 struct frame {
@@ -26,6 +28,7 @@ struct frame {
 	u32 slot; /* anonymous: the swap slot that holds a copy, or SLOT_NONE; free or in the
 		     balloon: the next frame of that list */
 	u8 kind;
+	bool bare; /* free: nothing was written to it since the hypervisor last had it */
 };
 
 extern struct frame *frames; /* by frame number */
@@ -48,6 +51,14 @@ void frames_give(u32 frame);
 /* A frame that was taken goes into the balloon, and comes back free. */
 void frames_lose(u32 frame);
 void frames_regain(u32 frame);
+
+/* The same for a frame that is reported free: it may be used again when that is done, and is handed
+ * out after all others. */
+void frames_isolate(u32 frame);
+void frames_reported(u32 frame);
+
+/* Who has what of which 2 MiB unit free (units.h). */
+extern struct units units;
 
 /* Free frames of the pool. */
 u32 frames_free(void);

@@ -66,7 +66,8 @@ static void application_run(void)
 {
 	__asm__ volatile("sti" : : : "memory");
 	disk_init(options.virtio_base, options.virtio_stride, options.virtio_gsi);
-	balloon_init(options.virtio_base, options.virtio_stride, options.virtio_gsi);
+	balloon_init(
+		options.virtio_base, options.virtio_stride, options.virtio_gsi, options.report);
 	if (options.flip)
 		flip_init(&start_info);
 	tmem_client_init(options.precache, options.preswap, options.filter);

@@ -55,6 +55,7 @@ void summary_remember(struct vm *vm)
 	vm->memory_stats = (struct vm_memory_stats){
 		.populated_pages = vm->memory.populated_pages,
 		.ballooned_pages = vm->memory.ballooned_pages,
+		.reported_pages = vm->memory.reported_pages,
 		.large_pages = vm->memory.large_pages,
 		.huge_pages = vm->memory.huge_pages,
 		.collapsed = vm->memory.collapsed,
@@ -217,13 +218,14 @@ static void print_memory_for_tools(const struct vm *vm)
 
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		flushes += vm->vcpus[i]->flushes;
-	log_info("stat: memory=%s populated_pages=%llu ballooned_pages=%llu large_pages=%llu "
+	log_info("stat: memory=%s populated_pages=%llu ballooned_pages=%llu reported_pages=%llu "
+		 "large_pages=%llu "
 		 "huge_pages=%llu collapsed=%llu memory_waits=%llu discarded=%llu rescued=%llu "
 		 "discard_faults=%llu",
 		vm->config->name, LL(memory->populated_pages), LL(memory->ballooned_pages),
-		LL(memory->large_pages), LL(memory->huge_pages), LL(memory->collapsed),
-		LL(memory->waits), LL(memory->discarded), LL(memory->rescued),
-		LL(memory->discard_faults));
+		LL(memory->reported_pages), LL(memory->large_pages), LL(memory->huge_pages),
+		LL(memory->collapsed), LL(memory->waits), LL(memory->discarded),
+		LL(memory->rescued), LL(memory->discard_faults));
 	log_info("stat: refaults=%s sampled=%llu events=%llu again=%llu", vm->config->name,
 		LL(vm->refault_stats.sampled), LL(vm->tmem_stats.puts + vm->tmem_stats.gets),
 		LL(vm->refault_stats.again));

@@ -47,7 +47,8 @@ struct vm_disk_stats {
 };
 
 struct vm_memory_stats {
-	u64 populated_pages, ballooned_pages, large_pages, huge_pages, collapsed, waits;
+	u64 populated_pages, ballooned_pages, reported_pages, large_pages, huge_pages, collapsed,
+		waits;
 	u64 flip_puts, flip_gets, flip_copies, splits;
 	bool idle_known;
 	u64 idle[BALLOON_AGES], touched[BALLOON_AGES]; /* kernel/vm/memory_idle.h */

@@ -192,7 +192,8 @@ def test_of_guests_that_all_want_everything_one_is_stopped_and_named(sluice):
 @pytest.mark.backends("qemu")  # in Bochs the hoarder takes half a minute
 @pytest.mark.cpus(1)
 def test_who_lacks_what_it_was_promised_gets_it_from_those_who_have_more(sluice):
-    hoarder = elastic("hoarder", 8, 200, 200, "expect=nothing hoard=42000 seconds=12")
+    # It reports nothing: what it has is not to come by itself.
+    hoarder = elastic("hoarder", 8, 200, 200, "expect=nothing hoard=42000 seconds=12 report=off")
     claimant = guest("claimant", "touch", "150M", cmdline="60")
     booted = sluice.boot(
         {"balloon": {"policy": "static", "wait_memory_s": 10}, "guest": [hoarder, claimant]}, timeout=300
@@ -204,6 +205,48 @@ def test_who_lacks_what_it_was_promised_gets_it_from_those_who_have_more(sluice)
     told = targets(booted, "hoarder")
     assert len(told) >= 3 and told == sorted(told, reverse=True) and told[-1] < 120 << 10
     assert booted.row("memory", "hoarder")["ballooned_pages"] > (60 << 8)
+
+
+@pytest.mark.backends(*MACHINES)
+def test_what_a_guest_freed_comes_back_without_a_target(sluice):
+    """Both fill 24 MiB and free them; one says so. A third takes its own back, by touching it."""
+    filled = "expect=nothing hoard=6144 rest=1000"
+    guests = [
+        elastic("silent", 32, 32, 32, f"{filled} report=off"),
+        elastic("giver", 32, 32, 32, filled),
+        elastic("taker", 32, 32, 32, f"{filled} waves=3"),
+    ]
+    for one, pages in zip(guests, (300, 300, 3000)):
+        one["cmdline"] += f" pages={pages}"
+    booted = sluice.boot({"balloon": {"policy": "static"}, "guest": guests}, timeout=240)
+    assert_verified(booted, "silent", "giver", "taker")
+    had = booted.memory
+    for name in ("silent", "giver", "taker"):
+        assert targets(booted, name) == [] and had[name]["ballooned_pages"] == 0
+    assert counters(booted, "silent")["balloon_reported"] == 0 and had["silent"]["populated_pages"] > 24 << 8
+    # At least nine of twelve units, of which the files took some again; a guest has all or nothing of a unit.
+    assert counters(booted, "giver")["balloon_reported"] >= 9 * 512
+    assert had["giver"]["reported_pages"] >= 5 * 512
+    assert had["giver"]["populated_pages"] + had["giver"]["reported_pages"] <= 32 << 8
+    assert_large(booted, "giver")
+    # Once for each wave.
+    assert counters(booted, "taker")["balloon_reported"] >= 3 * 9 * 512
+    assert had["taker"]["populated_pages"] > 3000
+    assert_large(booted, "taker")
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(2)
+@pytest.mark.parametrize("way", ["copy", "flip"])
+def test_units_are_reported_while_memory_goes_to_and_fro(sluice, way):
+    """Freed, reported, given, taken and paged, all at once; every page is verified."""
+    arguments = f"expect=any hoard=3000 waves=6 rest=350 flip={'on' if way == 'flip' else 'off'} seconds=2"
+    guests = [elastic(name, 6, 8, 20, arguments) for name in ("one", "two")]
+    booted = sluice.boot({"balloon": {"policy": "alternate", "tick_ms": 20}, "guest": guests}, timeout=240)
+    assert_verified(booted, "one", "two")
+    for name in ("one", "two"):
+        seen = counters(booted, name)
+        assert seen["balloon_reported"] > 512 and seen["balloon_in"] > 2048 and seen["balloon_out"] > 1024
 
 
 @pytest.mark.backends("qemu")

@@ -30,7 +30,7 @@ static void test_defaults(void **state)
 
 	(void)state;
 	assert_int_equal(parse("  \t ", &o, &bad), 0);
-	assert_true(o.precache && o.preswap && o.filter);
+	assert_true(o.precache && o.preswap && o.filter && o.report);
 	assert_int_equal(o.argc, 1);
 	assert_string_equal(o.argv[0], "guest");
 	assert_null(o.argv[1]);
@@ -76,6 +76,8 @@ static void test_each_half_of_tmem(void **state)
 	assert_true(o.volatiles && o.preswap && !o.precache); /* one or the other */
 	assert_int_equal(parse("volatile=on volatile=off", &o, &bad), 0);
 	assert_true(!o.volatiles && o.precache);
+	assert_int_equal(parse("report=off", &o, &bad), 0);
+	assert_false(o.report);
 	assert_int_equal(parse("filter=off filter=on", &o, &bad), 0);
 	assert_true(o.filter);
 	assert_int_equal(parse("tmem=off tmem=on", &o, &bad), 0);
@@ -104,6 +106,7 @@ static void test_bad_values_name_the_word(void **state)
 		"filter=",
 		"volatile=1",
 		"flip=1",
+		"report=",
 		"filter=maybe",
 		"swappiness=",
 		"swappiness=201",

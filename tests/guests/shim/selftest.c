@@ -3,7 +3,8 @@
  *
  * - pages=N rounds=N: how much anonymous memory, and how many random steps through it and the files
  * - seconds=N: at least so long, whatever the rounds
- * - hoard=N: first touch so many pages and forget them, so that the guest has the frames
+ * - hoard=N: first fill so many pages and forget them, so that the guest has the frames
+ * - waves=N: do so N times (once without), with rest=MS after each
  * - threads=on: a thread works on the second vCPU meanwhile; threads=heap: one that does what it
  * must not
  * - expect=tmem: most pages that leave must be taken by tmem; expect=disk: none may
@@ -71,9 +72,26 @@ static void check_paths_taken(const char *expect)
 	}
 }
 
-static void hoard(unsigned pages)
+/* Two words a page, so that what was lost, or went elsewhere, is noticed; before, it is zeros. */
+static void fill_and_forget(uint64_t (*memory)[PAGE_WORDS], unsigned pages, unsigned wave)
 {
-	volatile char *memory;
+	unsigned wrong = 0;
+
+	for (unsigned page = 0; page < pages; page++) {
+		wrong += memory[page][0] || memory[page][PAGE_WORDS - 1];
+		memory[page][0] = pattern_word(wave, page);
+		memory[page][PAGE_WORDS - 1] = ~pattern_word(wave, page);
+	}
+	for (unsigned page = 0; page < pages; page++)
+		wrong += memory[page][0] != pattern_word(wave, page) ||
+			 memory[page][PAGE_WORDS - 1] != ~pattern_word(wave, page);
+	CHECK(wrong == 0);
+	shim_discard_anonymous(memory, (size_t)pages * PAGE_BYTES);
+}
+
+static void hoard(unsigned pages, unsigned waves, unsigned rest_ms)
+{
+	uint64_t(*memory)[PAGE_WORDS];
 
 	if (!pages)
 		return;
@@ -81,15 +99,17 @@ static void hoard(unsigned pages)
 	CHECK(memory);
 	if (!memory)
 		return;
-	for (unsigned page = 0; page < pages; page++)
-		memory[(size_t)page * PAGE_BYTES] = 1;
-	shim_discard_anonymous((void *)memory, (size_t)pages * PAGE_BYTES);
+	for (unsigned wave = 0; wave < waves; wave++) {
+		fill_and_forget(memory, pages, wave);
+		shim_sleep_until(shim_time_ns() + rest_ms * 1000000ull);
+	}
 	printf("selftest: hoards\n");
 }
 
 int main(int argc, char **argv)
 {
 	unsigned pages = 6000, rounds = 20000, seconds = 0, hoarded = 0;
+	unsigned waves = 1, rest_ms = 0;
 	const char *expect = "any";
 	bool threads = false;
 
@@ -102,6 +122,10 @@ int main(int argc, char **argv)
 			seconds = (unsigned)strtoul(argv[i] + 8, NULL, 10);
 		else if (!strncmp(argv[i], "hoard=", 6))
 			hoarded = (unsigned)strtoul(argv[i] + 6, NULL, 10);
+		else if (!strncmp(argv[i], "waves=", 6))
+			waves = (unsigned)strtoul(argv[i] + 6, NULL, 10);
+		else if (!strncmp(argv[i], "rest=", 5))
+			rest_ms = (unsigned)strtoul(argv[i] + 5, NULL, 10);
 		else if (!strncmp(argv[i], "expect=", 7))
 			expect = argv[i] + 7;
 		else if (!strcmp(argv[i], "threads=on"))
@@ -109,7 +133,7 @@ int main(int argc, char **argv)
 		else if (!strcmp(argv[i], "threads=heap"))
 			check_thread_on_heap();
 	}
-	hoard(hoarded);
+	hoard(hoarded, waves, rest_ms);
 	check_files();
 	check_library();
 	if (threads)
