@@ -54,7 +54,7 @@ static u32 features;
 static unsigned held = 1; /* balloon_hold() */
 static bool wanted;       /* there may be something to do */
 static bool stuck;        /* nothing can leave: until the device's next interrupt */
-static bool content;      /* out of memory once: until the target changes */
+static bool content;      /* out of memory once: until it is asked again */
 static bool reports;      /* negotiated */
 static bool looking;      /* for units to report: from each request for statistics on */
 static unsigned under_way = NOTHING;
@@ -320,11 +320,8 @@ static void statistics_send(void)
 
 static void target_read(void)
 {
-	u32 pages = mmio_read32(base + CONFIG_NUM_PAGES);
-
-	if (pages != target)
-		content = false;
-	target = pages;
+	target = mmio_read32(base + CONFIG_NUM_PAGES);
+	content = false;
 }
 
 bool balloon_interrupt(unsigned slot)
