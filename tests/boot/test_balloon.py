@@ -313,8 +313,8 @@ def test_who_keeps_what_another_was_promised_is_stopped(sluice):
     assert booted.says('guest "claimant": too little memory came within 2 s: it has')
     assert booted.says('guest "hog": gave too little back of what others have a claim to within 2 s: it has')
     assert booted.guests["claimant"]["verified"] == 1
-    assert booted.memory["claimant"]["memory_waits"] > 0
-    assert booted.memory["claimant"]["populated_pages"] == 150 << 8
+    assert booted.row("memory", "claimant")["memory_waits"] > 0
+    assert booted.row("memory", "claimant")["populated_pages"] == 150 << 8
 
 
 @pytest.mark.backends("qemu")
