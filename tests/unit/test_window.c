@@ -394,6 +394,35 @@ static void without_a_frame_for_a_table_the_guest_ends(void **state)
 	finish();
 }
 
+/* There is no page of ones, or none for the filter: the call fails, and succeeds later. */
+static void without_memory_a_window_stays_closed(void **state)
+{
+	static mfn_t taken[MIB(128) / PAGE_SIZE];
+	unsigned count = 0;
+	s64 result;
+
+	(void)state;
+	start(&fake_ept, 1);
+	while (!mfn_is_none(taken[count] = frame_alloc(FRAME_DEVICE, 0, 0)))
+		count++;
+	assert_int_equal(window_open(vm, (u64)pool, INFO), -SLUICE_ENOMEM);
+	assert_null(vm->memory.ones);
+	assert_false(vm->memory.windows_open);
+	/* One frame after the other comes back. */
+	do {
+		frame_free(taken[--count], 0);
+		result = window_open(vm, (u64)pool, INFO);
+		assert_true(result == 0 || result == -SLUICE_ENOMEM || result == -SLUICE_EAGAIN);
+		assert_int_equal(vm->memory.windows_open, result == 0);
+	} while (result && count);
+	assert_int_equal(result, 0);
+	while (count)
+		frame_free(taken[--count], 0);
+	open_window();
+	assert_true(surely_lacks(7));
+	finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -405,6 +434,7 @@ int main(void)
 		cmocka_unit_test(a_pool_that_comes_again_has_a_new_window),
 		cmocka_unit_test(the_audit_finds_what_is_planted),
 		cmocka_unit_test(without_a_frame_for_a_table_the_guest_ends),
+		cmocka_unit_test(without_memory_a_window_stays_closed),
 		cmocka_unit_test(a_guest_may_end_at_any_time),
 	};
 
