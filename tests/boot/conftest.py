@@ -93,6 +93,12 @@ class Booted:
         (row,) = self.rows(kind, name)
         return row
 
+    def assert_free_in_blocks(self):
+        """What guests and pool held is whole blocks of 2 MiB again, but for a block and a bit each and the boot's own."""
+        free, in_blocks = self.machine["free_pages"], self.machine["free_in_blocks"]
+        assert in_blocks % 512 == 0
+        assert free - (len(self.guests) + 2) * 768 <= in_blocks <= free
+
     def lines(self, name):
         """The console of the guest @name."""
         return serial_log.guest_lines(self.log, name)

@@ -140,6 +140,7 @@ def test_whole_blocks_move_by_one_exit_each(sluice):
         assert booted.exits(name, "nested_fault") <= 40
     assert booted.row("memory", "giver")["ballooned_pages"] == 64 << 8
     assert booted.row("memory", "taker")["ballooned_pages"] == 0
+    booted.assert_free_in_blocks()
     # The taker gave all of it at first.
     assert booted.exits("giver", "mmio") < 32 + 48
     assert booted.exits("taker", "mmio") < 2 * 32 + 48

@@ -125,6 +125,8 @@ def test_memory_goes_to_who_needs_it(sluice, policy):
         assert {r.text for r in records(booted)} == {its_own}
         assert its_own in {r.text for r in reasons(booted, "content")}
     assert all(r.saves == 0 for r in to_hungry) == (policy != "refault")
+    # The pool has given frames up and taken them back all the while.
+    booted.assert_free_in_blocks()
     ticks = traces(booted, "hungry")
     assert len(ticks) > 50
     for tick in ticks:
