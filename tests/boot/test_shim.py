@@ -204,6 +204,8 @@ def test_cache_pages_that_may_go_come_back_right(sluice):
     assert memory["discarded"] >= seen["volatile_discarded"]
     assert memory["discard_faults"] == 0
     assert (seen["volatile_exceptions"] > 0) == ("#VE yes" in "\n".join(booted.log))
+    # Which stands for reporting them.
+    assert seen["balloon_reported"] == 0
     # A page that is gone is a page read from the disk once more.
     assert seen["disk_reads"] == seen["cache_misses"] and seen["precache_puts"] == 0
     assert booted.guests["shim"]["disk_sectors"] == 8 * seen["disk_reads"]
