@@ -8,11 +8,18 @@
 bool content_is_filled(const void *page, u64 *word)
 {
 	const u64 *words = page;
+	const u64 first = READ_ONCE(words[0]);
 
-	for (u64 i = 1; i < PAGE_WORDS; i++)
-		if (words[i] != words[0])
+	/* A line at a time, as in content_equals(). */
+	for (u64 i = 0; i < PAGE_WORDS; i += 8) {
+		u64 difference = 0;
+
+		for (u64 j = i; j < i + 8; j++)
+			difference |= READ_ONCE(words[j]) ^ first;
+		if (difference)
 			return false;
-	*word = words[0];
+	}
+	*word = first;
 	return true;
 }
 

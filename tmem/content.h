@@ -1,6 +1,7 @@
 /*
  * What is in a page: one word throughout, the same as in another page, something that a hash stands
- * for. Callers pass the hypervisor's own copy, since a guest's page can change meanwhile.
+ * for. Callers pass the hypervisor's own copy, since a guest's page can change meanwhile; but for
+ * content_is_filled().
  */
 #ifndef TMEM_CONTENT_H
 #define TMEM_CONTENT_H
@@ -10,7 +11,7 @@
 #define PAGE_WORDS (PAGE_SIZE / sizeof(u64))
 
 /* Whether all 64-bit words of a page are equal; then @word is what they are. Gives up at the first
- * that differs. */
+ * line with another. Of a page that changes meanwhile it says what a copy made now could hold. */
 bool content_is_filled(const void *page, u64 *word);
 /* Makes such a page. */
 void content_fill(void *page, u64 word);

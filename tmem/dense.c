@@ -328,18 +328,26 @@ void dense_account(struct tmem_client *client)
 	}
 }
 
+bool dense_place_filled(
+	struct tmem_client *client, struct pool *pool, const void *page, u32 *content)
+{
+	u64 word;
+
+	if (!content_is_filled(page, &word) || !place_filled(client, word, content))
+		return false;
+	count_page(client, pool, *content, 1);
+	dense_account(client);
+	return true;
+}
+
 enum dense_outcome dense_place(struct tmem_client *client, struct pool *pool, const void *copy,
 	u32 *spare, u32 *content, u32 *hash)
 {
 	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
 	enum dense_outcome outcome = DENSE_NEEDS_OWN;
-	u64 word;
 
 	*hash = 0;
-	if ((pool->modes & TMEM_MODE_FILLED) && content_is_filled(copy, &word) &&
-		place_filled(client, word, content))
-		outcome = DENSE_PLACED;
-	if (outcome != DENSE_PLACED && (pool->modes & TMEM_MODE_DEDUP)) {
+	if (pool->modes & TMEM_MODE_DEDUP) {
 		*hash = (u32)(content_hash(&client->tmem->content_key, copy) >> (64 - HASH_BITS)) |
 			1;
 		if (client->group ? place_common(client, class, copy, *hash, content)

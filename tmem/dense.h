@@ -91,11 +91,16 @@ enum dense_outcome {
 	DENSE_NEEDS_FRAME, /* a frame in hand, which pages to come share with it */
 };
 
+/* A content for a page that is to be stored in @pool, which has TMEM_MODE_FILLED, if it is one word
+ * throughout; @page may be the guest's. Then *@content must be given to a page or released. */
+bool dense_place_filled(
+	struct tmem_client *client, struct pool *pool, const void *page, u32 *content);
+
 /*
- * Finds a content for a page that is to be stored in @pool; @copy is the hypervisor's own. If it is
- * placed, *@content must be given to a page or released. If it needs a frame of its own, *@hash is
- * for dense_note() afterwards. *@spare is a frame in the caller's hands or 0, and 0 if it was
- * taken. Evicts nothing and releases no lock.
+ * Finds a content for a page that is to be stored in @pool, and is not filled; @copy is the
+ * hypervisor's own. If it is placed, *@content must be given to a page or released. If it needs a
+ * frame of its own, *@hash is for dense_note() afterwards. *@spare is a frame in the caller's hands
+ * or 0, and 0 if it was taken. Evicts nothing and releases no lock.
  */
 enum dense_outcome dense_place(struct tmem_client *client, struct pool *pool, const void *copy,
 	u32 *spare, u32 *content, u32 *hash);

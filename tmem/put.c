@@ -163,18 +163,43 @@ static bool put_virtual(struct tmem_client *client, struct pool *pool,
 	return true;
 }
 
+static int put_plain(struct tmem_client *client, struct pool *pool,
+	const struct tmem_handle *handle, struct position *position, const void *data,
+	struct put_hand *hand)
+{
+	int error = prepare_frame(client, pool, hand);
+	struct block *block;
+	void *frame;
+
+	if (error)
+		return error;
+	block = client_block(client, hand->slot);
+	insert(client, pool, handle, position, hand->slot, block_page(block, hand->slot));
+	frame = block_frame(block, hand->slot);
+	/* A frame that was handed over holds the page already (flip.c). */
+	if (likely(frame != data))
+		tmem_port_copy_away(frame, data);
+	hand->slot = SLOT_NONE;
+	return 0;
+}
+
 /* A new page of a pool with modes. */
 static int put_dense(struct tmem_client *client, struct pool *pool,
 	const struct tmem_handle *handle, struct position *position, const void *data,
 	struct put_hand *hand)
 {
-	/* What is looked at is our own copy: the guest may be writing. */
 	u8 *copy = tmem_port_scratch()->page;
 	u32 content, hash;
 	struct block *block;
 	enum dense_outcome outcome;
 	int error;
 
+	if ((pool->modes & TMEM_MODE_FILLED) && dense_place_filled(client, pool, data, &content) &&
+		put_virtual(client, pool, handle, position, content))
+		return 0;
+	if (!(pool->modes & ~TMEM_MODE_FILLED))
+		return put_plain(client, pool, handle, position, data, hand);
+	/* What else is looked at is our own copy: the guest may be writing. */
 	tmem_port_copy(copy, data);
 	outcome = dense_place(client, pool, copy, &hand->slot, &content, &hash);
 	if (outcome == DENSE_NEEDS_FRAME) {
@@ -192,26 +217,6 @@ static int put_dense(struct tmem_client *client, struct pool *pool,
 	tmem_port_copy_away(block_frame(block, hand->slot), copy);
 	insert(client, pool, handle, position, hand->slot, block_page(block, hand->slot));
 	dense_note(client, pool, hand->slot, hash);
-	hand->slot = SLOT_NONE;
-	return 0;
-}
-
-static int put_plain(struct tmem_client *client, struct pool *pool,
-	const struct tmem_handle *handle, struct position *position, const void *data,
-	struct put_hand *hand)
-{
-	int error = prepare_frame(client, pool, hand);
-	struct block *block;
-	void *frame;
-
-	if (error)
-		return error;
-	block = client_block(client, hand->slot);
-	insert(client, pool, handle, position, hand->slot, block_page(block, hand->slot));
-	frame = block_frame(block, hand->slot);
-	/* A frame that was handed over holds the page already (flip.c). */
-	if (likely(frame != data))
-		tmem_port_copy_away(frame, data);
 	hand->slot = SLOT_NONE;
 	return 0;
 }

@@ -85,9 +85,11 @@ QEMU = emulator.Machine(backend="qemu", memory=MEMORY, extra=("-icount", "shift=
 # Two guests of 16 to 80 MiB, of which the second gives the first so many 2 MiB units.
 MOVE_UNITS = (16, 32)
 MOVE_MIN, MOVE_MAX = 16, 80  # MiB
-# Guests that use a part of their RAM for two seconds, under ticks of 100 ms.
-TICK_GUESTS = {3: "32M", 64: "4M"}
-TICK_MEMORY = 512
+# Ticks of 100 ms: guests without a driver that use a part of their RAM for two seconds; and guests of the shim that all
+# want more than they have for four, where there is three quarters of what they may have together.
+TICK_IDLE = {3: 32, 64: 4}  # MiB of each guest
+TICK_HUNGRY = {3: 32, 64: 8}
+TICK_MEMORY = 1024
 
 # Goals of VMX: what a guest sees, in instructions; then the machine's.
 GOALS = {
@@ -146,7 +148,8 @@ class Row:
 def make_image(folder, args, manifest):
     (folder / "sluice.toml").write_text(manifest)
     image = folder / "bench.iso"
-    modules = [f"{name}.elf={args.guests / name}.elf" for name in ("bench", "null", "move", "idle")]
+    modules = [f"{name}.elf={args.guests / name}.elf" for name in ("bench", "null", "move", "idle", "shim")]
+    modules.append(f"shim.tar={args.guests / 'shim.tar'}")
     subprocess.run(
         [ROOT / "boot/mkiso.sh", image, args.hypervisor, folder / "sluice.toml", *modules], check=True
     )
@@ -326,24 +329,43 @@ def move_figures(machine, args, clear_page=0):
     return rows
 
 
+def idle_guests(count, mib):
+    return [
+        {"name": f"idle{i}", "kernel": "idle.elf", "memory_min": "2M", "memory_max": f"{mib}M", "cmdline": "24"}
+        for i in range(count)
+    ]
+
+
+def hungry_guests(count, mib):
+    disks = [{"name": "data", "module": "shim.tar", "service_us": 100}, {"name": "swap", "size": f"{mib // 2}M", "service_us": 100}]
+    line = f"expect=nothing pages={mib * 280} rounds=3000 seconds=4"
+    return [
+        {"name": f"hungry{i}", "kernel": "shim.elf", "memory_min": "4M", "memory_max": f"{mib}M", "cmdline": line, "disk": disks}
+        for i in range(count)
+    ]
+
+
+def tick_figure(machine, args, name, guests, memory=None):
+    """A row of what a tick of the policy `refault` takes on the mean."""
+    balloon = {"policy": "refault", "tick_ms": 100}
+    if memory:
+        balloon["memory"] = f"{memory}M"
+    manifest = derive.write({"machine": {"console": "ring"}, "balloon": balloon, "guest": guests})
+    log = boot(dataclasses.replace(machine, memory=TICK_MEMORY), args, manifest)
+    for guest in guests:
+        require_verified(log, guest["name"])
+    stats = stats_of(log, "policy")
+    if int(stats["ticks"]) < 20:
+        raise BenchError(f"{name}: only {stats['ticks']} ticks:\n" + emulator.last_lines(log))
+    value = round(int(stats["tsc_ticks"]) / int(stats["ticks"]))
+    return Row(name, value, "instructions", stats_of(log, "machine")["backend"])
+
+
 def tick_figures(machine, args):
-    """Rows of what a tick of the policy `refault` takes on the mean."""
-    rows = []
-    for count, memory in TICK_GUESTS.items():
-        guests = [
-            {"name": f"idle{i}", "kernel": "idle.elf", "memory_min": "2M", "memory_max": memory, "cmdline": "24"}
-            for i in range(count)
-        ]
-        balloon = {"policy": "refault", "tick_ms": 100}
-        manifest = derive.write({"machine": {"console": "ring"}, "balloon": balloon, "guest": guests})
-        log = boot(dataclasses.replace(machine, memory=TICK_MEMORY), args, manifest)
-        for guest in guests:
-            require_verified(log, guest["name"])
-        stats = stats_of(log, "policy")
-        if int(stats["ticks"]) < 20:
-            raise BenchError(f"{count} guests: only {stats['ticks']} ticks:\n" + emulator.last_lines(log))
-        value = round(int(stats["tsc_ticks"]) / int(stats["ticks"]))
-        rows.append(Row(f"tick_{count}_guests", value, "instructions", stats_of(log, "machine")["backend"]))
+    rows = [tick_figure(machine, args, f"tick_{n}_guests", idle_guests(n, mib)) for n, mib in TICK_IDLE.items()]
+    for count, mib in TICK_HUNGRY.items():
+        guests = hungry_guests(count, mib)
+        rows.append(tick_figure(machine, args, f"tick_{count}_hungry_guests", guests, count * mib * 3 // 4))
     return rows
 
 

@@ -239,7 +239,8 @@ static void only_the_own_copy_decides(void **state)
 		host_copy_hook = change_page;
 		assert_int_equal(tmem_put(client, &handle, guest_page), 0);
 		host_copy_hook = NULL;
-		assert_int_equal(get_seed(client, handle, changed_at ? seed : 99), 0);
+		/* A page that is filled is read, once, and not copied. */
+		assert_int_equal(get_seed(client, handle, i < 2 || changed_at ? seed : 99), 0);
 		finish();
 	}
 }

@@ -7,7 +7,7 @@
  *
  * --shape=NAME does one shape alone, --keys=N takes another set of hash keys.
  *
- * Prints a line an operation: operation, shape, pages, ns, ratio to the copy, ratio to rep movsq,
+ * Prints a line an operation: operation, shape, mode, pages, ns, ratio to the copy, to rep movsq,
  * bytes that are not data a page; a figure that does not apply is "-". bench_tmem.py makes the
  * table.
  */
@@ -46,6 +46,28 @@ static const struct shape shapes[] = {
 	{"512-random", 512, true, false},
 	{"single-random", 0, true, false},
 };
+
+/* What pools do with contents, and contents for which that is of use. */
+struct mode {
+	const char *name;
+	u8 modes;    /* TMEM_MODE_* */
+	bool adapts; /* pages age as the hypervisor has it by default */
+	void (*fill)(u64 *words, u64 page);
+};
+
+static void fill_random(u64 *words, u64 page);
+static void fill_zero(u64 *words, u64 page);
+static void fill_half_equal(u64 *words, u64 page);
+static void fill_half_random(u64 *words, u64 page);
+
+static const struct mode modes[] = {
+	{"plain", 0, false, fill_random},
+	{"zero", TMEM_MODE_FILLED, false, fill_zero},
+	{"dedup", TMEM_MODE_DEDUP, false, fill_half_equal},
+	{"lz4", TMEM_MODE_COMPRESS, false, fill_half_random},
+	{"default", TMEM_MODE_FILLED, true, fill_random},
+};
+static const struct mode *mode = &modes[0];
 
 static u64 pages = 65536;
 static unsigned repetitions = REPETITIONS;
@@ -308,8 +330,8 @@ static void print(
 {
 	if (bench_counting)
 		return;
-	printf("%s\t%s\t%llu\t%.1f\t", names[operation], shape->name, (unsigned long long)pages,
-		median(samples->ns));
+	printf("%s\t%s\t%s\t%llu\t%.1f\t", names[operation], shape->name, mode->name,
+		(unsigned long long)pages, median(samples->ns));
 	if (copies(operation))
 		printf("%.3f\t%.3f\t", median(samples->x_copy), median(samples->x_movsq));
 	else
@@ -329,7 +351,13 @@ static u64 first_key_state = 1, key_state; /* the same keys for each store */
 static struct tmem_client *new_client(void)
 {
 	struct tmem_client_config config = {
-		.weight = 1, .persistent_max = ~0UL, .sample_threshold = sample_threshold};
+		.weight = 1,
+		.persistent_max = ~0UL,
+		.sample_threshold = sample_threshold,
+		.ephemeral_modes = mode->modes,
+		.persistent_modes = mode->modes,
+		.guest_pages = mode->adapts ? pages / 4 : 0,
+	};
 	struct tmem_client *created;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(config.hash_keys); i++) {
@@ -360,12 +388,14 @@ static void end_store(void)
 	tmem_destroy(tmem);
 }
 
-/* Bytes that are not data, a page. */
+/* Bytes that are not data, a page. Where pages need no frame each: of metadata alone. */
 static double overhead(void)
 {
 	struct tmem_stats stats;
 
 	tmem_stats(tmem, &stats);
+	if (mode->modes && !mode->adapts)
+		return (double)stats.metadata_bytes / (double)pages;
 	return (double)(stats.frames * PAGE_SIZE + stats.metadata_bytes - pages * PAGE_SIZE) /
 	       (double)pages;
 }
@@ -476,8 +506,8 @@ static void random_read(u64 bytes)
 		samples.ns[i] = (double)(ticks() - start) * ns_per_tick / (double)pages;
 	}
 	must(at < count, "a random read");
-	printf("random_read\t%lluKiB\t%llu\t%.1f\t-\t-\t-\n", (unsigned long long)bytes / 1024,
-		(unsigned long long)pages, median(samples.ns));
+	printf("random_read\t%lluKiB\tplain\t%llu\t%.1f\t-\t-\t-\n",
+		(unsigned long long)bytes / 1024, (unsigned long long)pages, median(samples.ns));
 }
 
 /* ---- Two threads -------------------------------------------------------------------- */
@@ -581,8 +611,56 @@ static void scaling(void)
 		;
 	end_store();
 	for (unsigned what = 1; what < 4; what++)
-		printf("%s\t64\t%llu\t%.1f\t%.3f\t-\t-\n", rows[what], (unsigned long long)pages,
-			median(ns[what]), median(factor[what]));
+		printf("%s\t64\tplain\t%llu\t%.1f\t%.3f\t-\t-\n", rows[what],
+			(unsigned long long)pages, median(ns[what]), median(factor[what]));
+}
+
+/* ---- Contents ----------------------------------------------------------------------- */
+
+static void fill_words(u64 *words, u64 count, u64 state)
+{
+	for (u64 i = 0; i < count; i++) {
+		state = state * 6364136223846793005UL + 1442695040888963407UL;
+		words[i] = state ^ state >> 29;
+	}
+}
+
+static void fill_random(u64 *words, u64 page)
+{
+	fill_words(words, PAGE_SIZE / 8, page);
+}
+
+static void fill_zero(u64 *words, u64 page)
+{
+	(void)page;
+	memset(words, 0, PAGE_SIZE);
+}
+
+/* Each page of the second half is one of the first. */
+static void fill_half_equal(u64 *words, u64 page)
+{
+	fill_words(words, PAGE_SIZE / 8, page % (pages / 2));
+}
+
+/* Compresses to little more than a half. */
+static void fill_half_random(u64 *words, u64 page)
+{
+	memset(words, 0, PAGE_SIZE);
+	fill_words(words, PAGE_SIZE / 16, page);
+}
+
+/* Puts and gets of one shape in the other modes; the last fill is that of plain pages. */
+static void with_contents(const struct shape *shape)
+{
+	for (unsigned m = 1; m < ARRAY_SIZE(modes); m++) {
+		mode = &modes[m];
+		for (u64 page = 0; page < pages; page++)
+			mode->fill((u64 *)(guest + page * PAGE_SIZE), page);
+		with_room(shape);
+		if (mode->adapts)
+			when_full(shape);
+	}
+	mode = &modes[0];
 }
 
 static void calibrate(void)
@@ -625,6 +703,9 @@ int main(int argc, char **argv)
 	bench_store_memory(pages + pages / 16 + 16 * BLOCK_PAGES);
 	shuffle();
 
+	for (u64 page = 0; page < pages; page++)
+		mode->fill((u64 *)(guest + page * PAGE_SIZE), page);
+
 	/* The larger size is for the four operations that matter most, in sequence. */
 	for (unsigned i = 0; i < ARRAY_SIZE(shapes); i++) {
 		if ((pages > 65536 && shapes[i].random) || (shapes[i].sampled && !bench_counting) ||
@@ -637,6 +718,8 @@ int main(int argc, char **argv)
 			continue;
 		persistent(&shapes[i]);
 		flushes(&shapes[i]);
+		if (i == 0 && !bench_counting)
+			with_contents(&shapes[i]);
 	}
 	if (bench_counting || only_shape)
 		return 0;
