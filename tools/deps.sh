@@ -41,6 +41,8 @@ check python3-pytest-xdist python:xdist
 bench valgrind             valgrind
 prove spin                 spin
 prove frama-c-base         frama-c
+prove why3                 why3
+prove cvc4                 cvc4
 END
 }
 

@@ -1,6 +1,7 @@
 /*
  * The share arithmetic of eviction (choose_victim() in tmem/evict.c), with any number of clients,
- * any counts that 28-bit slots allow and any weights: no product overflows, no client outside the
+ * any counts that 28-bit slots allow, with and without frames, and any weights, those of a shared
+ * pool's owner too, which are the sum of its sharers': no product overflows, no client outside the
  * table is read, and the victim is NULL or has pages.
  */
 #include "tests/framac/port.h"
@@ -12,7 +13,10 @@ static struct tmem store;
 
 static void any_client(struct tmem_client *client)
 {
-	client->weight = (u32)Frama_C_interval(0, 65535);
+	/* At most every other client shares the same pool. */
+	client->weight = (u32)Frama_C_interval(0, 65535 * (int)TMEM_CLIENTS / 2);
+	client->dense_pages[EPHEMERAL] = (u64)Frama_C_interval(0, SLOT_MASK);
+	client->dense_frames[EPHEMERAL] = (u64)Frama_C_interval(0, SLOT_MASK);
 	client->stats.ephemeral_pages = (u64)Frama_C_interval(0, SLOT_MASK);
 	client->used = (bool)Frama_C_interval(0, 1);
 	client->used_at = Frama_C_unsigned_int_interval(0, 0xffffffff);
