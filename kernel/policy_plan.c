@@ -374,7 +374,7 @@ void policy_plan_tick(void)
 	memory = pages_together();
 	/* Persistent pages stay whatever is planned. */
 	if (pooled)
-		pool_min = tmem_persistent_pages(tmem_store) + memory / POOL_PART;
+		pool_min = tmem_persistent_held(tmem_store) + memory / POOL_PART;
 	/* What is on its way is not there to be planned, and yet no reason to ask for more. */
 	memory = MAX(memory - MIN(memory, pages_on_their_way()),
 		MIN(memory, pages_planned() + pool_min));

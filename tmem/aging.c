@@ -73,7 +73,7 @@ void aging_fit(struct tmem_client *client)
 
 enum queue aging_victim(const struct tmem_client *client)
 {
-	u64 main = client->main_pages, small = client->stats.ephemeral_pages - main;
+	u64 main = client->main_pages, small = client_ordinary_pages(client) - main;
 
 	if (!client->aging)
 		return small ? QUEUE_SMALL : QUEUE_MAIN;

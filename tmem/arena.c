@@ -20,15 +20,6 @@ static void all_free(struct arena *arena, struct block *block)
 }
 
 /* Virtual blocks are a client's own, since the records of their pages do not name it. */
-static struct block *virtual_block_of(const struct arena *arena, u32 client)
-{
-	struct block *block = arena->room[VIRTUAL];
-
-	while (block && block->client != client)
-		block = block->next;
-	return block;
-}
-
 static struct block *new_virtual_block(struct tmem *tmem, u32 client)
 {
 	struct arena *arena = &tmem->arena;
@@ -115,7 +106,7 @@ static unsigned take_from(
 static unsigned take_virtual(struct tmem *tmem, u32 client, u32 *slots, unsigned count)
 {
 	struct arena *arena = &tmem->arena;
-	struct block *block = virtual_block_of(arena, client);
+	struct block *block = arena->virtual_room[client];
 
 	if (!block)
 		block = new_virtual_block(tmem, client);
@@ -220,6 +211,13 @@ void arena_give(struct tmem *tmem, const u32 *slots, unsigned count)
 		block_has_room(tmem, block);
 	}
 	arena_unlock(tmem);
+}
+
+void arena_hand_over(struct tmem *tmem, struct block *block, u32 client)
+{
+	block->claimed = false;
+	WRITE_ONCE(block->client, (u8)client);
+	block_list(&tmem->arena, block);
 }
 
 /* ---- Life -------------------------------------------------------------------------------- */

@@ -37,6 +37,7 @@ enum slot_state {
 	SLOT_PERSISTENT, /* a stored page: of a persistent pool, or in one of its client's queues */
 	SLOT_QUEUED,
 	SLOT_QUEUED_MAIN,
+	SLOT_QUEUED_CHEAP,
 	SLOT_SHARED, /* the content of several pages (dense.h) */
 	SLOT_PACKED, /* a frame of a pack of compressed pages */
 	SLOT_COMMON, /* the content of pages of several clients (dedup.h) */
@@ -67,7 +68,7 @@ static inline bool page_is_queued(const struct page *page)
 {
 	enum slot_state state = page_state(page);
 
-	return state == SLOT_QUEUED || state == SLOT_QUEUED_MAIN;
+	return state >= SLOT_QUEUED && state <= SLOT_QUEUED_CHEAP;
 }
 
 /* Leaves all queues: the neighbour before is forgotten. By whoever holds the slot. */
@@ -121,8 +122,9 @@ struct arena {
 	u32 block_numbers;        /* numbers below this one were used at least once */
 	u32 unused;               /* the first of them that is free again; 0 = none */
 	u32 virtual_blocks;
-	struct block *room[SLOT_CLASSES];      /* blocks with free slots */
-	struct block *scattered[TMEM_CLASSES]; /* blocks with places for single frames */
+	struct block *room[TMEM_CLASSES];         /* blocks with free slots */
+	struct block *virtual_room[TMEM_CLIENTS]; /* virtual ones, by whose they are */
+	struct block *scattered[TMEM_CLASSES];    /* blocks with places for single frames */
 	bool dry;         /* the last arena_take() found nothing, and nothing has come back since */
 	u32 empty_blocks; /* blocks kept although all their slots are free */
 	void *pages;      /* frames that were turned into free metadata pages, chained */
@@ -132,10 +134,13 @@ struct dedup_group;
 
 struct tmem {
 	struct arena arena;
-	struct content_key content_key;        /* of pages' contents: never seen by a guest */
-	u64 persistent_pages __aligned_to(64); /* of all clients; atomic */
-	bool keys_only;                        /* see struct tmem_config */
-	u32 ticks;                             /* tmem_tick() calls */
+	struct content_key content_key;       /* of pages' contents: never seen by a guest */
+	u64 persistent_held __aligned_to(64); /* tmem_persistent_held(); atomic */
+	bool keys_only;                       /* see struct tmem_config */
+	u64 sparse[TMEM_CLIENTS / 64]; /* a bit a client: dense_compact() may win frames; atomic */
+	u32 ticks;                     /* tmem_tick() calls */
+	u32 emptied_block; /* virtual, claimed until it is handed over: its number plus 1; arena
+			      lock */
 	u32 reclaim_block; /* number of the block that is being emptied, plus 1; under the arena
 			      lock */
 	/* Set once under the arena lock; the structures stay until the store goes. */
@@ -185,6 +190,9 @@ static inline bool arena_is_dry(const struct tmem *tmem, u8 *patience)
  */
 bool arena_find_page(struct tmem *tmem, u32 client, u32 *slot, unsigned count);
 u32 arena_end(const struct tmem *tmem);
+
+/* A virtual block without pages, claimed by arena_claim(), is @client's from now on. Arena lock. */
+void arena_hand_over(struct tmem *tmem, struct block *block, u32 client);
 
 /* Takes the frame of a slot that the caller has in hand out of the store;
  * arena_turn_into_metadata() makes a page for metadata_alloc() of it instead. */

@@ -37,10 +37,17 @@ bool arena_new_single(struct tmem *tmem, enum tmem_class class);
 void block_open(struct arena *arena, struct block *block);
 void block_close(struct arena *arena, struct block *block);
 
-/* In the list of its class that has room, and out of it. */
+/* The list that a block of this kind with room stands in. */
+static inline struct block **block_room(struct arena *arena, const struct block *block)
+{
+	return block->class == VIRTUAL ? &arena->virtual_room[block->client]
+				       : &arena->room[block->class];
+}
+
+/* In that list, and out of it. */
 static inline void block_list(struct arena *arena, struct block *block)
 {
-	struct block **head = &arena->room[block->class];
+	struct block **head = block_room(arena, block);
 
 	block->prev = NULL;
 	block->next = *head;
@@ -59,7 +66,7 @@ static inline void block_unlist(struct arena *arena, struct block *block)
 	if (block->prev)
 		block->prev->next = block->next;
 	else
-		arena->room[block->class] = block->next;
+		*block_room(arena, block) = block->next;
 	block->listed = false;
 }
 

@@ -340,7 +340,8 @@ static u64 audit_list(struct audit *audit, const struct tmem_client *client, uns
 		const struct pool *pool = client->pools[page_pool(page)];
 
 		if ((page->prev & SLOT_MASK) != prev || page_state(page) != SLOT_QUEUED + queue ||
-			!pool || pool->persistent)
+			!pool || pool->persistent ||
+			(queue == LIST_CHEAP && !block_is_virtual(block_of(audit->tmem, slot))))
 			FAIL(audit, "client %u slot %x does not belong into the queue",
 				client->number, slot);
 		prev = slot;
@@ -350,9 +351,10 @@ static u64 audit_list(struct audit *audit, const struct tmem_client *client, uns
 		list->newest_page != (prev ? page_at(audit->tmem, prev) : &list->head))
 		FAIL(audit, "client %u queue %u ends with slot %x in place of %x", client->number,
 			queue, list->newest, prev);
-	if (queue == QUEUE_MAIN && listed != client->main_pages)
-		FAIL(audit, "client %u queue %u: %llu pages, %llu counted", client->number, queue,
-			(unsigned long long)listed, (unsigned long long)client->main_pages);
+	if ((queue == QUEUE_MAIN && listed != client->main_pages) ||
+		(queue == LIST_CHEAP && listed != client->cheap_pages))
+		FAIL(audit, "client %u queue %u: %llu pages, not as many as counted",
+			client->number, queue, (unsigned long long)listed);
 	return listed;
 }
 
@@ -379,7 +381,7 @@ static void audit_client(struct audit *audit, struct tmem_client *client)
 		if (client->pools[id])
 			audit_pool(audit, client->pools[id],
 				&pages[client->pools[id]->persistent ? PERSISTENT : EPHEMERAL]);
-	for (unsigned queue = 0; queue < QUEUES; queue++)
+	for (unsigned queue = 0; queue < LISTS; queue++)
 		listed += audit_list(audit, client, queue);
 	if (listed != stats->ephemeral_pages || pages[EPHEMERAL] != listed ||
 		pages[PERSISTENT] != stats->persistent_pages)
@@ -423,7 +425,7 @@ int tmem_audit(struct tmem *tmem, void (*visit)(void *page, void *argument), voi
 		if (!client->alive)
 			continue;
 		audit_client(&audit, client);
-		persistent += client->stats.persistent_pages;
+		persistent += client->stats.persistent_pages + client->persistent_excess;
 		used += client->stats.persistent_pages + client->stats.ephemeral_pages;
 	}
 	for (u32 i = 0; i < TMEM_GROUPS; i++)
@@ -434,7 +436,7 @@ int tmem_audit(struct tmem *tmem, void (*visit)(void *page, void *argument), voi
 	if (audit.frames != tmem->arena.frames || audit.slots_used != used ||
 		audit.slots_idle != audit.in_magazines || audit.slots_dense != audit.dense_frames ||
 		audit.metadata_pages != tmem->arena.metadata_pages ||
-		persistent != tmem->persistent_pages)
+		persistent != tmem->persistent_held)
 		FAIL(&audit,
 			"%llu of %llu frames, %llu of %llu metadata pages, %llu pages in %llu "
 			"slots",

@@ -351,7 +351,9 @@ int client_begin(struct tmem_client *client, const struct tmem_client_config *co
 	client->pools_end = 0;
 	page_list_init(&client->lists[QUEUE_SMALL], SLOT_QUEUED);
 	page_list_init(&client->lists[QUEUE_MAIN], SLOT_QUEUED_MAIN);
+	page_list_init(&client->lists[LIST_CHEAP], SLOT_QUEUED_CHEAP);
 	client->main_pages = 0;
+	WRITE_ONCE(client->cheap_pages, 0);
 	WRITE_ONCE(client->half.number, HALF_NONE);
 	client->modes[EPHEMERAL] = config->ephemeral_modes;
 	client->modes[PERSISTENT] = config->persistent_modes;
@@ -465,22 +467,24 @@ void tmem_destroy(struct tmem *tmem)
 	tmem_port_free(tmem, 0);
 }
 
-u64 tmem_persistent_pages(const struct tmem *tmem)
+u64 tmem_persistent_held(const struct tmem *tmem)
 {
-	return READ_ONCE(tmem->persistent_pages);
+	return READ_ONCE(tmem->persistent_held);
 }
 
 void tmem_stats(const struct tmem *tmem, struct tmem_stats *stats)
 {
 	struct tmem *locked = (struct tmem *)tmem;
 
-	*stats = (struct tmem_stats){.persistent_pages = tmem_persistent_pages(tmem)};
+	*stats = (struct tmem_stats){.persistent_pages = tmem_persistent_held(tmem)};
 	for (unsigned number = 0; number < TMEM_CLIENTS; number++) {
 		const struct tmem_client *client = __atomic_load_n(
 			&tmem->clients[number], __ATOMIC_ACQUIRE);
 
-		if (client)
-			stats->ephemeral_pages += READ_ONCE(client->stats.ephemeral_pages);
+		if (!client)
+			continue;
+		stats->ephemeral_pages += READ_ONCE(client->stats.ephemeral_pages);
+		stats->persistent_pages -= READ_ONCE(client->persistent_excess);
 	}
 	stats->common_frames = dedup_frames(tmem);
 	stats->common_peak = dedup_frames_peak(tmem);

@@ -55,6 +55,12 @@ struct page_list {
 	u32 state;  /* enum slot_state, as it stands in page.prev */
 };
 
+/* Ephemeral pages that cost no frame worth their going: filled with one word, or one of many with
+ * the same content. They go for their slots, and before others only if a client may hold no more
+ * pages. */
+#define LIST_CHEAP 2U
+#define LISTS      3U
+
 /* Where the last slot lay that was used: 256 slots whose frames stand in a row. */
 #define HALF_SHIFT 8
 #define HALF_NONE  ~0U
@@ -87,7 +93,9 @@ struct tmem_client {
 	/* What dense_account() found: pages without a frame of their own, and the frames that hold
 	 * their contents. */
 	u64 dense_pages[TMEM_CLASSES], dense_frames[TMEM_CLASSES];
-	u32 freezes; /* how often it was frozen */
+	u64 common_pages;      /* ephemeral, with a content of the group */
+	u64 persistent_excess; /* frames of persistent packs that are more than their pages */
+	u32 freezes;           /* how often it was frozen */
 	/* Of the owner of a shared pool; @sharers and @life are guarded by the sharers' lock too.
 	 */
 	u32 sharers;
@@ -97,9 +105,9 @@ struct tmem_client {
 	struct pool *pools[TMEM_POOLS_PER_GUEST];
 	/* By the pools' ids: recent_key[0]. Of a pool that is gone it says nothing. */
 	u64 recent_words[TMEM_POOLS_PER_GUEST];
-	struct page_list lists[2]; /* of ephemeral pages, by enum queue */
-	u64 main_pages;            /* of them, in the second */
-	struct aging *aging;       /* NULL: all are in the first list */
+	struct page_list lists[LISTS]; /* of ephemeral pages: by enum queue, and LIST_CHEAP */
+	u64 main_pages, cheap_pages;   /* of them, in the second and the third */
+	struct aging *aging;           /* NULL: all are in the first list */
 	struct slot_half half;
 	u64 hash_keys[6];
 	u32 sample_threshold;
@@ -270,6 +278,12 @@ static inline u64 client_ephemeral_frames(const struct tmem_client *client)
 	       READ_ONCE(client->dense_frames[EPHEMERAL]);
 }
 
+/* Ephemeral pages that are not in LIST_CHEAP. */
+static inline u64 client_ordinary_pages(const struct tmem_client *client)
+{
+	return client->stats.ephemeral_pages - client->cheap_pages;
+}
+
 /* Pages that one step of a flush or a destruction frees. */
 #define TMEM_STEP_PAGES 64U
 /* Drops up to *@pages pages of an object, keeps the slots and lowers the number; true once it is
@@ -389,17 +403,24 @@ int shared_leave(struct tmem_client *client, u32 id);
 /* Pages and evictions of the pool at which @seat is. */
 void shared_counts(const struct seat *seat, u64 *pages, u64 *evictions);
 
+/* Makes a virtual slot come nearer when neither magazine nor arena has one: by a page of @client's
+ * own, or by a step towards a block of another that has more than its share (tmem/slots.c). Called
+ * and returns with @client's lock held, but may release it meanwhile. */
+void slots_seek(struct tmem_client *client);
+
 /* ---- Eviction (tmem/evict.c) -------------------------------------------------------- */
 
-/* Evicts the oldest ephemeral page of a client whose lock is held; the slot is nobody's then.
- * SLOT_NONE if there is none. */
+/* Evicts the ephemeral page, of whatever kind, that goes next when a client (its lock is held) has
+ * too many. Its frame is nobody's then; SLOT_NONE if it had none of its own, or there is no page.
+ */
 u32 evict_oldest(struct tmem_client *client);
 
 /*
  * Finds a slot (in @client's hands) for a page of @class when neither magazine nor arena has one:
- * in another client's magazine, or by evicting the oldest page of the client that is furthest over
- * its weighted share. Called and returns with @client's lock held, but may release it meanwhile:
- * whatever was looked up is stale. SLOT_NONE if the rules leave nothing to evict.
+ * in another client's magazine, by compaction, or by evicting the oldest page of the client that is
+ * furthest over its weighted share; bounded work, and nothing is evicted that frees no frame.
+ * Called and returns with @client's lock held, but may release it meanwhile: whatever was looked up
+ * is stale. SLOT_NONE if the rules leave nothing to evict.
  */
 u32 evict_for(struct tmem_client *client, enum tmem_class class);
 

@@ -194,6 +194,16 @@ u32 dedup_add(
 	return id;
 }
 
+u32 dedup_references(struct dedup_group *group, u32 id)
+{
+	u32 refs;
+
+	tmem_port_lock(&group->lock);
+	refs = common_at(group, id)->refs;
+	tmem_port_unlock(&group->lock);
+	return refs;
+}
+
 void dedup_fetch(struct dedup_group *group, u32 id, void *data)
 {
 	/* Reclaim may move the content. */

@@ -65,6 +65,8 @@ u32 dedup_find(struct tmem_client *client, enum tmem_class class, const void *co
  * hands, is taken for it, and *@slot 0 then. 0 also without memory. */
 u32 dedup_add(
 	struct tmem_client *client, enum tmem_class class, const void *copy, u32 hash, u32 *slot);
+/* Pages that have it. */
+u32 dedup_references(struct dedup_group *group, u32 id);
 void dedup_fetch(struct dedup_group *group, u32 id, void *data);
 /* One reference less; with the last one its frame goes to the client's magazine. */
 void dedup_release(struct tmem_client *client, enum tmem_class class, u32 id);

@@ -10,7 +10,7 @@
 #define HASH_BITS 25
 
 /* Fragments moved in one step of compaction. */
-#define COMPACTED_AT_ONCE 32U
+#define COMPACTED_AT_ONCE 8U
 
 static struct dense *dense_of(const struct tmem_client *client)
 {
@@ -62,6 +62,7 @@ void dense_destroy(struct tmem_client *client)
 	if (!dense)
 		return;
 	pack_destroy(&dense->pack);
+	dense_account(client);
 	for (unsigned class = 0; class < TMEM_CLASSES; class ++)
 		table_destroy(client->tmem, &dense->contents[class]);
 	slab_destroy(client->tmem, &dense->lines);
@@ -186,10 +187,9 @@ static u32 make_shared(struct tmem_client *client, u32 slot)
 	return id;
 }
 
-static bool place_equal(
-	struct tmem_client *client, enum tmem_class class, const void *copy, u32 hash, u32 *content)
+static bool place_equal(struct tmem_client *client, enum tmem_class class, struct dense_look *look)
 {
-	u32 slot = find_equal(client, class, copy, hash);
+	u32 slot = find_equal(client, class, look->copy, look->hash);
 	const struct page *page;
 	u32 id;
 
@@ -197,10 +197,13 @@ static bool place_equal(
 		return false;
 	page = page_at(client->tmem, slot);
 	id = page_state(page) == SLOT_SHARED ? page->owner : make_shared(client, slot);
-	if (!id)
+	if (!id) {
+		/* One page a content is noted. */
+		look->hash = 0;
 		return false;
+	}
 	shared_at(&dense_of(client)->shared, id)->refs++;
-	*content = make_content(CONTENT_SHARED, id);
+	look->content = make_content(CONTENT_SHARED, id);
 	return true;
 }
 
@@ -225,12 +228,12 @@ static void release_shared(struct tmem_client *client, u32 id)
 
 /* ---- Compressed pages --------------------------------------------------------------- */
 
-static enum dense_outcome place_packed(struct tmem_client *client, enum tmem_class class,
-	const void *copy, u32 *spare, u32 *content)
+static enum dense_outcome place_packed(
+	struct tmem_client *client, enum tmem_class class, struct dense_look *look, u32 *spare)
 {
 	struct dense *dense = dense_of(client);
 	const u8 *fragment = tmem_port_scratch()->fragment;
-	u32 length = page_compress(&dense->admission[class], copy);
+	u32 length = look->fragment;
 	u32 id;
 
 	if (!length)
@@ -246,7 +249,7 @@ static enum dense_outcome place_packed(struct tmem_client *client, enum tmem_cla
 	}
 	if (!id)
 		return DENSE_NEEDS_OWN;
-	*content = make_content(CONTENT_PACKED, id);
+	look->content = make_content(CONTENT_PACKED, id);
 	return DENSE_PLACED;
 }
 
@@ -264,34 +267,45 @@ bool dense_compact(struct tmem_client *client)
 	struct dense *dense = dense_of(client);
 	u32 gained;
 
-	if (!dense || !pack_is_sparse(&dense->pack))
+	if (!dense || !dense->sparse)
 		return false;
 	gained = pack_compact(&dense->pack, COMPACTED_AT_ONCE, packed_moved, client);
+	/* Not again before there is a frame's worth more to be won. */
+	dense->futile = gained ? 0 : dense->pack.free + FRAME_GRANULES;
 	dense_account(client);
 	return gained != 0;
 }
 
+/* A fragment has gone: what flushes leave free is brought together as fast as it comes. */
+static void free_packed(struct tmem_client *client, u32 id)
+{
+	struct dense *dense = dense_of(client);
+
+	pack_free(&dense->pack, id);
+	if (unlikely(pack_is_very_sparse(&dense->pack)) && !dense->vacating)
+		dense_compact(client);
+}
+
 /* ---- Pages that are equal to those of others ----------------------------------------- */
 
-static bool place_common(
-	struct tmem_client *client, enum tmem_class class, const void *copy, u32 hash, u32 *content)
+static bool place_common(struct tmem_client *client, enum tmem_class class, struct dense_look *look)
 {
-	u32 id = dedup_find(client, class, copy, hash);
+	u32 id = dedup_find(client, class, look->copy, look->hash);
 
-	*content = make_content(CONTENT_COMMON, id);
+	look->content = make_content(CONTENT_COMMON, id);
 	return id != 0;
 }
 
 /* A page that nobody has yet: its frame is the group's. */
-static enum dense_outcome make_common(struct tmem_client *client, enum tmem_class class,
-	const void *copy, u32 hash, u32 *spare, u32 *content)
+static enum dense_outcome make_common(
+	struct tmem_client *client, enum tmem_class class, struct dense_look *look, u32 *spare)
 {
 	u32 id;
 
 	if (*spare == SLOT_NONE)
 		return DENSE_NEEDS_FRAME;
-	id = dedup_add(client, class, copy, hash, spare);
-	*content = make_content(CONTENT_COMMON, id);
+	id = dedup_add(client, class, look->copy, look->hash, spare);
+	look->content = make_content(CONTENT_COMMON, id);
 	return id ? DENSE_PLACED : DENSE_NEEDS_OWN;
 }
 
@@ -313,6 +327,40 @@ static void count_page(struct tmem_client *client, struct pool *pool, u32 conten
 		pool->packed_bytes += change * pack_length(&dense->pack, content & CONTENT_ID_MASK);
 }
 
+/* What packs of persistent pages hold beyond a frame a page: flushes leave that until frames are
+ * given back, and no page more may be admitted for it. */
+static void account_excess(struct tmem_client *client)
+{
+	const struct pack_class *persistent = &dense_of(client)->pack.classes[PERSISTENT];
+	u64 excess = persistent->frames - MIN(persistent->frames, persistent->fragments);
+
+	if (likely(excess == client->persistent_excess))
+		return;
+	__atomic_fetch_add(&client->tmem->persistent_held, excess - client->persistent_excess,
+		__ATOMIC_RELAXED);
+	WRITE_ONCE(client->persistent_excess, excess);
+}
+
+/* Others that want a frame see that there are some to be won here. */
+static void account_sparse(struct tmem_client *client)
+{
+	struct dense *dense = dense_of(client);
+	u64 *word = &client->tmem->sparse[client->number / 64];
+	const u64 bit = BIT(client->number % 64);
+	bool sparse;
+
+	if (unlikely(dense->futile) && !pack_is_sparse(&dense->pack))
+		dense->futile = 0;
+	sparse = pack_is_sparse(&dense->pack) && dense->pack.free >= dense->futile;
+	if (likely(sparse == dense->sparse))
+		return;
+	dense->sparse = sparse;
+	if (sparse)
+		__atomic_fetch_or(word, bit, __ATOMIC_RELAXED);
+	else
+		__atomic_fetch_and(word, ~bit, __ATOMIC_RELAXED);
+}
+
 void dense_account(struct tmem_client *client)
 {
 	const struct dense *dense = dense_of(client);
@@ -320,6 +368,10 @@ void dense_account(struct tmem_client *client)
 
 	stats->shared_peak = MAX(stats->shared_peak, dense->shared_pages);
 	stats->compressed_peak = MAX(stats->compressed_peak, dense->pack.bytes);
+
+	account_excess(client);
+	account_sparse(client);
+	WRITE_ONCE(client->common_pages, dense->common[EPHEMERAL]);
 
 	for (unsigned class = 0; class < TMEM_CLASSES; class ++) {
 		WRITE_ONCE(client->dense_pages[class], dense->pages[class]);
@@ -340,33 +392,64 @@ bool dense_place_filled(
 	return true;
 }
 
-enum dense_outcome dense_place(struct tmem_client *client, struct pool *pool, const void *copy,
-	u32 *spare, u32 *content, u32 *hash)
+/* The page's hash and what else can be known of it without a frame; true if it was placed. */
+static bool look_at(struct tmem_client *client, struct pool *pool, struct dense_look *look)
 {
 	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
-	enum dense_outcome outcome = DENSE_NEEDS_OWN;
 
-	*hash = 0;
+	look->looked = true;
 	if (pool->modes & TMEM_MODE_DEDUP) {
-		*hash = (u32)(content_hash(&client->tmem->content_key, copy) >> (64 - HASH_BITS)) |
-			1;
-		if (client->group ? place_common(client, class, copy, *hash, content)
-				  : place_equal(client, class, copy, *hash, content)) {
-			outcome = DENSE_PLACED;
+		u64 hash = content_hash(&client->tmem->content_key, look->copy);
+
+		look->hash = (u32)(hash >> (64 - HASH_BITS)) | 1;
+		if (client->group ? place_common(client, class, look)
+				  : place_equal(client, class, look)) {
 			pool->counts.equal++;
+			return true;
 		}
 	}
-	if (outcome != DENSE_PLACED && (pool->modes & TMEM_MODE_COMPRESS))
-		outcome = place_packed(client, class, copy, spare, content);
-	if (outcome == DENSE_NEEDS_OWN && *hash && client->group)
-		outcome = make_common(client, class, copy, *hash, spare, content);
-	/* What equal pages there are is the group's to know. */
-	if (client->group)
-		*hash = 0;
+	if (pool->modes & TMEM_MODE_COMPRESS)
+		look->fragment = page_compress(&dense_of(client)->admission[class], look->copy);
+	return false;
+}
+
+enum dense_outcome dense_place(
+	struct tmem_client *client, struct pool *pool, struct dense_look *look, u32 *spare)
+{
+	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
+	enum dense_outcome outcome;
+
+	if (!look->looked && look_at(client, pool, look))
+		outcome = DENSE_PLACED;
+	else
+		outcome = place_packed(client, class, look, spare);
+	if (outcome == DENSE_NEEDS_OWN && client->group && look->hash) {
+		outcome = make_common(client, class, look, spare);
+		/* What equal pages there are is the group's to know. */
+		if (outcome == DENSE_NEEDS_OWN)
+			look->hash = 0;
+	}
 	if (outcome == DENSE_PLACED)
-		count_page(client, pool, *content, 1);
+		count_page(client, pool, look->content, 1);
 	dense_account(client);
 	return outcome;
+}
+
+u32 dense_references(const struct tmem_client *client, u32 content)
+{
+	u32 id = content & CONTENT_ID_MASK;
+
+	switch (content_kind(content)) {
+	case CONTENT_FILLED:
+		return 0;
+	case CONTENT_SHARED:
+		return shared_at(&client->dense->shared, id)->refs;
+	case CONTENT_PACKED:
+		return 1;
+	case CONTENT_COMMON:
+		return dedup_references(client->group, id);
+	}
+	return 0;
 }
 
 void dense_own(struct tmem_client *client, u32 content, u32 slot)
@@ -416,7 +499,7 @@ void dense_release(struct tmem_client *client, struct pool *pool, u32 content)
 		release_shared(client, id);
 		break;
 	case CONTENT_PACKED:
-		pack_free(&dense->pack, id);
+		free_packed(client, id);
 		break;
 	case CONTENT_COMMON:
 		dedup_release(client, class, id);
@@ -475,8 +558,10 @@ bool dense_vacate(struct tmem_client *client, u32 slot, u32 *to,
 		return true;
 	}
 	count = pack_frame_owners(&dense->pack, run, slot, owners);
+	dense->vacating = true;
 	for (u32 i = 0; i < count; i++)
 		evict(client, owners[i]);
+	dense->vacating = false;
 	/* With its last fragment the run may have given the frame back by itself. */
 	if (page_state(page) != SLOT_PACKED || page->owner != run)
 		return false;

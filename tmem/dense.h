@@ -69,6 +69,9 @@ struct dense {
 	u64 shared_frames[TMEM_CLASSES]; /* SLOT_SHARED */
 	u64 shared_pages;                /* with a content of the client's or of its group */
 	struct admission admission[TMEM_CLASSES]; /* to the compressor */
+	u64 futile;    /* compaction gained nothing: not again before so many granules are free */
+	bool sparse;   /* as it stands in tmem->sparse */
+	bool vacating; /* a frame is being emptied: nothing may move into it */
 };
 _Static_assert(sizeof(struct dense) <= PAGE_SIZE, "a page of metadata");
 
@@ -96,16 +99,26 @@ enum dense_outcome {
 bool dense_place_filled(
 	struct tmem_client *client, struct pool *pool, const void *page, u32 *content);
 
-/*
- * Finds a content for a page that is to be stored in @pool, and is not filled; @copy is the
- * hypervisor's own. If it is placed, *@content must be given to a page or released. If it needs a
- * frame of its own, *@hash is for dense_note() afterwards. *@spare is a frame in the caller's hands
- * or 0, and 0 if it was taken. Evicts nothing and releases no lock.
- */
-enum dense_outcome dense_place(struct tmem_client *client, struct pool *pool, const void *copy,
-	u32 *spare, u32 *content, u32 *hash);
+/* A page that is to be stored: all but @copy is 0 at first. */
+struct dense_look {
+	const void *copy; /* the hypervisor's own */
+	u32 content;      /* if it was placed: to be given to a page or released */
+	u32 hash;         /* if it needs a frame of its own: for dense_note() */
+	u32 fragment;     /* bytes in this CPU's scratch page, 0: not to be compressed */
+	bool looked;      /* what can be known without a frame is known */
+};
 
-/* The page in @slot, a frame, was stored with this hash: later equal ones share it. */
+/*
+ * Finds a content for a page that is to be stored in @pool, and is not filled. *@spare is a frame
+ * in the caller's hands or 0, and 0 if it was taken. After DENSE_NEEDS_FRAME the caller gets one
+ * and calls again with the same @look, unless the lock was released. Evicts nothing and releases no
+ * lock.
+ */
+enum dense_outcome dense_place(
+	struct tmem_client *client, struct pool *pool, struct dense_look *look, u32 *spare);
+
+/* The page in @slot, a frame, was stored with this hash: later equal ones share it. No page with
+ * its content is noted yet, so that no chain in the table can be made longer by equal pages. */
 void dense_note(struct tmem_client *client, const struct pool *pool, u32 slot, u32 hash);
 /* It is about to go, or its content is about to change. */
 void dense_forget(struct tmem_client *client, enum tmem_class class, u32 slot, struct page *page);
@@ -114,15 +127,19 @@ void dense_forget(struct tmem_client *client, enum tmem_class class, u32 slot, s
  */
 int __must_check dense_fetch(struct tmem_client *client, u32 content, void *data);
 
+/* How many pages have this content: 1 if it is compressed, 0 if it needs no frame at all. */
+u32 dense_references(const struct tmem_client *client, u32 content);
+
 /* The page in @slot, a virtual one, has this content from now on. */
 void dense_own(struct tmem_client *client, u32 content, u32 slot);
 /* A page of the pool has it no more. Frames that it alone needed go to the client's
  * magazine or to the arena. */
 void dense_release(struct tmem_client *client, struct pool *pool, u32 content);
-/* Brings client->dense_pages and dense_frames up to date. */
+/* Brings client->dense_pages, dense_frames, common_pages and persistent_excess up to date. */
 void dense_account(struct tmem_client *client);
 
-/* Makes the packs of a client smaller by a bounded step if that may free a frame (to the arena). */
+/* Makes the packs of a client, for which its bit stands in tmem->sparse, smaller by a bounded step,
+ * which may give frames to the arena. False if nothing was gained. */
 bool dense_compact(struct tmem_client *client);
 
 /* Of which class the pages are whose content the frame in @slot (SLOT_SHARED or SLOT_PACKED) holds.

@@ -97,6 +97,7 @@ int dense_audit(const struct tmem_client *client, const u64 pages[CONTENT_KINDS]
 	void (*visit)(void *page, void *argument), void *argument)
 {
 	const struct dense *dense = client->dense;
+	const struct pack_class *persistent = &dense->pack.classes[PERSISTENT];
 	struct tables tables = {.client = client};
 	u64 refs = count_references(dense);
 	bool bad = false;
@@ -128,6 +129,12 @@ int dense_audit(const struct tmem_client *client, const u64 pages[CONTENT_KINDS]
 	}
 	if (!pools_agree(client, pages)) {
 		tmem_port_complain("tmem audit: client %u: contents of its pools", client->number);
+		bad = true;
+	}
+	if (client->persistent_excess !=
+		persistent->frames - MIN(persistent->frames, persistent->fragments)) {
+		tmem_port_complain("tmem audit: client %u: %llu frames beyond persistent pages",
+			client->number, (unsigned long long)client->persistent_excess);
 		bad = true;
 	}
 	if (pack_audit(&dense->pack, visit, argument))

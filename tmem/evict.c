@@ -1,8 +1,8 @@
 /*
- * Eviction within the store (reclaim.c takes frames out of it). The client that holds most
- * ephemeral pages for its weight gives up its oldest page. That is weighted max-min fairness: what
- * one does not use of its share others may borrow, and who is below its share is never evicted from
- * by another's put, as long as it uses the store at all: pages of idle clients go first.
+ * Eviction within the store. The client that holds most ephemeral
+ * pages for its weight gives up its oldest page. That is weighted max-min fairness: what one does
+ * not use of its share others may borrow, and who is below its share is never evicted from by
+ * another's put, as long as it uses the store at all: pages of idle clients go first.
  *
  * No two client locks are ever held at once: whoever needs a page of another client releases its
  * own first and looks everything up again afterwards. Lock order: client before arena.
@@ -33,12 +33,30 @@ void tmem_tick(struct tmem *tmem)
 	}
 }
 
-static bool is_idle(const struct tmem *tmem, const struct tmem_client *client)
+bool client_is_idle(const struct tmem *tmem, const struct tmem_client *client)
 {
 	if (READ_ONCE(client->used))
 		return false;
 	/* Signed: it may have been used since the ticks were read. */
 	return (s32)(READ_ONCE(tmem->ticks) - READ_ONCE(client->used_at)) > (s32)TMEM_IDLE_TICKS;
+}
+
+/* frames_to_give() of a client with pages that have no frame of their own. */
+static __attribute__((noinline)) u64 dense_frames_to_give(const struct tmem_client *client)
+{
+	if (READ_ONCE(client->stats.ephemeral_pages) <= READ_ONCE(client->cheap_pages) &&
+		!READ_ONCE(client->dense_frames[EPHEMERAL]) && !READ_ONCE(client->common_pages))
+		return 0;
+	return client_ephemeral_frames(client);
+}
+
+/* What a client's share is charged with, 0 if it has no frame to give: pages that need none are
+ * dropped for their slots only. */
+static inline u64 frames_to_give(const struct tmem_client *client)
+{
+	return likely(!READ_ONCE(client->dense_pages[EPHEMERAL]))
+		       ? READ_ONCE(client->stats.ephemeral_pages)
+		       : dense_frames_to_give(client);
 }
 
 struct tmem_client *choose_victim(
@@ -60,11 +78,11 @@ struct tmem_client *choose_victim(
 
 		if (!client)
 			continue;
-		its_pages = client_ephemeral_frames(client);
+		its_pages = frames_to_give(client);
 		its_weight = READ_ONCE(client->weight);
 		if (!its_pages || !its_weight)
 			continue;
-		its_idle = is_idle(tmem, client);
+		its_idle = client_is_idle(tmem, client);
 		if (its_idle == idle ? its_pages * weight > pages * its_weight : its_idle) {
 			victim = client;
 			idle = its_idle;
@@ -72,10 +90,11 @@ struct tmem_client *choose_victim(
 			weight = its_weight;
 		}
 	}
-	return victim && READ_ONCE(victim->stats.ephemeral_pages) ? victim : NULL;
+	return victim;
 }
 
-u32 evict_page(struct tmem_client *client, u32 slot)
+/* evict_page(), for the common way. */
+static inline __attribute__((always_inline)) u32 evict(struct tmem_client *client, u32 slot)
 {
 	struct block *block = block_of(client->tmem, slot);
 	struct page *page = block_page(block, slot);
@@ -92,6 +111,11 @@ u32 evict_page(struct tmem_client *client, u32 slot)
 		return slot;
 	client_give_slot(client, block, page, slot);
 	return SLOT_NONE;
+}
+
+u32 evict_page(struct tmem_client *client, u32 slot)
+{
+	return evict(client, slot);
 }
 
 /* A slot that lies idle in a magazine of @client, whose lock is held. */
@@ -115,25 +139,130 @@ u32 next_to_go(const struct tmem_client *client)
 	return page_list_oldest(&client->lists[aging_victim(client)]);
 }
 
-/* Pages without a frame of their own that one look for a frame evicts. */
-#define DENSE_EVICTIONS 16U
+/* ---- Pages that need no frame -------------------------------------------------------- */
 
-/* A frame of the oldest ephemeral page of a client whose lock is held, or of several pages if they
- * have none of their own. SLOT_NONE: there is no page, or frames may have come to the arena. */
-u32 evict_oldest(struct tmem_client *client)
+/* Pages that have a content in common, at most, for which it pays to drop them for its frame. */
+#define SHARERS_DROPPED 16U
+
+/* Whether it brings a frame nearer to drop the page with this content. */
+static bool content_yields(struct tmem_client *client, u32 content)
+{
+	u32 refs = dense_references(client, content);
+
+	return refs && refs <= SHARERS_DROPPED;
+}
+
+void evict_set_aside(struct tmem_client *client, u32 slot)
+{
+	struct page *page = page_at(client->tmem, slot);
+	u32 mark = client->pools[page_pool(page)]->mark;
+	u32 list = page_state(page) - SLOT_QUEUED;
+
+	page_list_remove(client, &client->lists[list], page, slot);
+	page_list_append(&client->lists[LIST_CHEAP], mark, slot, page);
+	client->main_pages -= list == QUEUE_MAIN;
+	WRITE_ONCE(client->cheap_pages, client->cheap_pages + (list != LIST_CHEAP));
+}
+
+/* ---- Frames -------------------------------------------------------------------------- */
+
+/* Pages that one look for a frame evicts or sets aside. */
+#define PAGES_PER_LOOK 16U
+
+/* The page that goes next for its frame, of a client that has one to give. */
+static u32 next_for_frame(const struct tmem_client *client)
+{
+	return client_ordinary_pages(client) ? next_to_go(client)
+					     : page_list_oldest(&client->lists[LIST_CHEAP]);
+}
+
+/* evict_frame() of a client some of whose pages may have no frame. */
+static __attribute__((noinline)) u32 evict_dense(struct tmem_client *client)
 {
 	u32 slot = SLOT_NONE;
 
-	for (u32 i = 0; i < DENSE_EVICTIONS && slot == SLOT_NONE; i++) {
-		if (!client->alive || !client->stats.ephemeral_pages)
+	for (u32 i = 0; i < PAGES_PER_LOOK && slot == SLOT_NONE; i++) {
+		u32 oldest;
+		struct page *page;
+
+		if (!frames_to_give(client))
 			break;
-		slot = evict_page(client, next_to_go(client));
+		oldest = next_for_frame(client);
+		page = page_at(client->tmem, oldest);
+		if (unlikely(block_is_virtual(block_of(client->tmem, oldest))) &&
+			(page_state(page) == SLOT_QUEUED_CHEAP
+					? !dense_references(client, page->client)
+					: !content_yields(client, page->client))) {
+			evict_set_aside(client, oldest);
+			continue;
+		}
+		slot = evict_page(client, oldest);
 		if (unlikely(slot == SLOT_NONE)) {
 			slot = take_from_magazine(client);
 			dense_compact(client);
 		}
 	}
 	return slot;
+}
+
+u32 evict_frame(struct tmem_client *client)
+{
+	if (unlikely(!client->alive || !client->stats.ephemeral_pages))
+		return SLOT_NONE;
+	return likely(!client->dense) ? evict(client, next_to_go(client)) : evict_dense(client);
+}
+
+u32 evict_oldest(struct tmem_client *client)
+{
+	u64 ordinary = client_ordinary_pages(client);
+
+	if (!client->alive || !client->stats.ephemeral_pages)
+		return SLOT_NONE;
+	return evict_page(client, client->cheap_pages > ordinary
+					  ? page_list_oldest(&client->lists[LIST_CHEAP])
+					  : next_to_go(client));
+}
+
+/* Steps of compaction that a put makes at most. */
+#define PUT_COMPACTIONS 4U
+
+/* Whether a client's packs may be made smaller. */
+static inline bool any_is_sparse(const struct tmem *tmem)
+{
+	_Static_assert(TMEM_CLIENTS == 2 * 64, "two words of clients");
+	return unlikely(READ_ONCE(tmem->sparse[0]) | READ_ONCE(tmem->sparse[1]));
+}
+
+/* Such a client, NULL if there is none. */
+static struct tmem_client *sparse_client(const struct tmem *tmem)
+{
+	for (u32 word = 0; word < ARRAY_SIZE(tmem->sparse); word++) {
+		u64 bits = READ_ONCE(tmem->sparse[word]);
+
+		if (bits)
+			return client_number(tmem, word * 64 + (u32)__builtin_ctzl(bits));
+	}
+	return NULL;
+}
+
+bool compact_any(const struct tmem *tmem, struct tmem_client *self)
+{
+	struct tmem_client *client = sparse_client(tmem);
+
+	if (!client)
+		return false;
+	if (client == self) {
+		dense_compact(self);
+		return true;
+	}
+	if (self)
+		client_unlock(self);
+	client_lock(client);
+	dense_compact(client);
+	client_unlock(client);
+	if (self)
+		client_lock(self);
+	return true;
 }
 
 /* One of another client's idle slots; may release @self's lock meanwhile. */
@@ -158,29 +287,46 @@ static u32 borrow_idle_slot(struct tmem_client *self)
 	return SLOT_NONE;
 }
 
+/* A frame by compaction; may release @self's lock meanwhile. */
+static __attribute__((noinline)) u32 compact_for(struct tmem_client *self, enum tmem_class class)
+{
+	u32 slot = SLOT_NONE;
+
+	for (u32 i = 0; i < PUT_COMPACTIONS && slot == SLOT_NONE && compact_any(self->tmem, self);
+		i++)
+		slot = client_take_slot(self, class);
+	return slot;
+}
+
 u32 evict_for(struct tmem_client *self, enum tmem_class class)
 {
 	u32 slot = take_from_magazine(self), looks = 0;
 
-	if (slot == SLOT_NONE)
+	if (slot == SLOT_NONE) {
 		slot = borrow_idle_slot(self);
+		if (any_is_sparse(self->tmem) && slot == SLOT_NONE)
+			slot = compact_for(self, class);
+	}
 	while (slot == SLOT_NONE && looks < LOOKS_MAX) {
 		struct tmem_client *victim = choose_victim(self->tmem, self, class);
 
 		if (!victim)
 			break;
-		looks += READ_ONCE(victim->group) != NULL;
 		if (victim == self) {
-			slot = evict_oldest(self);
+			slot = evict_frame(self);
 		} else {
 			client_unlock(self);
 			client_lock(victim);
-			slot = evict_oldest(victim);
+			slot = evict_frame(victim);
 			client_unlock(victim);
 			client_lock(self);
 		}
-		if (unlikely(slot == SLOT_NONE))
+		if (unlikely(slot == SLOT_NONE)) {
 			slot = client_take_slot(self, class);
+			looks++;
+			if (victim == self && !frames_to_give(self))
+				break;
+		}
 	}
 	if (slot != SLOT_NONE)
 		WRITE_ONCE(page_at(self->tmem, slot)->client, self->number);

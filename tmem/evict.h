@@ -1,32 +1,48 @@
 /*
- * Who gives a page, and how one goes: for eviction (evict.c) and reclaim (reclaim.c).
+ * What eviction (tmem/evict.c), reclaim (tmem/reclaim.c) and the shares of virtual slots
+ * (tmem/slots.c) have in common: whose pages go, and which of them.
  */
 #ifndef TMEM_EVICT_H
 #define TMEM_EVICT_H
 
+#include "tmem/aging.h"
 #include "tmem/client.h"
 
-/* Looks at clients of groups after which whoever wants a frame gives up: of pages that are shared
- * with other clients, many may have to go before a frame is nobody's. */
+/* Looks at clients without a frame won after which whoever wants one gives up: many of the pages
+ * that share a content may have to go before its frame is nobody's. */
 #define LOOKS_MAX 64U
 
 /* The client with this number; NULL if there never was one. No lock. */
 struct tmem_client *client_number(const struct tmem *tmem, u32 number);
 
+/* Whether it neither put nor got for TMEM_IDLE_TICKS. No lock. */
+bool client_is_idle(const struct tmem *tmem, const struct tmem_client *client);
+
 /*
- * Whom a new page of @self should be taken from, NULL if nobody. An ephemeral put counts itself in:
- * it takes from others only while they are strictly further over their share than @self would then
- * be. Idle clients come before all others: there is no share to respect.
- * @self NULL: reclaim. Reads counts without locks; the caller looks again.
+ * Whom a new page of @self should be taken from, NULL if nobody has a frame to give; @self may be
+ * the answer without one. An ephemeral put counts itself in: it takes from others only while they
+ * are strictly further over their share than @self would then be. Idle clients come before all
+ * others: there is no share to respect. @self NULL: reclaim. Reads counts without locks; the caller
+ * looks again.
  */
 struct tmem_client *choose_victim(
 	const struct tmem *tmem, struct tmem_client *self, enum tmem_class class);
 
-/* Drops the page in @slot of a client whose lock is held. Its frame is nobody's then; SLOT_NONE if
- * it had none of its own. */
-u32 evict_page(struct tmem_client *client, u32 slot);
+/* ---- The client's lock is held ---- */
 
-/* The slot of the client's page that goes next; there is one. Its lock is held. */
+/* The slot of the page that goes next of those that are not set aside; there is one. */
 u32 next_to_go(const struct tmem_client *client);
+/* Drops the page in @slot. Its frame is nobody's then; SLOT_NONE if it had none of its own. */
+u32 evict_page(struct tmem_client *client, u32 slot);
+/* A frame of the oldest page that has one, or of several pages that share them. At most 16 pages
+ * are dropped, or set aside since they cost no frame that is worth it. SLOT_NONE: none was won, or
+ * frames may have come to the arena. */
+u32 evict_frame(struct tmem_client *client);
+/* The page in @slot, a virtual one, joins those that go for their slots only, as the newest. */
+void evict_set_aside(struct tmem_client *client, u32 slot);
+
+/* A step of compaction somewhere, for whoever wants a frame; false if there is nothing to do.
+ * @self, if not NULL, is locked, and its lock may be released meanwhile; no other is held. */
+bool compact_any(const struct tmem *tmem, struct tmem_client *self);
 
 #endif

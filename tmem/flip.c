@@ -35,7 +35,7 @@ static bool has_room(const struct tmem_client *client, const struct pool *pool)
 {
 	return !pool->persistent ||
 	       (READ_ONCE(client->stats.persistent_pages) < client->persistent_max &&
-		       tmem_port_persistent_ok(READ_ONCE(client->tmem->persistent_pages)));
+		       tmem_port_persistent_ok(READ_ONCE(client->tmem->persistent_held)));
 }
 
 bool tmem_flips_put(

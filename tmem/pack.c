@@ -112,6 +112,7 @@ u32 pack_store(struct pack *pack, enum tmem_class class, const void *data, u32 l
 	*run_fragment(pack, run, entry) = (struct fragment){owner, (u16)length, (u16)entry};
 	write_bytes(pack, run, place_first(run->places[entry]), data, length);
 	pack->fragments++;
+	pack->classes[class].fragments++;
 	pack->bytes += length;
 	return fragment_id(id, entry);
 }
@@ -166,6 +167,7 @@ void pack_free(struct pack *pack, u32 id)
 	u32 place = run->places[id_entry(id)];
 
 	pack->fragments--;
+	pack->classes[run->class].fragments--;
 	pack->bytes -= fragment_at(pack, id)->length;
 	run->places[id_entry(id)] = 0;
 	run_update(pack, id_run(id), (int)place_granules(place), -1, 0);

@@ -60,7 +60,7 @@ _Static_assert(RUN_FRAMES *FRAME_GRANULES <= 1U << 10 && RUN_FRAGMENTS <= 32,
 #define PACK_BUCKETS      64U /* of runs, by granules that are free, eight to a bucket */
 
 struct pack_class {
-	u64 frames;
+	u64 frames, fragments;
 	u64 filled; /* a bit a bucket */
 	u32 buckets[PACK_BUCKETS];
 	u32 short_runs; /* with fewer than eight frames and a place for another fragment */
@@ -120,6 +120,13 @@ void pack_free(struct pack *pack, u32 id);
 static inline bool pack_is_sparse(const struct pack *pack)
 {
 	return pack->free > pack->frames * FRAME_GRANULES / 16 + FRAME_GRANULES;
+}
+
+/* Whether it cannot wait until somebody wants frames: more is free than a quarter and one frame.
+ * The fragments that must be moved to win a frame back are three frames' worth at most then. */
+static inline bool pack_is_very_sparse(const struct pack *pack)
+{
+	return pack->free > pack->frames * FRAME_GRANULES / 4 + FRAME_GRANULES;
 }
 
 /*

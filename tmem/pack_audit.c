@@ -9,6 +9,7 @@
 
 struct sums {
 	u64 runs, fragments, bytes, frames, free;
+	u64 by_class[TMEM_CLASSES]; /* of the fragments */
 	bool bad;
 };
 
@@ -49,6 +50,7 @@ static void audit_fragments(
 	if (count == RUN_FRAGMENTS && run->free >= FRAME_GRANULES)
 		FAIL(sums, "run %u: no entry left, and %u granules are free", id, run->free);
 	sums->fragments += count;
+	sums->by_class[run->class] += count;
 }
 
 static void audit_run(const struct pack *pack, u32 id, const struct run *run, struct sums *sums)
@@ -146,8 +148,10 @@ int pack_audit(const struct pack *pack, void (*visit)(void *page, void *argument
 			(unsigned long long)sums.runs, (unsigned long long)listed,
 			slab_used(&pack->runs), (unsigned long long)short_runs,
 			(unsigned long long)short_listed);
-	if (sums.fragments != pack->fragments || sums.bytes != pack->bytes ||
-		sums.frames != pack->frames || sums.free != pack->free)
+	if (sums.fragments != pack->fragments ||
+		sums.by_class[EPHEMERAL] != pack->classes[EPHEMERAL].fragments ||
+		sums.by_class[PERSISTENT] != pack->classes[PERSISTENT].fragments ||
+		sums.bytes != pack->bytes || sums.frames != pack->frames || sums.free != pack->free)
 		FAIL(&sums,
 			"%llu of %llu fragments, %llu of %llu bytes, %llu of %llu frames, %llu of "
 			"%llu granules free",

@@ -23,8 +23,9 @@ void tmem_port_free(void *pages, unsigned order);
 void tmem_port_free_later(void *page);
 
 /* Whether one more persistent page keeps every guest's entitlement (DESIGN: sum of minima +
- * persistent pages + reserve fits in RAM), given that @persistent_pages are held now. */
-bool tmem_port_persistent_ok(u64 persistent_pages);
+ * persistent pages + reserve fits in RAM), given that @held frames are counted for them now
+ * (tmem_persistent_held()). */
+bool tmem_port_persistent_ok(u64 held);
 
 /* Copies one page; both aligned. The second is for a copy that nobody will read soon: all that goes
  * into the store. */

@@ -8,6 +8,7 @@
 
 #include "tmem/aging.h"
 #include "tmem/dense.h"
+#include "tmem/evict.h"
 #include "tmem/page_list.h"
 
 /* ---- Accounts ----------------------------------------------------------------------- */
@@ -59,10 +60,10 @@ static bool admit_persistent(struct tmem_client *client)
 
 	if (client->stats.persistent_pages >= client->persistent_max)
 		return false;
-	held = __atomic_fetch_add(&tmem->persistent_pages, 1, __ATOMIC_RELAXED);
+	held = __atomic_fetch_add(&tmem->persistent_held, 1, __ATOMIC_RELAXED);
 	if (tmem_port_persistent_ok(held))
 		return true;
-	__atomic_fetch_sub(&tmem->persistent_pages, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&tmem->persistent_held, 1, __ATOMIC_RELAXED);
 	return false;
 }
 
@@ -97,6 +98,7 @@ struct put_hand {
 	bool admitted; /* as one persistent page more */
 	bool hidden;   /* it is for a pool that is being restored */
 	bool replaces; /* it found an old copy */
+	bool sought;   /* slots_seek() was called for it */
 };
 
 /* Room in the index, and a frame, when they are not at hand. 0 with nothing evicted; -EAGAIN if the
@@ -144,23 +146,30 @@ static __attribute__((noinline)) int replace(struct tmem_client *client, struct 
 	return 0;
 }
 
-/* Stores a page in a virtual slot, with a content that dense_place() found; false if there is no
- * such slot. */
-static bool put_virtual(struct tmem_client *client, struct pool *pool,
-	const struct tmem_handle *handle, struct position *position, u32 content)
+/* Stores a page in a virtual slot, with a content that dense_place() found. -ENOMEM: there is no
+ * such slot; -EAGAIN: there was none, but the lock was released, or a page evicted, to find one. */
+static int put_virtual(struct tmem_client *client, struct pool *pool,
+	const struct tmem_handle *handle, struct position *position, u32 content,
+	struct put_hand *hand)
 {
 	u32 slot = client_take_slot(client, VIRTUAL);
 	struct page *page;
 
 	if (slot == SLOT_NONE) {
 		dense_release(client, pool, content);
-		return false;
+		if (hand->sought)
+			return -SLUICE_ENOMEM;
+		hand->sought = true;
+		slots_seek(client);
+		return -SLUICE_EAGAIN;
 	}
 	page = page_at(client->tmem, slot);
 	WRITE_ONCE(page->client, content);
 	dense_own(client, content, slot);
 	insert(client, pool, handle, position, slot, page);
-	return true;
+	if (content_kind(content) == CONTENT_FILLED && !pool->persistent)
+		evict_set_aside(client, slot);
+	return 0;
 }
 
 static int put_plain(struct tmem_client *client, struct pool *pool,
@@ -189,34 +198,42 @@ static int put_dense(struct tmem_client *client, struct pool *pool,
 	struct put_hand *hand)
 {
 	u8 *copy = tmem_port_scratch()->page;
-	u32 content, hash;
+	struct dense_look look = {.copy = copy};
 	struct block *block;
 	enum dense_outcome outcome;
 	int error;
 
-	if ((pool->modes & TMEM_MODE_FILLED) && dense_place_filled(client, pool, data, &content) &&
-		put_virtual(client, pool, handle, position, content))
-		return 0;
+	if ((pool->modes & TMEM_MODE_FILLED) &&
+		dense_place_filled(client, pool, data, &look.content)) {
+		error = put_virtual(client, pool, handle, position, look.content, hand);
+		if (error != -SLUICE_ENOMEM)
+			return error;
+	}
 	if (!(pool->modes & ~TMEM_MODE_FILLED))
 		return put_plain(client, pool, handle, position, data, hand);
 	/* What else is looked at is our own copy: the guest may be writing. */
 	tmem_port_copy(copy, data);
-	outcome = dense_place(client, pool, copy, &hand->slot, &content, &hash);
+	outcome = dense_place(client, pool, &look, &hand->slot);
 	if (outcome == DENSE_NEEDS_FRAME) {
 		error = prepare_frame(client, pool, hand);
 		if (error)
 			return error;
-		outcome = dense_place(client, pool, copy, &hand->slot, &content, &hash);
+		outcome = dense_place(client, pool, &look, &hand->slot);
 	}
-	if (outcome == DENSE_PLACED && put_virtual(client, pool, handle, position, content))
-		return 0;
+	if (outcome == DENSE_PLACED) {
+		error = put_virtual(client, pool, handle, position, look.content, hand);
+		if (error != -SLUICE_ENOMEM)
+			return error;
+		/* Those that could have shared its content are known already. */
+		look.hash = 0;
+	}
 	error = prepare_frame(client, pool, hand);
 	if (error)
 		return error;
 	block = client_block(client, hand->slot);
 	tmem_port_copy_away(block_frame(block, hand->slot), copy);
 	insert(client, pool, handle, position, hand->slot, block_page(block, hand->slot));
-	dense_note(client, pool, hand->slot, hash);
+	dense_note(client, pool, hand->slot, look.hash);
 	hand->slot = SLOT_NONE;
 	return 0;
 }
@@ -229,6 +246,14 @@ static inline bool needs_look(const struct pool *pool, const void *data)
 
 	return pool->modes && (pool->modes != TMEM_MODE_FILLED ||
 				      (words[0] == words[1] && words[0] == words[PAGE_WORDS - 1]));
+}
+
+/* Whether a stored page has a frame of its own, whose content nobody knows of. */
+static bool stands_alone(const struct tmem_client *client, u32 slot)
+{
+	const struct block *block = block_of(client->tmem, slot);
+
+	return !block_is_virtual(block) && !page_hash(block_page(block, slot));
 }
 
 /* -EAGAIN: look it up again. */
@@ -250,10 +275,16 @@ static int put_once(struct tmem_client *client, const struct tmem_handle *handle
 		return data ? -SLUICE_ENOSPC : -SLUICE_EFAULT;
 	if (pool_find(pool, handle->object, handle->index, &position)) {
 		hand->replaces = true;
-		if (!data || !pool->modes)
+		if (!data || !pool->modes ||
+			(hand->slot == SLOT_NONE && !needs_look(pool, data) &&
+				stands_alone(client, position.slot)))
 			return replace(client, pool, &position, data);
 		/* The new data may need more or less than the old: it goes first, and is dropped
-		 * unless the put succeeds. */
+		 * unless the put succeeds. What it was admitted for is the new one's. */
+		if (pool->persistent && !hand->admitted) {
+			__atomic_fetch_add(&client->tmem->persistent_held, 1, __ATOMIC_RELAXED);
+			hand->admitted = true;
+		}
 		client_drop_and_keep_slot(client, pool, &position);
 		pool->counts.dropped++;
 		return -SLUICE_EAGAIN;
@@ -291,7 +322,7 @@ static __attribute__((noinline)) void end_put(
 		client_give_slot(
 			client, block_of(tmem, hand->slot), page_at(tmem, hand->slot), hand->slot);
 	if (hand->admitted)
-		__atomic_fetch_sub(&tmem->persistent_pages, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_sub(&tmem->persistent_held, 1, __ATOMIC_RELAXED);
 	if (result >= 0)
 		return;
 	client->stats.puts++;

@@ -18,7 +18,7 @@ static u32 oldest_block(struct tmem *tmem)
 	if (!victim)
 		return number;
 	client_lock(victim);
-	if (victim->alive && victim->stats.ephemeral_pages)
+	if (victim->alive && client_ordinary_pages(victim))
 		number = next_to_go(victim) / BLOCK_PAGES;
 	client_unlock(victim);
 	return number;
@@ -235,12 +235,10 @@ static unsigned reclaim_block(struct tmem *tmem, void **pages, unsigned max, boo
 	return count;
 }
 
-/* When no block of ephemeral pages is left: free slots of the other blocks, then what ephemeral
- * pages stand between persistent ones, the oldest first. */
-static unsigned reclaim_singles(struct tmem *tmem, void **pages, unsigned max)
+/* Free slots of blocks of persistent pages. */
+static unsigned reclaim_free(struct tmem *tmem, void **pages, unsigned max)
 {
 	unsigned count = 0;
-	u32 looks = 0;
 
 	tmem_port_lock(&tmem->arena.lock);
 	for (struct block *block; count < max && (block = tmem->arena.room[PERSISTENT]) != NULL;) {
@@ -250,6 +248,21 @@ static unsigned reclaim_singles(struct tmem *tmem, void **pages, unsigned max)
 		arena_unclaim(tmem, block);
 	}
 	tmem_port_unlock(&tmem->arena.lock);
+	return count;
+}
+
+/* Steps of compaction that one reclaim of frames one by one makes at most. */
+#define RECLAIM_COMPACTIONS 16U
+
+/* When no block of ephemeral pages is left: free slots of the other blocks, and those that
+ * compaction makes, then what ephemeral pages stand between persistent ones, the oldest first. */
+static unsigned reclaim_singles(struct tmem *tmem, void **pages, unsigned max)
+{
+	unsigned count = reclaim_free(tmem, pages, max);
+	u32 looks = 0;
+
+	for (u32 i = 0; i < RECLAIM_COMPACTIONS && count < max && compact_any(tmem, NULL); i++)
+		count += reclaim_free(tmem, pages + count, max - count);
 
 	while (count < max && looks < LOOKS_MAX) {
 		struct tmem_client *victim = choose_victim(tmem, NULL, EPHEMERAL);
@@ -257,12 +270,13 @@ static unsigned reclaim_singles(struct tmem *tmem, void **pages, unsigned max)
 
 		if (!victim)
 			break;
-		looks += READ_ONCE(victim->group) != NULL;
 		client_lock(victim);
-		slot = evict_oldest(victim);
+		slot = evict_frame(victim);
 		client_unlock(victim);
 		if (slot != SLOT_NONE)
 			pages[count++] = arena_detach(tmem, slot);
+		else
+			looks++;
 	}
 	return count;
 }

@@ -216,6 +216,19 @@ int table_reserve(struct tmem *tmem, struct table *table)
 	return table->spare ? 0 : -SLUICE_ENOMEM;
 }
 
+/* Whether a chain is longer than chance and the table's load allow, so that it must go entry by
+ * entry, to new keys. */
+static bool chain_is_too_long(const struct table *table, const struct line *line)
+{
+	u32 lines = CHAIN_LINES_MAX + 2 * (table->entries / table->now.buckets / LINE_PLACES);
+
+	for (; line->next && lines; lines--)
+		line = table_next_line(table, line);
+	return !lines;
+}
+
+static void start_moving(struct tmem *tmem, struct table *table);
+
 /*
  * Adds a bucket and moves to it what now belongs there out of the bucket that it splits. Put off
  * when lines or a page are missing: the table only becomes slower.
@@ -235,6 +248,11 @@ static void split_bucket(struct tmem *tmem, struct table *table)
 		return;
 	}
 	from = table_line(part, target & (target > part->mask ? part->mask : part->mask >> 1));
+	if (unlikely(chain_is_too_long(table, from))) {
+		if (!table_is_moving(table))
+			start_moving(tmem, table);
+		return;
+	}
 	if (from->next && table->lines->available < chain_lines(table, from) + TABLE_SPARE_LINES)
 		return;
 	to = part_push(part, table->spare);

@@ -26,6 +26,8 @@ __attribute__((noinline)) void client_drop_content(
 	u32 content = page->client;
 
 	if (block_is_virtual(block_of(client->tmem, slot))) {
+		if (page_state(page) == SLOT_QUEUED_CHEAP)
+			WRITE_ONCE(client->cheap_pages, client->cheap_pages - 1);
 		WRITE_ONCE(page->client, client->number);
 		dense_release(client, pool, content);
 	} else {
@@ -55,7 +57,7 @@ static inline __attribute__((always_inline)) void drop_page(struct tmem_client *
 	if (pool->persistent) {
 		u64 left = --client->stats.persistent_pages;
 
-		__atomic_fetch_sub(&tmem->persistent_pages, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_sub(&tmem->persistent_held, 1, __ATOMIC_RELAXED);
 		if (unlikely(left == 0))
 			client_no_pages_left(client, PERSISTENT);
 	} else {

@@ -212,8 +212,9 @@ void tmem_tick(struct tmem *tmem);
  */
 unsigned tmem_reclaim(struct tmem *tmem, void **pages, unsigned max);
 
-/* Persistent pages of all clients, for the entitlement rule. */
-u64 tmem_persistent_pages(const struct tmem *tmem);
+/* What persistent pages of all clients may hold, in frames, for the entitlement rule: one a page,
+ * and what packs hold beyond that after flushes. It never grows but by a page that was admitted. */
+u64 tmem_persistent_held(const struct tmem *tmem);
 
 /* Counts so far. Any CPU, while clients work: each figure is right, all together are of no single
  * moment. tmem_stats() takes the arena's lock. */

@@ -1,7 +1,7 @@
 /*
- * Entitlement: promises + persistent pages + reserve must fit in what the hypervisor and the RAM
- * disks leave of RAM. A promise covers what the guest is entitled to (its memory_min) and, at
- * worst, the tables that describe all of its RAM; tables already made are therefore not counted
+ * Entitlement: promises + what persistent pages hold + reserve must fit in what the hypervisor and
+ * the RAM disks leave of RAM. A promise covers what the guest is entitled to (its memory_min) and,
+ * at worst, the tables that describe all of its RAM; tables already made are therefore not counted
  * again as the hypervisor's. Ephemeral pages of tmem never count: they can be had back at any time.
  * What guests have above their entitlement does not count either: it is lent. Two counters, changed
  * atomically.
@@ -37,9 +37,9 @@ static u64 available(void)
 	return taken >= (s64)frames_total() ? 0 : frames_total() - (u64)taken;
 }
 
-bool commit_leaves_room(u64 persistent_pages)
+bool commit_leaves_room(u64 persistent)
 {
-	return READ_ONCE(promised) + persistent_pages <= available();
+	return READ_ONCE(promised) + persistent <= available();
 }
 
 void commit_count_tables(s64 pages)
@@ -50,7 +50,7 @@ void commit_count_tables(s64 pages)
 u64 memory_lendable(void)
 {
 	u64 room = available();
-	u64 taken = READ_ONCE(promised) + (tmem_store ? tmem_persistent_pages(tmem_store) : 0);
+	u64 taken = READ_ONCE(promised) + (tmem_store ? tmem_persistent_held(tmem_store) : 0);
 
 	return taken >= room ? 0 : room - taken;
 }
@@ -58,7 +58,7 @@ u64 memory_lendable(void)
 int memory_commit(const char *name, u64 pages, u64 ram_pages)
 {
 	u64 wanted = with_tables(pages, ram_pages);
-	u64 persistent = tmem_store ? tmem_persistent_pages(tmem_store) : 0;
+	u64 persistent = tmem_store ? tmem_persistent_held(tmem_store) : 0;
 
 	__atomic_fetch_add(&promised, wanted, __ATOMIC_RELAXED);
 	if (commit_leaves_room(persistent))

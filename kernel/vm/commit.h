@@ -10,7 +10,8 @@
 /* Gfn tables and nested tables came (positive) or went: they were part of the promise. */
 void commit_count_tables(s64 pages);
 
-/* Whether promises, @persistent_pages of tmem and the reserve fit in RAM. A few reads, no lock. */
-bool commit_leaves_room(u64 persistent_pages);
+/* Whether promises, @persistent frames of tmem (tmem_persistent_held()) and the reserve fit in RAM.
+ * A few reads, no lock. */
+bool commit_leaves_room(u64 persistent);
 
 #endif

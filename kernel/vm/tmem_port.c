@@ -68,9 +68,9 @@ void tmem_port_free_later(void *page)
 	limbo_add(ptr_to_mfn(page), 0, FRAME_TMEM, epoch_advance());
 }
 
-bool tmem_port_persistent_ok(u64 persistent_pages)
+bool tmem_port_persistent_ok(u64 held)
 {
-	return commit_leaves_room(persistent_pages + 1);
+	return commit_leaves_room(held + 1);
 }
 
 void tmem_port_copy(void *to, const void *from)

@@ -158,7 +158,7 @@ s64 window_open(struct vm *vm, u64 pool, gpa_t info)
 	int error;
 
 	if (!memory->window || !has_ones(memory) ||
-		!commit_leaves_room(tmem_persistent_pages(tmem_store) + TABLES_MAX))
+		!commit_leaves_room(tmem_persistent_held(tmem_store) + TABLES_MAX))
 		return -SLUICE_ENOMEM;
 	error = tmem_window_open(vm->tmem, (s64)pool, answer.key);
 	if (error == -SLUICE_EAGAIN)

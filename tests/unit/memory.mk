@@ -33,5 +33,6 @@ test_tmem_port_SRC := $(MEMORY_PARTS) kernel/vm/tmem_port.c kernel/vm/refaults.c
 	$(wildcard tmem/*.c)
 test_tmem_control_calls_SRC := $(test_tmem_port_SRC) kernel/vm/tmem_control.c kernel/core/rate_limit.c
 test_tmem_guest_SRC := $(test_tmem_port_SRC) kernel/vm/tmem_guest.c
+test_tmem_promise_SRC := $(test_tmem_port_SRC)
 test_window_SRC := $(test_tmem_port_SRC)
 test_flip_SRC   := $(test_tmem_port_SRC) kernel/vm/flip.c

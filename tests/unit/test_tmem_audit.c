@@ -209,7 +209,7 @@ static void count_of_persistent_pages(void)
 }
 static void count_of_the_store(void)
 {
-	tmem->persistent_pages++;
+	tmem->persistent_held++;
 }
 static void frame_that_nobody_counted(void)
 {

@@ -191,9 +191,9 @@ static void entitlement_limits_persistent_pages(void **state)
 	host_persistent_max = 100;
 	assert_int_equal(fill(client, pool, 1, 130), 30);
 	assert_int_equal(put_seed(client, handle_of(pool, 1, 120), 1), -SLUICE_ENOSPC);
-	assert_int_equal(tmem_persistent_pages(tmem), 100);
+	assert_int_equal(tmem_persistent_held(tmem), 100);
 	assert_int_equal(tmem_flush_page(client, &first), 0);
-	assert_int_equal(tmem_persistent_pages(tmem), 99);
+	assert_int_equal(tmem_persistent_held(tmem), 99);
 	assert_int_equal(put_seed(client, handle_of(pool, 1, 120), 1), 0);
 	store_end_client(client);
 }

@@ -49,7 +49,7 @@ void tmem_stats(const struct tmem *tmem, struct tmem_stats *stats)
 	*stats = (struct tmem_stats){.frames = tmem->count};
 }
 
-u64 tmem_persistent_pages(const struct tmem *tmem)
+u64 tmem_persistent_held(const struct tmem *tmem)
 {
 	(void)tmem;
 	return fake_store_persistent;

@@ -1,0 +1,123 @@
+/*
+ * What guests were promised beside compressed persistent pages: a pack keeps its frames when most
+ * of its pages are flushed, so what may be admitted goes by the frames. The engine on the
+ * hypervisor's frames and locks.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <abi/errno.h>
+#include <abi/hypercall.h>
+
+#include "fake/machine.h"
+#include "fake/vm.h"
+#include "kernel/core/frame.h"
+#include "kernel/core/percpu.h"
+#include "kernel/vm/audit.h"
+#include "kernel/vm/limbo.h"
+#include "kernel/vm/tmem_port.h"
+#include "tmem/client.h"
+#include "tmem/port.h"
+
+#define GUEST MIB(16)
+
+static struct vm *vm;
+static struct tmem_client *client;
+static struct vcpu vcpu;
+
+static void start(u64 ram)
+{
+	const struct tmem_config config = {0};
+	struct tmem_client_config guest = {
+		.weight = 256, .persistent_max = ~0UL, .persistent_modes = TMEM_MODE_COMPRESS};
+
+	fake_core_start(ram, 1);
+	fake_run_as(0);
+	epoch_quiescent(epoch_now());
+	assert_int_equal(tmem_port_start_compression(), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(guest.hash_keys); i++)
+		guest.hash_keys[i] = tmem_port_random();
+	tmem_store = tmem_create(&config);
+	assert_non_null(tmem_store);
+	client = tmem_client_create(tmem_store, &guest);
+	assert_non_null(client);
+	assert_int_equal(tmem_pool_create(client, TMEM_POOL_PERSISTENT, 0, 0), 0);
+	vm = fake_vm(0);
+	assert_int_equal(memory_commit("guest", GUEST >> PAGE_SHIFT, GUEST >> PAGE_SHIFT), 0);
+	assert_int_equal(memory_create(vm, GUEST, &fake_ept), 0);
+	vcpu.vm = vm;
+}
+
+static void finish(void)
+{
+	int left;
+
+	memory_destroy(vm);
+	memory_uncommit(GUEST >> PAGE_SHIFT, GUEST >> PAGE_SHIFT);
+	fake_limbo_empty();
+	do
+		left = tmem_client_destroy(client);
+	while (left == -SLUICE_EAGAIN);
+	assert_int_equal(left, 0);
+	assert_int_equal(tmem_persistent_held(tmem_store), 0);
+	tmem_destroy(tmem_store);
+	tmem_store = NULL;
+	assert_int_equal(frames_of_class(FRAME_TMEM), 0);
+	assert_int_equal(audit_run(), 0);
+}
+
+static struct tmem_handle handle(u64 number)
+{
+	return (struct tmem_handle){
+		.object = {number / 1000 + 1, 0, 0}, .index = (u32)(number % 1000)};
+}
+
+/* Puts a page of which @bytes cannot be compressed, and the rest is zeros. */
+static int put(u64 number, u64 bytes)
+{
+	static u8 page[PAGE_SIZE] __aligned_to(PAGE_SIZE);
+	struct tmem_handle key = handle(number);
+	u64 random = number + 1;
+
+	for (u64 i = 0; i < PAGE_SIZE; i++) {
+		random = random * 6364136223846793005 + 1442695040888963407;
+		page[i] = i < bytes ? (u8)(random >> 56) : 0;
+	}
+	return tmem_put(client, &key, page);
+}
+
+static void sparse_packs_never_break_a_promise(void **state)
+{
+	u64 kept = 0, more = 0;
+
+	(void)state;
+	start(MIB(96));
+	while (put(kept, 2900) == 0)
+		kept++;
+	assert_true(frames_of_class(FRAME_TMEM) < kept);
+	for (u64 number = 0; number < kept; number++) {
+		struct tmem_handle key = handle(number);
+
+		if (number % 10)
+			assert_int_equal(tmem_flush_page(client, &key), 0);
+	}
+	while (put(kept + more, PAGE_SIZE) == 0)
+		more++;
+	assert_true(more > kept / 3);
+	for (u64 at = 0; at < GUEST; at += PAGE_SIZE)
+		assert_int_equal(memory_fault(&vcpu, gpa(at), ACCESS_WRITE), DONE);
+	assert_int_equal(audit_run(), 0);
+	finish();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sparse_packs_never_break_a_promise),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
