@@ -175,6 +175,74 @@ static bool seize_slot_of(struct tmem_client *client, u32 slot)
 	}
 }
 
+/* ---- Pages that move ----------------------------------------------------------------- */
+
+/* Whether a client at work holds less than its share of what ephemeral pages of such clients hold
+ * together. No lock. */
+static bool is_below_share(const struct tmem *tmem, const struct tmem_client *client)
+{
+	u64 frames = 0, weights = 0;
+
+	for (u32 number = 0; number < READ_ONCE(tmem->client_count); number++) {
+		const struct tmem_client *other = client_number(tmem, number);
+		u64 its_frames;
+
+		if (!other || client_is_idle(tmem, other))
+			continue;
+		its_frames = client_ephemeral_frames(other);
+		frames += its_frames;
+		weights += its_frames ? READ_ONCE(other->weight) : 0;
+	}
+	return client_ephemeral_frames(client) * weights < frames * READ_ONCE(client->weight);
+}
+
+/* Whether the ephemeral page in a block that is being emptied is worth moving: it is hot, or its
+ * client holds less than its share. Idle clients have none. */
+static bool is_worth_moving(
+	const struct tmem *tmem, const struct tmem_client *client, enum slot_state state)
+{
+	return (state == SLOT_QUEUED || state == SLOT_QUEUED_MAIN) &&
+	       !client_is_idle(tmem, client) &&
+	       (state == SLOT_QUEUED_MAIN || is_below_share(tmem, client));
+}
+
+/* A frame of the page that goes next in the whole store, SLOT_NONE if there is none. No lock is
+ * held. */
+static u32 drop_coldest(struct tmem *tmem)
+{
+	struct tmem_client *victim = choose_victim(tmem, NULL, EPHEMERAL);
+	u32 slot = SLOT_NONE;
+
+	if (!victim)
+		return slot;
+	client_lock(victim);
+	slot = evict_frame(victim);
+	client_unlock(victim);
+	return slot;
+}
+
+/* Moves the ephemeral page in @slot to a frame that the coldest page gives up. The slot that is
+ * nobody's then: @slot, or that frame if it lies in the same block or the page has gone meanwhile;
+ * SLOT_NONE if there is no such frame. No lock is held. */
+static u32 trade(struct tmem *tmem, struct tmem_client *client, u32 slot)
+{
+	u32 to = drop_coldest(tmem);
+	const struct page *page = page_at(tmem, slot);
+
+	if (to == SLOT_NONE || to / BLOCK_PAGES == slot / BLOCK_PAGES)
+		return to;
+	client_lock(client);
+	if (page_client(page) == client->number && page_is_queued(page)) {
+		WRITE_ONCE(page_at(tmem, to)->client, client->number);
+		client_move_page(client, slot, to);
+		to = slot;
+	}
+	client_unlock(client);
+	return to;
+}
+
+/* ---- Blocks -------------------------------------------------------------------------- */
+
 /* Takes up to @max frames out of a claimed block; no lock is held. The records are read without a
  * lock to find whom to ask, and again under that client's lock. */
 static unsigned empty_block(struct tmem *tmem, struct block *block, void **pages, unsigned max)
@@ -193,6 +261,17 @@ static unsigned empty_block(struct tmem *tmem, struct block *block, void **pages
 		client = client_number(tmem, READ_ONCE(page->client) % TMEM_CLIENTS);
 		if (!client)
 			continue;
+		if (is_worth_moving(tmem, client, state)) {
+			u32 freed = trade(tmem, client, slot);
+
+			if (freed != SLOT_NONE)
+				pages[count++] = arena_detach(tmem, freed);
+			/* This place again, if it was another one that became free. */
+			if (freed != SLOT_NONE && freed != slot)
+				place--;
+			if (freed != SLOT_NONE)
+				continue;
+		}
 		client_lock(client);
 		seized = seize_slot_of(client, slot);
 		client_unlock(client);

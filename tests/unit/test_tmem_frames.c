@@ -405,6 +405,36 @@ static void a_replacement_needs_no_second_admission(void **state)
 	}
 }
 
+/* ---- Reclaim of blocks --------------------------------------------------------------- */
+
+/* Pages of two clients lie mixed in all blocks: the one that holds less than its share keeps its
+ * pages, which move, until the other one holds no more than that. */
+static void reclaim_leaves_a_client_below_its_share_its_pages(void **state)
+{
+	struct tmem_client *small, *large;
+	u64 total = 0;
+
+	(void)state;
+	start(FRAMES);
+	small = join(0, 0);
+	large = join(0, 0);
+	for (u64 number = 0; number < FRAMES; number++)
+		assert_int_equal(
+			put_seed(number % 10 ? large : small, page(number), number + 1), 0);
+	while (total < FRAMES / 2) {
+		unsigned count = reclaim();
+
+		assert_int_not_equal(count, 0);
+		total += count;
+	}
+	assert_int_equal(ephemeral_pages(small), (FRAMES + 9) / 10);
+	assert_in_range(ephemeral_pages(large), FRAMES * 2 / 5 - 64, FRAMES * 2 / 5 + 64);
+	assert_int_equal(store_audit(tmem), 0);
+	for (u64 number = 0; number < FRAMES; number += 10)
+		assert_int_equal(get_seed(small, page(number), number + 1), 0);
+	finish(small, large);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -420,6 +450,7 @@ int main(void)
 		cmocka_unit_test(a_client_may_end_while_its_slots_are_taken_back),
 		cmocka_unit_test(equal_pages_make_no_chain),
 		cmocka_unit_test(a_replacement_needs_no_second_admission),
+		cmocka_unit_test(reclaim_leaves_a_client_below_its_share_its_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
