@@ -414,7 +414,7 @@ def main():
     parser.add_argument("--hypervisor", type=Path, required=True)
     parser.add_argument("--guests", type=Path, required=True, help="folder of the test guests")
     parser.add_argument("--out", type=Path, required=True, help="the .tsv file to write")
-    parser.add_argument("--timeout", type=int, default=120, help="seconds for each boot")
+    parser.add_argument("--timeout", type=int, default=400, help="seconds for each boot")
     parser.add_argument("--strict", action="store_true", help="fail when a goal is missed")
     args = parser.parse_args()
 
