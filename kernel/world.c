@@ -18,14 +18,14 @@ void world_stop(void)
 		if (i != this_cpu()->index)
 			arch_kick(i);
 	while (__atomic_load_n(&waiting, __ATOMIC_ACQUIRE) != others)
-		__builtin_ia32_pause();
+		arch_pause();
 }
 
 void world_resume(void)
 {
 	__atomic_store_n(&stopped, 0, __ATOMIC_SEQ_CST);
 	while (__atomic_load_n(&waiting, __ATOMIC_ACQUIRE))
-		__builtin_ia32_pause();
+		arch_pause();
 }
 
 void world_stop_point(void)
@@ -34,6 +34,6 @@ void world_stop_point(void)
 		return;
 	__atomic_fetch_add(&waiting, 1, __ATOMIC_ACQ_REL);
 	while (__atomic_load_n(&stopped, __ATOMIC_ACQUIRE))
-		__builtin_ia32_pause();
+		arch_pause();
 	__atomic_fetch_sub(&waiting, 1, __ATOMIC_ACQ_REL);
 }

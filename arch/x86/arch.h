@@ -49,6 +49,12 @@ unsigned arch_cpu_count(void);
  */
 void arch_kick(unsigned index);
 
+/* In loops that wait for another processor. */
+static inline void arch_pause(void)
+{
+	__builtin_ia32_pause();
+}
+
 /* Waits for the next interrupt (sti; hlt; cli); returns at once if events are pending. */
 void arch_idle(void);
 

@@ -4,6 +4,7 @@
  */
 #include "kernel/core/lock.h"
 
+#include "arch/x86/arch.h"
 #include "kernel/core/bug.h"
 #include "kernel/core/percpu.h"
 
@@ -58,7 +59,7 @@ void spin_lock(struct spinlock *lock)
 	u16 mine = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
 
 	while (__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != mine)
-		__builtin_ia32_pause();
+		arch_pause();
 	note_taken(lock);
 }
 

@@ -6,6 +6,8 @@
 #ifndef ARCH_ARCH_H
 #define ARCH_ARCH_H
 
+#include <sched.h>
+
 #include "lib/types.h"
 
 #define MAX_CPUS 64
@@ -38,6 +40,12 @@ unsigned arch_cpu_count(void);
 void arch_kick(unsigned index);
 void arch_idle(void);
 void arch_interrupt(u8 vector);
+
+/* The other one may wait for this thread's host processor. */
+static inline void arch_pause(void)
+{
+	sched_yield();
+}
 
 u64 arch_tsc(void);
 u64 arch_tsc_hz(void);
