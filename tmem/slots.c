@@ -175,6 +175,9 @@ void slots_seek(struct tmem_client *self)
 		client_lock(self);
 		return;
 	}
+	/* As long as there are frames the page gets one, and with it come eight more slots. */
+	if (!arena_is_dry(self->tmem, &self->patience))
+		return;
 	slot = find_virtual(self);
 	if (slot != SLOT_NONE && slots_of(self))
 		evict_page(self, slot);
