@@ -39,6 +39,12 @@ bool memory_is_short(const struct vm *vm)
 	return READ_ONCE(vm->memory.is_short);
 }
 
+/* Signed: another CPU may have noted a time since @now was read. */
+static bool has_lasted(u64 since, u64 now, u64 us)
+{
+	return (s64)(now - since) >= (s64)ticks_from_us(us);
+}
+
 static void begin_anew(struct memory *memory, u64 now)
 {
 	WRITE_ONCE(memory->short_pages, READ_ONCE(memory->populated_pages));
@@ -122,7 +128,7 @@ static u64 waits_since(struct vm *vm, u64 now)
 
 	if (vm_is_stopped(vm) || !READ_ONCE(memory->short_since))
 		return 0;
-	if (now - READ_ONCE(memory->short_last) > ticks_from_us(GIVEN_UP_US)) {
+	if (has_lasted(READ_ONCE(memory->short_last), now, GIVEN_UP_US)) {
 		WRITE_ONCE(memory->is_short, false);
 		WRITE_ONCE(memory->short_since, 0);
 	} else if (got_its_part(vm)) {
@@ -170,7 +176,7 @@ static struct vm *find_keeper(u64 now)
 		const struct memory *memory = &vm->memory;
 
 		if (vm_is_stopped(vm) || !memory_keeps(vm) ||
-			(memory->answers && now - memory->keeps_since < ticks_from_us(patience_us)))
+			(memory->answers && !has_lasted(memory->keeps_since, now, patience_us)))
 			continue;
 		if (!keeper || memory_keeps(vm) > memory_keeps(keeper))
 			keeper = vm;
@@ -198,7 +204,7 @@ static void check_patience(u64 now)
 	for_each_vm (vm) {
 		u64 since = waits_since(vm, now);
 
-		if (!since || now - since < ticks_from_us(patience_us))
+		if (!since || !has_lasted(since, now, patience_us))
 			continue;
 		if (memory_is_due(vm))
 			due = vm;

@@ -392,6 +392,26 @@ static void who_tries_no_more_is_not_stopped(void **state)
 	assert_false(memory_is_short(rich));
 }
 
+/* Guests try on other processors, while this one looks whose patience has ended. */
+static void a_try_after_the_clock_was_read_changes_nothing(void **state)
+{
+	(void)state;
+	touch_all(&rich_vcpu, 0);
+	fake_tsc -= 100;
+	memory_wait_tick();
+	assert_false(vm_is_stopped(rich));
+	assert_true(memory_is_short(rich));
+	for (unsigned i = 0; i < 110 && !vm_is_stopped(rich); i++) {
+		assert_true(i <= 101);
+		fake_tsc += SECOND / 10 + 100;
+		(void)memory_fault(&rich_vcpu, gpa(RAM - PAGE_SIZE), ACCESS_READ);
+		fake_tsc -= 100;
+		memory_wait_tick();
+	}
+	assert_int_equal(rich->stop_reason, STOP_NO_MEMORY);
+	rich->stop_reason = STOP_NONE;
+}
+
 static void services_tell_want_from_wrong(void **state)
 {
 	u64 last = RAM / PAGE_SIZE - 1;
@@ -454,6 +474,7 @@ int main(void)
 		TEST(a_drip_gives_no_new_time),
 		TEST(whatever_comes_gives_new_time),
 		TEST(who_tries_no_more_is_not_stopped),
+		TEST(a_try_after_the_clock_was_read_changes_nothing),
 		TEST(services_tell_want_from_wrong),
 		TEST(promises_are_minima_and_tables),
 	};
