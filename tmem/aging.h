@@ -45,7 +45,7 @@ enum queue aging_put(struct aging *aging, const struct history_set *set, u64 has
  * the sample. */
 void aging_fit(struct tmem_client *client);
 
-/* The queue that gives up its oldest page, of those that are not LIST_CHEAP; one of them is not
+/* The queue that gives up its oldest page, of those that are not set aside; one of them is not
  * empty. */
 enum queue aging_victim(const struct tmem_client *client);
 

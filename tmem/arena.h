@@ -38,6 +38,7 @@ enum slot_state {
 	SLOT_QUEUED,
 	SLOT_QUEUED_MAIN,
 	SLOT_QUEUED_CHEAP,
+	SLOT_QUEUED_FILLED,
 	SLOT_SHARED, /* the content of several pages (dense.h) */
 	SLOT_PACKED, /* a frame of a pack of compressed pages */
 	SLOT_COMMON, /* the content of pages of several clients (dedup.h) */
@@ -68,7 +69,7 @@ static inline bool page_is_queued(const struct page *page)
 {
 	enum slot_state state = page_state(page);
 
-	return state >= SLOT_QUEUED && state <= SLOT_QUEUED_CHEAP;
+	return state >= SLOT_QUEUED && state <= SLOT_QUEUED_FILLED;
 }
 
 /* Leaves all queues: the neighbour before is forgotten. By whoever holds the slot. */

@@ -341,7 +341,10 @@ static u64 audit_list(struct audit *audit, const struct tmem_client *client, uns
 
 		if ((page->prev & SLOT_MASK) != prev || page_state(page) != SLOT_QUEUED + queue ||
 			!pool || pool->persistent ||
-			(queue == LIST_CHEAP && !block_is_virtual(block_of(audit->tmem, slot))))
+			(queue >= LIST_CHEAP &&
+				(!block_is_virtual(block_of(audit->tmem, slot)) ||
+					(content_kind(page->client) == CONTENT_FILLED) !=
+						(queue == LIST_FILLED))))
 			FAIL(audit, "client %u slot %x does not belong into the queue",
 				client->number, slot);
 		prev = slot;
@@ -352,7 +355,7 @@ static u64 audit_list(struct audit *audit, const struct tmem_client *client, uns
 		FAIL(audit, "client %u queue %u ends with slot %x in place of %x", client->number,
 			queue, list->newest, prev);
 	if ((queue == QUEUE_MAIN && listed != client->main_pages) ||
-		(queue == LIST_CHEAP && listed != client->cheap_pages))
+		(queue >= LIST_CHEAP && listed != client->aside_pages[queue - LIST_CHEAP]))
 		FAIL(audit, "client %u queue %u: %llu pages, not as many as counted",
 			client->number, queue, (unsigned long long)listed);
 	return listed;

@@ -352,8 +352,9 @@ int client_begin(struct tmem_client *client, const struct tmem_client_config *co
 	page_list_init(&client->lists[QUEUE_SMALL], SLOT_QUEUED);
 	page_list_init(&client->lists[QUEUE_MAIN], SLOT_QUEUED_MAIN);
 	page_list_init(&client->lists[LIST_CHEAP], SLOT_QUEUED_CHEAP);
+	page_list_init(&client->lists[LIST_FILLED], SLOT_QUEUED_FILLED);
 	client->main_pages = 0;
-	WRITE_ONCE(client->cheap_pages, 0);
+	memset(client->aside_pages, 0, sizeof(client->aside_pages));
 	WRITE_ONCE(client->half.number, HALF_NONE);
 	client->modes[EPHEMERAL] = config->ephemeral_modes;
 	client->modes[PERSISTENT] = config->persistent_modes;

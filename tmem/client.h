@@ -55,11 +55,12 @@ struct page_list {
 	u32 state;  /* enum slot_state, as it stands in page.prev */
 };
 
-/* Ephemeral pages that cost no frame worth their going: filled with one word, or one of many with
- * the same content. They go for their slots, and before others only if a client may hold no more
- * pages. */
-#define LIST_CHEAP 2U
-#define LISTS      3U
+/* Ephemeral pages that cost no frame worth their going: those of many with the same content, and
+ * those filled with one word. They go for their slots, and before others only if a client may hold
+ * no more pages; the former also for the last frames. */
+#define LIST_CHEAP  2U
+#define LIST_FILLED 3U
+#define LISTS       4U
 
 /* Where the last slot lay that was used: 256 slots whose frames stand in a row. */
 #define HALF_SHIFT 8
@@ -105,9 +106,10 @@ struct tmem_client {
 	struct pool *pools[TMEM_POOLS_PER_GUEST];
 	/* By the pools' ids: recent_key[0]. Of a pool that is gone it says nothing. */
 	u64 recent_words[TMEM_POOLS_PER_GUEST];
-	struct page_list lists[LISTS]; /* of ephemeral pages: by enum queue, and LIST_CHEAP */
-	u64 main_pages, cheap_pages;   /* of them, in the second and the third */
-	struct aging *aging;           /* NULL: all are in the first list */
+	struct page_list lists[LISTS];       /* of ephemeral pages: by enum queue, and LIST_* */
+	u64 main_pages;                      /* of them, in the second list, */
+	u64 aside_pages[LISTS - LIST_CHEAP]; /* and in those from LIST_CHEAP on */
+	struct aging *aging;                 /* NULL: all are in the first list */
 	struct slot_half half;
 	u64 hash_keys[6];
 	u32 sample_threshold;
@@ -278,10 +280,18 @@ static inline u64 client_ephemeral_frames(const struct tmem_client *client)
 	       READ_ONCE(client->dense_frames[EPHEMERAL]);
 }
 
-/* Ephemeral pages that are not in LIST_CHEAP. */
+/* One page more or less, as @change says, in one of the lists from LIST_CHEAP on. Client lock. */
+static inline void client_count_aside(struct tmem_client *client, u32 list, u64 change)
+{
+	u64 *count = &client->aside_pages[list - LIST_CHEAP];
+
+	WRITE_ONCE(*count, *count + change);
+}
+
+/* Ephemeral pages that are neither in LIST_CHEAP nor in LIST_FILLED. */
 static inline u64 client_ordinary_pages(const struct tmem_client *client)
 {
-	return client->stats.ephemeral_pages - client->cheap_pages;
+	return client->stats.ephemeral_pages - client->aside_pages[0] - client->aside_pages[1];
 }
 
 /* Pages that one step of a flush or a destruction frees. */

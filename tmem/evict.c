@@ -44,8 +44,8 @@ bool client_is_idle(const struct tmem *tmem, const struct tmem_client *client)
 /* frames_to_give() of a client with pages that have no frame of their own. */
 static __attribute__((noinline)) u64 dense_frames_to_give(const struct tmem_client *client)
 {
-	if (READ_ONCE(client->stats.ephemeral_pages) <= READ_ONCE(client->cheap_pages) &&
-		!READ_ONCE(client->dense_frames[EPHEMERAL]) && !READ_ONCE(client->common_pages))
+	if (READ_ONCE(client->stats.ephemeral_pages) <=
+		READ_ONCE(client->aside_pages[LIST_FILLED - LIST_CHEAP]))
 		return 0;
 	return client_ephemeral_frames(client);
 }
@@ -156,12 +156,13 @@ void evict_set_aside(struct tmem_client *client, u32 slot)
 {
 	struct page *page = page_at(client->tmem, slot);
 	u32 mark = client->pools[page_pool(page)]->mark;
-	u32 list = page_state(page) - SLOT_QUEUED;
+	u32 from = page_state(page) - SLOT_QUEUED;
+	u32 list = content_kind(page->client) == CONTENT_FILLED ? LIST_FILLED : LIST_CHEAP;
 
-	page_list_remove(client, &client->lists[list], page, slot);
-	page_list_append(&client->lists[LIST_CHEAP], mark, slot, page);
-	client->main_pages -= list == QUEUE_MAIN;
-	WRITE_ONCE(client->cheap_pages, client->cheap_pages + (list != LIST_CHEAP));
+	page_list_remove(client, &client->lists[from], page, slot);
+	page_list_append(&client->lists[list], mark, slot, page);
+	client->main_pages -= from == QUEUE_MAIN;
+	client_count_aside(client, list, 1);
 }
 
 /* ---- Frames -------------------------------------------------------------------------- */
@@ -190,9 +191,8 @@ static __attribute__((noinline)) u32 evict_dense(struct tmem_client *client)
 		oldest = next_for_frame(client);
 		page = page_at(client->tmem, oldest);
 		if (unlikely(block_is_virtual(block_of(client->tmem, oldest))) &&
-			(page_state(page) == SLOT_QUEUED_CHEAP
-					? !dense_references(client, page->client)
-					: !content_yields(client, page->client))) {
+			page_state(page) != SLOT_QUEUED_CHEAP &&
+			!content_yields(client, page->client)) {
 			evict_set_aside(client, oldest);
 			continue;
 		}
@@ -212,14 +212,21 @@ u32 evict_frame(struct tmem_client *client)
 	return likely(!client->dense) ? evict(client, next_to_go(client)) : evict_dense(client);
 }
 
+u32 oldest_aside(const struct tmem_client *client)
+{
+	u32 slot = page_list_oldest(&client->lists[LIST_FILLED]);
+
+	return slot == SLOT_NONE ? page_list_oldest(&client->lists[LIST_CHEAP]) : slot;
+}
+
 u32 evict_oldest(struct tmem_client *client)
 {
 	u64 ordinary = client_ordinary_pages(client);
 
 	if (!client->alive || !client->stats.ephemeral_pages)
 		return SLOT_NONE;
-	return evict_page(client, client->cheap_pages > ordinary
-					  ? page_list_oldest(&client->lists[LIST_CHEAP])
+	return evict_page(client, client->stats.ephemeral_pages > 2 * ordinary
+					  ? oldest_aside(client)
 					  : next_to_go(client));
 }
 

@@ -32,13 +32,16 @@ struct tmem_client *choose_victim(
 
 /* The slot of the page that goes next of those that are not set aside; there is one. */
 u32 next_to_go(const struct tmem_client *client);
+/* That of the page that goes next of those that are; SLOT_NONE if there is none. */
+u32 oldest_aside(const struct tmem_client *client);
 /* Drops the page in @slot. Its frame is nobody's then; SLOT_NONE if it had none of its own. */
 u32 evict_page(struct tmem_client *client, u32 slot);
 /* A frame of the oldest page that has one, or of several pages that share them. At most 16 pages
  * are dropped, or set aside since they cost no frame that is worth it. SLOT_NONE: none was won, or
  * frames may have come to the arena. */
 u32 evict_frame(struct tmem_client *client);
-/* The page in @slot, a virtual one, joins those that go for their slots only, as the newest. */
+/* The page in @slot, a virtual one of an ordinary list, is set aside as the newest of those that go
+ * for their slots. */
 void evict_set_aside(struct tmem_client *client, u32 slot);
 
 /* A step of compaction somewhere, for whoever wants a frame; false if there is nothing to do.

@@ -56,7 +56,7 @@ static struct tmem_client *choose_slot_victim(const struct tmem *tmem, struct tm
 /* The slot of an old ephemeral page that is virtual, or SLOT_NONE. */
 static u32 find_virtual(const struct tmem_client *client)
 {
-	u32 slot = page_list_oldest(&client->lists[LIST_CHEAP]);
+	u32 slot = oldest_aside(client);
 
 	if (slot)
 		return slot;

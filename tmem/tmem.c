@@ -26,8 +26,8 @@ __attribute__((noinline)) void client_drop_content(
 	u32 content = page->client;
 
 	if (block_is_virtual(block_of(client->tmem, slot))) {
-		if (page_state(page) == SLOT_QUEUED_CHEAP)
-			WRITE_ONCE(client->cheap_pages, client->cheap_pages - 1);
+		if (page_state(page) >= SLOT_QUEUED_CHEAP)
+			client_count_aside(client, page_state(page) - SLOT_QUEUED, -1UL);
 		WRITE_ONCE(page->client, client->number);
 		dense_release(client, pool, content);
 	} else {

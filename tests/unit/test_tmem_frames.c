@@ -248,6 +248,27 @@ static void old_zero_pages_outlive_pages_in_frames(void **state)
 	finish(client, NULL);
 }
 
+/* Whoever hides a frame behind many pages without one keeps nobody else from getting it. */
+static void pages_that_free_no_frame_hide_none_that_do(void **state)
+{
+	struct tmem_client *client, *keeper, *other;
+
+	(void)state;
+	start(FRAMES);
+	keeper = join(0, TMEM_POOL_PERSISTENT);
+	client = join(TMEM_MODE_FILLED | TMEM_MODE_DEDUP, 0);
+	for (u64 number = 0; number < 20; number++)
+		assert_int_equal(put_seed(client, page(30000 + number), 4711), 0);
+	assert_int_equal(fill(keeper, HOST_PAGE_RANDOM, FRAMES - 1), FRAMES - 1);
+	assert_int_equal(fill(client, HOST_PAGE_FILLED, 20000), 20000);
+	other = join(0, 0);
+	assert_int_equal(put_seed(other, page(0), 1), 0);
+	assert_int_equal(stats_of(client).dense_frames, 0);
+	assert_int_equal(ephemeral_pages(client), 20000);
+	store_end_client(other);
+	finish(client, keeper);
+}
+
 /* A cap is about pages: those without a frame count like others, and go. */
 static void a_cap_counts_pages_without_frames(void **state)
 {
@@ -460,6 +481,7 @@ int main(void)
 		cmocka_unit_test(a_put_drops_no_page_that_frees_no_frame),
 		cmocka_unit_test(reclaim_drops_no_page_that_frees_no_frame),
 		cmocka_unit_test(old_zero_pages_outlive_pages_in_frames),
+		cmocka_unit_test(pages_that_free_no_frame_hide_none_that_do),
 		cmocka_unit_test(a_cap_counts_pages_without_frames),
 		cmocka_unit_test(a_client_below_its_share_gets_slots_of_another),
 		cmocka_unit_test(slots_come_with_frames),
