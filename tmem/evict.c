@@ -1,8 +1,8 @@
 /*
- * Eviction within the store. The client that holds most ephemeral
- * pages for its weight gives up its oldest page. That is weighted max-min fairness: what one does
- * not use of its share others may borrow, and who is below its share is never evicted from by
- * another's put, as long as it uses the store at all: pages of idle clients go first.
+ * Eviction within the store. The client that holds most ephemeral pages for its weight gives up its
+ * oldest page. That is weighted max-min fairness: what one does not use of its share others may
+ * borrow, and who is below its share is never evicted from by another's put, as long as it uses the
+ * store at all: pages of idle clients go first.
  *
  * No two client locks are ever held at once: whoever needs a page of another client releases its
  * own first and looks everything up again afterwards. Lock order: client before arena.
@@ -62,35 +62,10 @@ static inline u64 frames_to_give(const struct tmem_client *client)
 struct tmem_client *choose_victim(
 	const struct tmem *tmem, struct tmem_client *self, enum tmem_class class)
 {
-	struct tmem_client *victim = NULL;
-	u64 pages = 0, weight = 1;
-	bool idle = false;
-
-	if (self && class == EPHEMERAL) {
-		pages = client_ephemeral_frames(self) + 1;
-		weight = self->weight;
-		victim = self;
-	}
-	for (u32 number = 0; number < READ_ONCE(tmem->client_count); number++) {
-		struct tmem_client *client = client_number(tmem, number);
-		u64 its_pages, its_weight;
-		bool its_idle;
-
-		if (!client)
-			continue;
-		its_pages = frames_to_give(client);
-		its_weight = READ_ONCE(client->weight);
-		if (!its_pages || !its_weight)
-			continue;
-		its_idle = client_is_idle(tmem, client);
-		if (its_idle == idle ? its_pages * weight > pages * its_weight : its_idle) {
-			victim = client;
-			idle = its_idle;
-			pages = its_pages;
-			weight = its_weight;
-		}
-	}
-	return victim;
+	if (class == PERSISTENT)
+		self = NULL;
+	return furthest_over_share(
+		tmem, self, self ? client_ephemeral_frames(self) + 1 : 0, frames_to_give);
 }
 
 /* evict_page(), for the common way. */

@@ -19,11 +19,46 @@ struct tmem_client *client_number(const struct tmem *tmem, u32 number);
 bool client_is_idle(const struct tmem *tmem, const struct tmem_client *client);
 
 /*
+ * The rule of shares. Of those who have something to give, which @gives says the amount of, the one
+ * that has most of it for its weight; before all others, idle ones, since there is no share to
+ * respect. @self is one of them with @held in any case; NULL: not in any case. NULL if there is
+ * none. Reads counts without locks.
+ */
+static inline __attribute__((always_inline)) struct tmem_client *furthest_over_share(
+	const struct tmem *tmem, struct tmem_client *self, u64 held,
+	u64 (*gives)(const struct tmem_client *client))
+{
+	struct tmem_client *victim = self;
+	u64 most = self ? held : 0, weight = self ? self->weight : 1;
+	bool idle = false;
+
+	for (u32 number = 0; number < READ_ONCE(tmem->client_count); number++) {
+		struct tmem_client *client = client_number(tmem, number);
+		u64 its_held, its_weight;
+		bool its_idle;
+
+		if (!client)
+			continue;
+		its_held = gives(client);
+		its_weight = READ_ONCE(client->weight);
+		if (!its_held || !its_weight)
+			continue;
+		its_idle = client_is_idle(tmem, client);
+		if (its_idle == idle ? its_held * weight > most * its_weight : its_idle) {
+			victim = client;
+			idle = its_idle;
+			most = its_held;
+			weight = its_weight;
+		}
+	}
+	return victim;
+}
+
+/*
  * Whom a new page of @self should be taken from, NULL if nobody has a frame to give; @self may be
  * the answer without one. An ephemeral put counts itself in: it takes from others only while they
- * are strictly further over their share than @self would then be. Idle clients come before all
- * others: there is no share to respect. @self NULL: reclaim. Reads counts without locks; the caller
- * looks again.
+ * are strictly further over their share than @self would then be. @self NULL: reclaim. The caller
+ * looks again under the lock.
  */
 struct tmem_client *choose_victim(
 	const struct tmem *tmem, struct tmem_client *self, enum tmem_class class);

@@ -23,34 +23,12 @@ static u64 slots_of(const struct tmem_client *client)
 	return READ_ONCE(client->dense_pages[EPHEMERAL]) + READ_ONCE(client->common_pages);
 }
 
-/* Who gives up slots for a page of @self: itself, or one that has a block more than it then would
- * have, for their weights. */
-static struct tmem_client *choose_slot_victim(const struct tmem *tmem, struct tmem_client *self)
+/* They go by blocks: 0 if there is none to give. */
+static u64 slots_to_give(const struct tmem_client *client)
 {
-	struct tmem_client *victim = self;
-	u64 slots = slots_of(self) + BLOCK_PAGES, weight = self->weight;
-	bool idle = false;
+	u64 slots = slots_of(client);
 
-	for (u32 number = 0; number < READ_ONCE(tmem->client_count); number++) {
-		struct tmem_client *client = client_number(tmem, number);
-		u64 its_slots, its_weight;
-		bool its_idle;
-
-		if (!client || client == self)
-			continue;
-		its_slots = slots_of(client);
-		its_weight = READ_ONCE(client->weight);
-		if (its_slots < BLOCK_PAGES || !its_weight)
-			continue;
-		its_idle = client_is_idle(tmem, client);
-		if (its_idle == idle ? its_slots * weight > slots * its_weight : its_idle) {
-			victim = client;
-			idle = its_idle;
-			slots = its_slots;
-			weight = its_weight;
-		}
-	}
-	return victim;
+	return slots < BLOCK_PAGES ? 0 : slots;
 }
 
 /* The slot of an old ephemeral page that is virtual, or SLOT_NONE. */
@@ -166,7 +144,9 @@ static void take_back(struct tmem *tmem, struct tmem_client *victim, struct tmem
 
 void slots_seek(struct tmem_client *self)
 {
-	struct tmem_client *victim = choose_slot_victim(self->tmem, self);
+	/* One that has a block more than @self then would have, or @self. */
+	struct tmem_client *victim = furthest_over_share(
+		self->tmem, self, slots_of(self) + BLOCK_PAGES, slots_to_give);
 	u32 slot;
 
 	if (victim != self) {
