@@ -227,34 +227,30 @@ static bool chain_is_too_long(const struct table *table, const struct line *line
 	return !lines;
 }
 
-static void start_moving(struct tmem *tmem, struct table *table);
-
 /*
  * Adds a bucket and moves to it what now belongs there out of the bucket that it splits. Put off
- * when lines or a page are missing: the table only becomes slower.
+ * when lines or a page are missing: the table only becomes slower. False: that bucket cannot be
+ * split at once, the table should take other keys.
  */
-static void split_bucket(struct tmem *tmem, struct table *table)
+static bool split_bucket(struct tmem *tmem, struct table *table)
 {
 	struct table_part *part = &table->now;
 	struct line *from, *to;
 	u32 target = part->buckets, filled = 0;
 
 	if (!part_has_room(part) && !table->spare)
-		return;
+		return true;
 	if (target == 0) {
 		part_push(part, table->spare);
 		table->spare = NULL;
 		set_reserve(table);
-		return;
+		return true;
 	}
 	from = table_line(part, target & (target > part->mask ? part->mask : part->mask >> 1));
-	if (unlikely(chain_is_too_long(table, from))) {
-		if (!table_is_moving(table))
-			start_moving(tmem, table);
-		return;
-	}
+	if (unlikely(chain_is_too_long(table, from)))
+		return false;
 	if (from->next && table->lines->available < chain_lines(table, from) + TABLE_SPARE_LINES)
-		return;
+		return true;
 	to = part_push(part, table->spare);
 	if (target % LINES_PER_LEAF == 0)
 		table->spare = NULL;
@@ -286,6 +282,7 @@ static void split_bucket(struct tmem *tmem, struct table *table)
 		else
 			line = table_next_line(table, line);
 	}
+	return true;
 }
 
 /* Undoes the last split. Put off when lines are missing. */
@@ -358,7 +355,7 @@ static bool move_entry(struct tmem *tmem, struct table *table)
 	if (table_wants_bucket(table)) {
 		if (table_reserve(tmem, table))
 			return false;
-		split_bucket(tmem, table);
+		(void)split_bucket(tmem, table); /* other keys are on their way */
 	}
 	id = line->ids[place];
 	hash = table->rehash(table->owner, now->keys, id);
@@ -388,18 +385,21 @@ static void keep_moving(struct tmem *tmem, struct table *table)
 void table_insert(struct tmem *tmem, struct table *table, u64 hash, u32 id)
 {
 	struct table_part *part = &table->now;
+	bool splits = true;
 	u32 length;
 
 	if (table_wants_bucket(table) || part->buckets == 0)
-		split_bucket(tmem, table);
+		splits = split_bucket(tmem, table);
+	/* Only now may the keys change: @hash is under these. */
 	length = chain_add(table, table_line(part, table_bucket(part, hash)), table_tag(hash), id);
 	table->entries++;
 
 	if (table_is_moving(table))
 		keep_moving(tmem, table);
-	else if (unlikely(length > CHAIN_LINES_MAX) &&
-		 table->entries < part->buckets * 2UL * TABLE_LOAD_MAX &&
-		 !table_wants_bucket(table))
+	else if (unlikely(!splits) ||
+		 (unlikely(length > CHAIN_LINES_MAX) &&
+			 table->entries < part->buckets * 2UL * TABLE_LOAD_MAX &&
+			 !table_wants_bucket(table)))
 		start_moving(tmem, table);
 }
 
