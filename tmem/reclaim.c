@@ -106,8 +106,8 @@ static bool vacate(struct tmem_client *client, u32 slot)
 	u32 to = SLOT_NONE;
 	bool vacated;
 
-	/* Compressed ephemeral pages are dropped like others; what several ephemeral pages share
-	 * stays, as in move_common(). */
+	/* Compressed ephemeral pages are dropped like others that are not worth moving; what
+	 * several ephemeral pages share stays, as in move_common(). */
 	if (!packed && class == EPHEMERAL)
 		return false;
 	if (class == PERSISTENT) {
@@ -196,14 +196,31 @@ static bool is_below_share(const struct tmem *tmem, const struct tmem_client *cl
 	return client_ephemeral_frames(client) * weights < frames * READ_ONCE(client->weight);
 }
 
-/* Whether the ephemeral page in a block that is being emptied is worth moving: it is hot, or its
- * client holds less than its share. Idle clients have none. */
-static bool is_worth_moving(
-	const struct tmem *tmem, const struct tmem_client *client, enum slot_state state)
+/* Whether the client has an ephemeral page, or compressed ones, in that frame. Its lock is held. */
+static bool holds_ephemeral(const struct tmem_client *client, u32 slot)
 {
-	return (state == SLOT_QUEUED || state == SLOT_QUEUED_MAIN) &&
-	       !client_is_idle(tmem, client) &&
-	       (state == SLOT_QUEUED_MAIN || is_below_share(tmem, client));
+	const struct page *page = page_at(client->tmem, slot);
+
+	return page_client(page) == client->number &&
+	       (page_is_queued(page) ||
+		       (page_state(page) == SLOT_PACKED && dense_class(client, slot) == EPHEMERAL));
+}
+
+/* Whether what is in a block that is being emptied is worth moving: ephemeral pages that are hot,
+ * or of a client that holds less than its share. Idle clients have none. No lock is held. */
+static bool is_worth_moving(
+	const struct tmem *tmem, struct tmem_client *client, u32 slot, enum slot_state state)
+{
+	bool holds;
+
+	if ((state != SLOT_QUEUED && state != SLOT_QUEUED_MAIN && state != SLOT_PACKED) ||
+		client_is_idle(tmem, client) ||
+		(state != SLOT_QUEUED_MAIN && !is_below_share(tmem, client)))
+		return false;
+	client_lock(client);
+	holds = holds_ephemeral(client, slot);
+	client_unlock(client);
+	return holds;
 }
 
 /* A frame of the page that goes next in the whole store, SLOT_NONE if there is none. No lock is
@@ -221,20 +238,22 @@ static u32 drop_coldest(struct tmem *tmem)
 	return slot;
 }
 
-/* Moves the ephemeral page in @slot to a frame that the coldest page gives up. The slot that is
- * nobody's then: @slot, or that frame if it lies in the same block or the page has gone meanwhile;
- * SLOT_NONE if there is no such frame. No lock is held. */
+/* Moves what is in @slot to a frame that the coldest page gives up. The slot that is nobody's then:
+ * @slot, or that frame if it lies in the same block or the page has gone meanwhile; SLOT_NONE if
+ * there is no such frame. No lock is held. */
 static u32 trade(struct tmem *tmem, struct tmem_client *client, u32 slot)
 {
 	u32 to = drop_coldest(tmem);
-	const struct page *page = page_at(tmem, slot);
 
 	if (to == SLOT_NONE || to / BLOCK_PAGES == slot / BLOCK_PAGES)
 		return to;
 	client_lock(client);
-	if (page_client(page) == client->number && page_is_queued(page)) {
+	if (holds_ephemeral(client, slot)) {
 		WRITE_ONCE(page_at(tmem, to)->client, client->number);
-		client_move_page(client, slot, to);
+		if (page_is_queued(page_at(tmem, slot)))
+			client_move_page(client, slot, to);
+		else
+			(void)dense_vacate(client, slot, &to, NULL); /* @to will do */
 		to = slot;
 	}
 	client_unlock(client);
@@ -261,7 +280,7 @@ static unsigned empty_block(struct tmem *tmem, struct block *block, void **pages
 		client = client_number(tmem, READ_ONCE(page->client) % TMEM_CLIENTS);
 		if (!client)
 			continue;
-		if (is_worth_moving(tmem, client, state)) {
+		if (is_worth_moving(tmem, client, slot, state)) {
 			u32 freed = trade(tmem, client, slot);
 
 			if (freed != SLOT_NONE)

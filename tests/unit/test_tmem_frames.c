@@ -444,32 +444,77 @@ static void a_replacement_needs_no_second_admission(void **state)
 
 /* ---- Reclaim of blocks --------------------------------------------------------------- */
 
-/* Pages of two clients lie mixed in all blocks: the one that holds less than its share keeps its
- * pages, which move, until the other one holds no more than that. */
-static void reclaim_leaves_a_client_below_its_share_its_pages(void **state)
+/* Reclaims until @frames have been had. */
+static void reclaim_frames(u64 frames)
 {
-	struct tmem_client *small, *large;
-	u64 total = 0;
-
-	(void)state;
-	start(FRAMES);
-	small = join(0, 0);
-	large = join(0, 0);
-	for (u64 number = 0; number < FRAMES; number++)
-		assert_int_equal(
-			put_seed(number % 10 ? large : small, page(number), number + 1), 0);
-	while (total < FRAMES / 2) {
+	for (u64 total = 0; total < frames;) {
 		unsigned count = reclaim();
 
 		assert_int_not_equal(count, 0);
 		total += count;
 	}
-	assert_int_equal(ephemeral_pages(small), (FRAMES + 9) / 10);
-	assert_in_range(ephemeral_pages(large), FRAMES * 2 / 5 - 64, FRAMES * 2 / 5 + 64);
 	assert_int_equal(store_audit(tmem), 0);
-	for (u64 number = 0; number < FRAMES; number += 10)
-		assert_int_equal(get_seed(small, page(number), number + 1), 0);
+}
+
+/* Pages of two clients lie mixed in all blocks: the one that holds less than its share keeps its
+ * pages of @kind, which move, while the other one gives @given of its own. */
+static void check_small_client(u8 modes, enum host_page_kind kind, u64 count, u64 given)
+{
+	struct tmem_client *small, *large;
+	u64 held;
+
+	start(FRAMES);
+	small = join(modes, 0);
+	large = join(0, 0);
+	for (u64 number = 0; number < count; number++)
+		assert_int_equal(number % 10
+					 ? put_seed(large, page(number), number + 1)
+					 : put_seed(small, page(number), KIND(kind, number + 1)),
+			0);
+	held = ephemeral_pages(large);
+	reclaim_frames(given);
+	assert_int_equal(ephemeral_pages(small), (count + 9) / 10);
+	assert_in_range(ephemeral_pages(large), held - given - 64, held - given + 64);
+	for (u64 number = 0; number < count; number += 10)
+		assert_int_equal(get_seed(small, page(number), KIND(kind, number + 1)), 0);
 	finish(small, large);
+}
+
+static void reclaim_leaves_a_client_below_its_share_its_pages(void **state)
+{
+	(void)state;
+	check_small_client(0, HOST_PAGE_RANDOM, FRAMES, FRAMES / 2);
+}
+
+/* Packs of compressed pages move as they are. */
+static void reclaim_leaves_a_client_below_its_share_its_packs(void **state)
+{
+	(void)state;
+	check_small_client(TMEM_MODE_COMPRESS, HOST_PAGE_COMPRESSIBLE, FRAMES, FRAMES / 2);
+}
+
+/* Hot pages, in all blocks, move to where cold ones were. */
+static void reclaim_keeps_hot_pages(void **state)
+{
+	struct tmem_client *client;
+
+	(void)state;
+	start(FRAMES);
+	store_guest_pages = FRAMES;
+	client = join(0, 0);
+	store_guest_pages = 0;
+	assert_int_equal(fill(client, HOST_PAGE_RANDOM, FRAMES), FRAMES);
+	/* Whoever comes back after a hit is hot. */
+	for (u64 number = 0; number < FRAMES; number += 10) {
+		assert_int_equal(get_seed(client, page(number), number + 1), 0);
+		assert_int_equal(put_seed(client, page(number), number + 1), 0);
+	}
+	assert_in_range(client->main_pages, FRAMES / 11, FRAMES / 10 + 1);
+	reclaim_frames(FRAMES / 2);
+	assert_in_range(ephemeral_pages(client), FRAMES / 2 - 32, FRAMES / 2);
+	for (u64 number = 0; number < FRAMES; number += 10)
+		assert_int_equal(get_seed(client, page(number), number + 1), 0);
+	finish(client, NULL);
 }
 
 int main(void)
@@ -490,6 +535,8 @@ int main(void)
 		cmocka_unit_test(equal_pages_make_no_chain),
 		cmocka_unit_test(a_replacement_needs_no_second_admission),
 		cmocka_unit_test(reclaim_leaves_a_client_below_its_share_its_pages),
+		cmocka_unit_test(reclaim_leaves_a_client_below_its_share_its_packs),
+		cmocka_unit_test(reclaim_keeps_hot_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
