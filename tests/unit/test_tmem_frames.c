@@ -287,6 +287,32 @@ static void a_cap_counts_pages_without_frames(void **state)
 	finish(client, NULL);
 }
 
+/* And no more go than must: one for the cap, and one for its frame. */
+static void a_cap_drops_no_more_than_it_must(void **state)
+{
+	struct tmem_client *client, *keeper;
+	u64 before = 0, most = 0;
+
+	(void)state;
+	start(FRAMES);
+	keeper = join(0, TMEM_POOL_PERSISTENT);
+	client = join(TMEM_MODE_FILLED | TMEM_MODE_DEDUP, 0);
+	assert_int_equal(fill(keeper, HOST_PAGE_RANDOM, FRAMES - 120), FRAMES - 120);
+	assert_int_equal(tmem_client_set_caps(client, ~0UL, 300), 0);
+	for (u64 number = 0; number < 2000; number++) {
+		enum host_page_kind kind = (enum host_page_kind)(number % HOST_PAGE_KINDS);
+
+		assert_int_equal(put_seed(client, page(number), KIND(kind, number)), 0);
+		assert_true(ephemeral_pages(client) + 1 >= before);
+		before = ephemeral_pages(client);
+		most = MAX(most, before);
+		assert_true(most < 300 || before >= 298);
+	}
+	assert_int_equal(most, 300);
+	assert_true(stats_of(client).evictions > 1000);
+	finish(client, keeper);
+}
+
 /* ---- Slots of pages without frames --------------------------------------------------- */
 
 /* Where there is memory no page goes for want of a slot: one in nine has a frame. */
@@ -528,6 +554,7 @@ int main(void)
 		cmocka_unit_test(old_zero_pages_outlive_pages_in_frames),
 		cmocka_unit_test(pages_that_free_no_frame_hide_none_that_do),
 		cmocka_unit_test(a_cap_counts_pages_without_frames),
+		cmocka_unit_test(a_cap_drops_no_more_than_it_must),
 		cmocka_unit_test(a_client_below_its_share_gets_slots_of_another),
 		cmocka_unit_test(slots_come_with_frames),
 		cmocka_unit_test(taking_slots_back_keeps_persistent_pages),
