@@ -349,6 +349,23 @@ static unsigned reclaim_free(struct tmem *tmem, void **pages, unsigned max)
 	return count;
 }
 
+/* The frames that clients have at hand go to the arena; how many that brings here. */
+static unsigned reclaim_at_hand(struct tmem *tmem, void **pages, unsigned max)
+{
+	for (u32 number = 0; number < READ_ONCE(tmem->client_count); number++) {
+		struct tmem_client *client = client_number(tmem, number);
+
+		if (!client || (!READ_ONCE(client->magazines[EPHEMERAL].count) &&
+				       !READ_ONCE(client->magazines[PERSISTENT].count)))
+			continue;
+		client_lock(client);
+		for (unsigned class = 0; class < TMEM_CLASSES; class ++)
+			client_spill(client, class, 0);
+		client_unlock(client);
+	}
+	return reclaim_free(tmem, pages, max);
+}
+
 /* Steps of compaction that one reclaim of frames one by one makes at most. */
 #define RECLAIM_COMPACTIONS 16U
 
@@ -361,6 +378,8 @@ static unsigned reclaim_singles(struct tmem *tmem, void **pages, unsigned max)
 
 	for (u32 i = 0; i < RECLAIM_COMPACTIONS && count < max && compact_any(tmem, NULL); i++)
 		count += reclaim_free(tmem, pages + count, max - count);
+	if (!count)
+		count = reclaim_at_hand(tmem, pages, max);
 
 	while (count < max && looks < LOOKS_MAX) {
 		struct tmem_client *victim = choose_victim(tmem, NULL, EPHEMERAL);

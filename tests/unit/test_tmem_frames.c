@@ -482,6 +482,32 @@ static void reclaim_frames(u64 frames)
 	assert_int_equal(store_audit(tmem), 0);
 }
 
+/* What guests are promised counts pages: frames at hand for more are given up for it. */
+static void reclaim_takes_frames_at_hand(void **state)
+{
+	struct tmem_client *clients[8];
+
+	(void)state;
+	start(FRAMES);
+	for (u32 i = 0; i < ARRAY_SIZE(clients); i++) {
+		clients[i] = join(0, TMEM_POOL_PERSISTENT);
+		assert_int_equal(fill(clients[i], HOST_PAGE_RANDOM, 63), 63);
+		for (u64 number = 1; number < 63; number++) {
+			const struct tmem_handle handle = page(number);
+
+			assert_int_equal(tmem_flush_page(clients[i], &handle), 0);
+		}
+	}
+	while (reclaim())
+		;
+	assert_int_equal(frames(), ARRAY_SIZE(clients));
+	for (u32 i = 0; i < ARRAY_SIZE(clients); i++)
+		assert_int_equal(get_seed(clients[i], page(0), KIND(HOST_PAGE_RANDOM, 1)), 0);
+	for (u32 i = 2; i < ARRAY_SIZE(clients); i++)
+		store_end_client(clients[i]);
+	finish(clients[0], clients[1]);
+}
+
 /* Pages of two clients lie mixed in all blocks: the one that holds less than its share keeps its
  * pages of @kind, which move, while the other one gives @given of its own. */
 static void check_small_client(u8 modes, enum host_page_kind kind, u64 count, u64 given)
@@ -561,6 +587,7 @@ int main(void)
 		cmocka_unit_test(a_client_may_end_while_its_slots_are_taken_back),
 		cmocka_unit_test(equal_pages_make_no_chain),
 		cmocka_unit_test(a_replacement_needs_no_second_admission),
+		cmocka_unit_test(reclaim_takes_frames_at_hand),
 		cmocka_unit_test(reclaim_leaves_a_client_below_its_share_its_pages),
 		cmocka_unit_test(reclaim_leaves_a_client_below_its_share_its_packs),
 		cmocka_unit_test(reclaim_keeps_hot_pages),
