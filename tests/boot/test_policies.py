@@ -207,6 +207,37 @@ def test_without_a_pool_keys_alone_tell_who_needs_memory(sluice):
     assert booted.row("refaults", "hungry")["sampled"] > 0
 
 
+def boot_beside(sluice, one):
+    """Memory goes from one guest to another beside the guest @one."""
+    booted = boot(sluice, "refault", [worker("hungry", 8, 4200, 5), worker("content", 12, 100, 5), one])
+    assert_verified(booted, "hungry", "content")
+    assert booted.guests[one["name"]]["verified"] == 1
+    assert booted.row("moves", "content")["taken_pages"] >= 512
+    assert booted.row("moves", "hungry")["given_pages"] >= 512
+    return booted
+
+
+@pytest.mark.backends(*MACHINES)
+@pytest.mark.cpus(1)
+def test_a_driver_that_gives_nothing_is_named_and_the_others_move(sluice):
+    refuses = guest("refuses", "hostile", "6M", cmdline="balloon-refuse", memory_min="4M", memory_start="4M")
+    booted = boot_beside(sluice, refuses)
+    named = 'guest "refuses": balloon: unresponsive (its driver does not move): target 4096 KiB, it has 6144'
+    assert sum(named in line for line in booted.log) == 1
+    assert booted.row("memory", "refuses")["ballooned_pages"] == 0
+
+
+@pytest.mark.backends(*MACHINES)
+@pytest.mark.cpus(1)
+def test_a_driver_that_tells_nonsense_is_named_and_the_others_move(sluice):
+    booted = boot_beside(sluice, guest("raves", "hostile", "6M", cmdline="balloon-nonsense"))
+    told = [line for line in booted.log if 'guest "raves": balloon: statistic' in line]
+    assert 0 < len(told) <= 200 and "bytes, RAM has 6291456" in told[0]
+    assert booted.row("moves", "raves")["changes"] == 0
+    # What cannot be is unknown to the policy.
+    assert {tick["free"] for tick in traces(booted, "raves")} == {"-1"}
+
+
 @pytest.mark.backends(*MACHINES)
 @pytest.mark.cpus(1)
 def test_a_guest_without_a_driver_stays_and_the_others_move(sluice):

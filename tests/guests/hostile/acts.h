@@ -32,6 +32,8 @@ uint64_t act_bad_virtqueue(void);
 uint64_t act_bad_balloon(void);
 uint64_t act_balloon_for_disk(void);
 uint64_t act_balloon_merge(void);
+uint64_t act_balloon_refuse(void);
+uint64_t act_balloon_nonsense(void);
 uint64_t act_changing_page(void);
 uint64_t act_changing_batch(void);
 uint64_t act_bad_flips(void);

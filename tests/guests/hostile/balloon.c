@@ -1,6 +1,7 @@
 /*
  * Balloon drivers that name what they may not: the device says so and asks for a reset, and what is
- * in the balloon is no memory for hypercalls and disks. Touched by the processor it is the end.
+ * in the balloon is no memory for hypercalls and disks. Touched by the processor it is the end. And
+ * drivers that do nothing, or tell what cannot be.
  */
 #include "../common/virtio.h"
 #include "acts.h"
@@ -243,6 +244,60 @@ uint64_t act_balloon_merge(void)
 	for (unsigned i = 0; i < 512; i++)
 		CHECK(pages[i * 512 + i] == i + rounds);
 	device[REG(STATUS)] = 0;
+	return 0;
+}
+
+/* ---- Drivers that break no rule of the device ---------------------------------------- */
+
+/* For so long, with an answer whenever statistics are wanted: @values in bytes or faults, that of
+ * the time added to what only counts. */
+static void tell_statistics(unsigned ms, const uint64_t values[BALLOON_STATS])
+{
+	static volatile struct balloon_statistic stats[BALLOON_STATS + 1];
+	const volatile struct ring *ring = &rings[STATISTICS];
+	uint64_t end = rdtsc() + ms * ticks_per_ms();
+
+	while (rdtsc() < end) {
+		if (ring->used.index != ring->avail.index)
+			continue;
+		for (uint16_t tag = 0; tag < BALLOON_STATS; tag++) {
+			stats[tag].tag = tag;
+			stats[tag].value = values[tag] +
+					   (tag < BALLOON_STAT_FREE ? rdtsc() & values[tag] : 0);
+		}
+		stats[BALLOON_STATS].tag = 0xffff; /* is for later versions: no error */
+		stats[BALLOON_STATS].value = ~0ul;
+		send(STATISTICS, (uint64_t)stats, sizeof(stats), 0);
+	}
+}
+
+/* It listens, says that all is free, and gives nothing. */
+uint64_t act_balloon_refuse(void)
+{
+	uint64_t ram = ram_end(start_info);
+	const uint64_t values[BALLOON_STATS] = {[BALLOON_STAT_FREE] = ram,
+		[BALLOON_STAT_TOTAL] = ram,
+		[BALLOON_STAT_AVAILABLE] = ram};
+
+	find_device();
+	start(FEATURES);
+	tell_statistics(3000, values);
+	CHECK(!is_broken());
+	CHECK(device[VIRTIO_MMIO_CONFIG / 4] > 0); /* it was asked */
+	return 0;
+}
+
+/* More of everything than there can be, counters that go to and fro, and a balloon of 16 TiB. */
+uint64_t act_balloon_nonsense(void)
+{
+	static const uint64_t values[BALLOON_STATS] = {
+		~0ul >> 1, ~0ul >> 1, ~0ul >> 1, ~0ul >> 1, ~0ul, 1, ~0ul - 4096, 1ul << 62};
+
+	find_device();
+	start(FEATURES);
+	device[VIRTIO_MMIO_CONFIG / 4 + 1] = 0xffffffff;
+	tell_statistics(3000, values);
+	CHECK(!is_broken());
 	return 0;
 }
 

@@ -32,6 +32,8 @@ static const struct act acts[] = {
 	{"bad-balloon", act_bad_balloon},
 	{"balloon-for-disk", act_balloon_for_disk},
 	{"balloon-merge", act_balloon_merge},
+	{"balloon-refuse", act_balloon_refuse},
+	{"balloon-nonsense", act_balloon_nonsense},
 	{"changing-page", act_changing_page},
 	{"changing-batch", act_changing_batch},
 	{"bad-flips", act_bad_flips},
