@@ -12,8 +12,7 @@
 #define HALVE_PUTS 2048U
 #define HALVE_LONG 4096U
 
-/* One page in a hundred, as a fraction of 2^32. */
-#define RATE_MAX (0xffffffffU / 100U)
+#define RATE_MAX (0xffffffffU / GHOSTS_ONE_IN)
 
 void ghosts_init(struct ghosts *ghosts, u64 max_pages, struct ghost *table, u32 entries)
 {
@@ -25,7 +24,7 @@ void ghosts_init(struct ghosts *ghosts, u64 max_pages, struct ghost *table, u32 
 	ghosts->step = ROUND_UP(2 * max_pages, BALLOON_BUCKETS) / BALLOON_BUCKETS;
 	ghosts->max_distance = 2 * max_pages;
 	ghosts->threshold = RATE_MAX;
-	wanted = ghosts->max_distance / 100;
+	wanted = ghosts->max_distance / GHOSTS_ONE_IN;
 	if (wanted > capacity)
 		ghosts->threshold = (u32)((u64)RATE_MAX * capacity / wanted);
 	else

@@ -14,6 +14,9 @@
 
 #include "balloon/balloon.h"
 
+/* One key of so many is sampled: 0.71%. Among the ten thousand pages that a guest's work is made of
+ * the part that luck picks is then below 1% almost always (three standard deviations). */
+#define GHOSTS_ONE_IN   140U
 #define GHOSTS_SEGMENTS 256U /* of put order; a distance is exact to half a segment */
 #define GHOSTS_GROUP    16U  /* segments whose sum is kept */
 #define GHOSTS_WAYS     8U   /* entries of one set of the table */
@@ -55,8 +58,7 @@ struct ghosts {
 /*
  * Prepares @ghosts for a guest of at most @max_pages pages. @table: @entries zeroed entries (a
  * power of two, at least 64), borrowed until the guest is gone; twice as many as ghosts wanted is
- * best, and 2 * max_pages / 50 gives the full rate of one page in a hundred. With fewer the rate
- * falls.
+ * best, and 4 * max_pages / GHOSTS_ONE_IN gives the full rate. With fewer the rate falls.
  */
 void ghosts_init(struct ghosts *ghosts, u64 max_pages, struct ghost *table, u32 entries);
 

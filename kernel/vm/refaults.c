@@ -16,7 +16,7 @@ static u32 entries_for(u64 pages)
 {
 	u32 entries = ENTRIES_MIN;
 
-	while (entries < 2 * pages / 50)
+	while (entries < 4 * pages / GHOSTS_ONE_IN)
 		entries *= 2;
 	return entries;
 }

@@ -16,12 +16,13 @@ def shim(arguments):
 @pytest.mark.backends("qemu")
 @pytest.mark.cpus(1)
 @pytest.mark.parametrize("filter", ["on", "off"])
-def test_one_call_in_a_hundred_is_looked_at(sluice, filter):
+def test_a_sample_of_the_calls_is_looked_at(sluice, filter):
     booted = sluice.boot({"tmem": {"pool_max": "1M"}, "guest": [shim(f"expect=any filter={filter}")]})
     assert booted.guests["shim"]["verified"] == 1, booted.tail()
     seen, tmem = booted.row("refaults", "shim"), booted.row("tmem", "shim")
     assert seen["events"] == tmem["puts"] + tmem["gets"]
-    assert seen["events"] / 300 < seen["sampled"] < seen["events"] / 40
+    # One page in 140, of 2600: 19 of them, on the mean.
+    assert seen["events"] / 700 < seen["sampled"] < seen["events"] / 60
     # Most pages that come back had been evicted from the small pool: their ghosts are older than they.
     assert seen["again"] > 5
 

@@ -101,10 +101,11 @@ static u32 next_page(enum shape shape, u32 i, u32 set)
 
 /* Moments at which the histogram is looked at, as the policies do in each tick. */
 #define LOOKS 40U
-#define SEEDS 2U
+#define SEEDS 6U
 
 static u64 exact[BALLOON_BUCKETS];
 static u32 looks[LOOKS][BALLOON_BUCKETS];
+static u32 rate_of_all; /* the highest of all runs, in ten thousandths */
 
 /* Plays a guest with @set pages: exact distances of all refaults, and what the estimator had found
  * at LOOKS moments, faded as it is. */
@@ -135,8 +136,10 @@ static void play(enum shape shape, u32 set, u64 with_seed)
 		all++;
 	}
 	assert_true(all > 1000);
-	/* One key in a hundred, and luck: which keys they are, and how often these are used. */
-	assert_true(ghosts.sampled * 1000 <= events * 13 && ghosts.sampled * 1000 >= events * 7);
+	/* At most one operation in a hundred, whatever luck says of which keys they are and how
+	 * often these are used. */
+	assert_true(ghosts.sampled * 1000 <= events * 10 && ghosts.sampled * 1000 >= events * 4);
+	rate_of_all = MAX(rate_of_all, (u32)(ghosts.sampled * 10000 / events));
 }
 
 /* How far the curve (share of refaults that a size would turn into hits) is off at one look, in
@@ -179,7 +182,8 @@ static void check(const char *name, enum shape shape, u32 set, u32 worst_allowed
 		}
 	}
 	sum /= SEEDS * LOOKS;
-	print_message("%s: mean error %u, worst %u permille\n", name, (unsigned)sum, worst_of_all);
+	print_message("%s: mean error %u, worst %u permille; sampled at most %u of 10000\n", name,
+		(unsigned)sum, worst_of_all, rate_of_all);
 	if (worst_of_all > worst_allowed || sum > mean_allowed)
 		fail_msg("%s: the curve is off by %u on the mean, %u at worst", name, (unsigned)sum,
 			worst_of_all);
@@ -197,7 +201,7 @@ static void skewed_use_is_measured(void **state)
 	check("skewed", SKEWED, 14000, 250, 60);
 }
 
-/* All refaults of a loop have one distance; it may be off by the luck of sampling (about 120 pages
+/* All refaults of a loop have one distance; it may be off by the luck of sampling (about 70 pages
  * of the set are sampled) and half a segment, so that the curves differ by all of it in between,
  * and only the mean says something. */
 static void a_loop_is_a_cliff(void **state)
@@ -216,9 +220,9 @@ static void a_small_table_lowers_the_rate(void **state)
 {
 	(void)state;
 	start(1UL << 22, ENTRIES);
-	assert_true(ghosts.threshold < 0xffffffffU / 100 / 80);
+	assert_true(ghosts.threshold < 0xffffffffU / GHOSTS_ONE_IN / 80);
 	start(LARGEST, ENTRIES);
-	assert_int_equal(ghosts.threshold, 0xffffffffU / 100);
+	assert_int_equal(ghosts.threshold, 0xffffffffU / GHOSTS_ONE_IN);
 	start(0, 64);
 	put(1, 0);
 	get(1, 0);
