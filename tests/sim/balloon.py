@@ -4,8 +4,8 @@
     tests/sim/balloon.py [--jobs N] [--only TEXT] [--no-accessed-bits]
 
 Writes $O/figures/sim.tsv (workload, guests, policy, disk_reads, x_oracle, x_static, oscillation) and, for each
-workload, $O/figures/sim/WORKLOAD.svg: what each guest holds over time, a band a guest, under the default policy and
-the oracle. Prints the table, then the goals of docs/balloon.md with what was reached; a missed goal is said, and
+workload, $O/figures/sim/WORKLOAD.svg: what each guest holds over time under the default policy and the oracle, RAM and
+share of the pool in two shades. Prints the table, then the goals of docs/balloon.md with what was reached; a missed goal is said, and
 is not a failure of the program. Workloads whose names end in .holdout use seeds that tuning never saw.
 """
 
@@ -25,6 +25,8 @@ MORE = ("phase", "holdout", "shifting", "honest_reads", "honest_reads_alone")
 OTHERS = ("static", "selfballoon", "shares")
 ENOUGH = 10000  # oracle reads below which a ratio to it says nothing
 WIDTH, HEIGHT, GAP = 900, 180, 36
+DRAWN = ("refault", "oracle")
+LIGHTNESS = {"RAM": 50, "share": 80}
 
 
 def simulate(name, options):
@@ -34,39 +36,57 @@ def simulate(name, options):
     command = [SIMULATOR, *options, "--series", series, workload]
     text = subprocess.run(command, check=True, timeout=1800, capture_output=True, text=True).stdout
     rows = [dict(zip(COLUMNS + MORE, line.split("\t"))) for line in text.splitlines()]
-    draw(name, series)
+    (FIGURES / "sim").mkdir(parents=True, exist_ok=True)
+    (FIGURES / "sim" / f"{name}.svg").write_text(draw(name, read_series(series)), encoding="utf-8")
     series.unlink()
     return rows
 
 
-def draw(name, series):
-    """Bands of MiB, one above the other: policies one below the other."""
-    held = defaultdict(lambda: defaultdict(dict))
+def read_series(series):
+    """{policy: [tick][guest] = (RAM, share)} in MiB, of the policies that are drawn."""
+    held = {policy: [] for policy in DRAWN}
     with open(series, encoding="utf-8") as lines:
         for line in lines:
             policy, tick, guest, ram, share, _ = line.split("\t")
-            if policy in ("refault", "oracle"):
-                held[policy][int(tick)][int(guest)] = float(ram) + float(share)
+            if policy in held:
+                ticks = held[policy]
+                ticks += [[] for _ in range(int(tick) + 1 - len(ticks))]
+                ticks[int(tick)] += [(0.0, 0.0)] * (int(guest) + 1 - len(ticks[int(tick)]))
+                ticks[int(tick)][int(guest)] = (float(ram), float(share))
+    return held
+
+
+def bands(ticks):
+    """What lies one above the other at each tick: (guest, "RAM" or "share", lower edge, upper edge), from below."""
+    below = [0.0] * len(ticks)
+    for guest in range(len(ticks[0])):
+        for part, kind in enumerate(("RAM", "share")):
+            above = [low + sizes[guest][part] for low, sizes in zip(below, ticks)]
+            yield guest, kind, below, above
+            below = above
+
+
+def draw(name, held):
+    """The text of a drawing: policies one below the other, each with a band a guest, RAM dark and its share of the pool
+    light above it."""
     parts, top = [], GAP
-    for policy, ticks in sorted(held.items(), reverse=True):
-        last, guests = max(ticks), len(ticks[0])
-        whole = max(sum(sizes.values()) for sizes in ticks.values())
-        shown = range(0, last + 1, max(1, last // 450))
-        below = {t: 0.0 for t in shown}
-        parts.append(f'<text x="4" y="{top - 6}">{name}: {policy}, {whole:.0f} MiB, {last + 1} ticks</text>')
-        for guest in range(guests):
-            above = {t: below[t] + ticks[t][guest] for t in shown}
+    for policy, ticks in held.items():
+        last = max(len(ticks) - 1, 1)
+        whole = max(sum(map(sum, sizes)) for sizes in ticks)
+        shown = range(0, len(ticks), max(1, len(ticks) // 450))
+        parts.append(
+            f'<text x="4" y="{top - 6}">{name}: {policy}, {whole:.0f} MiB, {len(ticks)} ticks; '
+            "dark: RAM, light: share of the pool</text>"
+        )
+        for guest, kind, below, above in bands(ticks):
             edge = [(t, above[t]) for t in shown] + [(t, below[t]) for t in reversed(shown)]
             points = " ".join(f"{t / last * WIDTH:.1f},{top + HEIGHT * (1 - mib / whole):.1f}" for t, mib in edge)
-            hue = guest * 137 % 360
-            parts.append(f'<polygon points="{points}" fill="hsl({hue},60%,65%)"><title>guest {guest}</title></polygon>')
-            below = above
+            colour = f"hsl({guest * 137 % 360},60%,{LIGHTNESS[kind]}%)"
+            parts.append(f'<polygon points="{points}" fill="{colour}"><title>guest {guest}: {kind}</title></polygon>')
         top += HEIGHT + GAP
-    (FIGURES / "sim").mkdir(parents=True, exist_ok=True)
-    (FIGURES / "sim" / f"{name}.svg").write_text(
+    return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{top}" font-family="sans-serif" '
-        f'font-size="13">\n' + "\n".join(parts) + "\n</svg>\n",
-        encoding="utf-8",
+        f'font-size="13">\n' + "\n".join(parts) + "\n</svg>\n"
     )
 
 

@@ -11,7 +11,7 @@
  * Prints tab-separated lines: workload, guests, policy, disk_reads, x_oracle, x_static,
  * oscillation, and for the goals: phase, holdout (0, 1), shifting (0, 1), reads of the honest
  * guests, the same when the liar is honest (0 without a liar). --series writes holdings: policy,
- * tick, guest, RAM and share in MiB.
+ * tick, guest, RAM and share in MiB, reads so far (0 for the oracle).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,16 +100,48 @@ static double ratio(u64 a, u64 b)
 	return b ? (double)a / (double)b : a ? 999 : 1;
 }
 
+/*
+ * The oracle divides holdings and does not care what of them is RAM. Drawn as RAM is what balloons
+ * could have made of it: all but the 16th that `refault` leaves in the pool too, at the pace that
+ * the policies' plans have (balloon_defaults()).
+ */
+static u32 oracle_ram(
+	const struct balloon_parameters *pace, const struct sim_guest *guest, u32 ram, u32 hold)
+{
+	u32 wanted = MIN(hold - hold / 16, guest->max);
+	u32 least = ram - (u32)((u64)ram * pace->down_permille / 1000);
+	u32 most = ram + (u32)((u64)guest->max * pace->up_permille / 1000);
+
+	return MIN(MIN(MAX(MAX(wanted, least), guest->min), most), hold);
+}
+
+static void write_oracle(FILE *series, const struct sim_workload *workload, const u16 *path)
+{
+	struct balloon_parameters pace;
+
+	balloon_defaults(&pace, workload->memory, TICK_MS);
+	for (unsigned i = 0; i < workload->guests; i++) {
+		const struct sim_guest *guest = &workload->guest[i];
+		u32 ram = guest->start;
+
+		for (unsigned tick = 0; tick < workload->ticks; tick++) {
+			u32 hold = path[i * workload->ticks + tick] * SIM_MIB;
+
+			ram = oracle_ram(&pace, guest, ram, hold);
+			fprintf(series, "oracle\t%u\t%u\t%.2f\t%.2f\t0\n", tick, i,
+				(double)ram / SIM_MIB, (double)(hold - ram) / SIM_MIB);
+		}
+	}
+}
+
 static void simulate(struct sim_workload *workload, bool accessed_bits, FILE *series)
 {
 	static const char *const order[] = {"static", "selfballoon", "shares", "refault"};
 	u16 *path;
 	u64 oracle = oracle_reads(workload, &path), fixed = 0;
 
-	for (unsigned tick = 0; series && tick < workload->ticks; tick++)
-		for (unsigned i = 0; i < workload->guests; i++)
-			fprintf(series, "oracle\t%u\t%u\t%u\t0\t0\n", tick, i,
-				path[i * workload->ticks + tick]);
+	if (series)
+		write_oracle(series, workload, path);
 	free(path);
 	for (unsigned p = 0; p < ARRAY_SIZE(order); p++) {
 		struct result result, honest = {0};
