@@ -63,10 +63,11 @@ void paging_init(void)
 
 		image_tables[i / TABLE_ENTRIES][i % TABLE_ENTRIES] = rights ? address | rights : 0;
 	}
+	/* In one store each: the processor may look at any time, and this code stands there. */
 	for (unsigned i = 0; i < 4 * TABLE_ENTRIES; i++)
-		boot_page_directory[i] |= PTE_NX;
-	for (unsigned i = 0; i < IMAGE_TABLES; i++)
-		boot_page_directory[i] = (u64)image_tables[i] | PTE_PRESENT | PTE_WRITE;
+		WRITE_ONCE(boot_page_directory[i],
+			i < IMAGE_TABLES ? (u64)image_tables[i] | PTE_PRESENT | PTE_WRITE
+					 : boot_page_directory[i] | PTE_NX);
 	write_cr3(read_cr3());
 	paging_protect();
 }
