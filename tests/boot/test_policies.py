@@ -1,5 +1,6 @@
 """The balloon policies at work: memory goes from guests that do not need it to one that does."""
 
+import dataclasses
 import re
 
 import pytest
@@ -20,12 +21,20 @@ def worker(name, start, pages, seconds, **keys):
     return one
 
 
+def steady(machine):
+    """@machine with a clock that counts instructions, so that what guests get done in a time does not depend on how
+    busy the host is. Bochs has one anyway; QEMU's is the host's where it runs several CPUs in parallel."""
+    if machine.backend != "qemu" or machine.cpus > 1:
+        return machine
+    return dataclasses.replace(machine, extra=("-icount", "shift=3,sleep=off"))
+
+
 def boot(sluice, policy, guests, memory="26M", **tmem):
     balloon = {"policy": policy, "tick_ms": 20, "memory": memory}
     manifest = {"balloon": balloon, "guest": guests, "machine": {"log_level": "debug"}}
     if tmem:
         manifest["tmem"] = tmem
-    return sluice.boot(manifest, timeout=300)
+    return sluice.boot(manifest, machine=steady(sluice.machine), timeout=300)
 
 
 def traces(booted, name):
@@ -191,9 +200,16 @@ def test_what_nobody_needs_is_probed(sluice):
 @pytest.mark.backends("qemu")
 @pytest.mark.cpus(2)
 def test_memory_goes_to_who_needs_it_on_two_processors(sluice):
-    booted = boot(sluice, "refault", [worker("hungry", 8, 4200, 5), worker("content", 14, 100, 5)])
-    assert_verified(booted, "hungry", "content")
-    assert booted.row("moves", "hungry")["given_pages"] >= 512
+    given = 0
+    # In the host's time: a busy one may leave the guests too little of it.
+    for seconds in (5, 40):
+        guests = [worker("hungry", 8, 4200, seconds), worker("content", 14, 100, seconds)]
+        booted = boot(sluice, "refault", guests)
+        assert_verified(booted, "hungry", "content")
+        given = booted.row("moves", "hungry")["given_pages"]
+        if given >= 512:
+            break
+    assert given >= 512
 
 
 @pytest.mark.backends(*MACHINES)
