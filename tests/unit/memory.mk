@@ -29,7 +29,7 @@ test_timer_SRC      := $(MEMORY_SRC)
 test_refaults_SRC   := $(MEMORY_SRC) kernel/vm/refaults.c balloon/ghosts.c
 
 # With the real engine.
-test_tmem_port_SRC := $(MEMORY_PARTS) kernel/vm/tmem_port.c kernel/vm/refaults.c balloon/ghosts.c arch/x86/compress.c tests/unit/fake/vectors.c \
+test_tmem_port_SRC := $(MEMORY_PARTS) tests/unit/fake/engine.c kernel/vm/tmem_port.c kernel/vm/refaults.c balloon/ghosts.c arch/x86/compress.c tests/unit/fake/vectors.c \
 	$(wildcard tmem/*.c)
 test_tmem_control_calls_SRC := $(test_tmem_port_SRC) kernel/vm/tmem_control.c kernel/core/rate_limit.c
 test_tmem_guest_SRC := $(test_tmem_port_SRC) kernel/vm/tmem_guest.c

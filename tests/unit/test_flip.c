@@ -14,6 +14,7 @@
 #include <abi/hypercall.h>
 #include <abi/platform.h>
 
+#include "fake/engine.h"
 #include "fake/machine.h"
 #include "fake/vm.h"
 #include "kernel/core/frame.h"
@@ -38,13 +39,8 @@ static const struct nested_layout *const layouts[] = {&fake_ept, &fake_npt};
 
 static void create_guest(unsigned i, const struct nested_layout *layout, unsigned vcpu_count)
 {
-	struct tmem_client_config guest = {.weight = 256, .persistent_max = 100};
-
-	for (unsigned k = 0; k < ARRAY_SIZE(guest.hash_keys); k++)
-		guest.hash_keys[k] = tmem_port_random();
 	vms[i] = fake_vm(i);
-	vms[i]->tmem = tmem_client_create(tmem_store, &guest);
-	assert_non_null(vms[i]->tmem);
+	vms[i]->tmem = fake_engine_client(256, 100, 0);
 	precache[i] = tmem_pool_create(vms[i]->tmem, 0, 0, 0);
 	preswap[i] = tmem_pool_create(vms[i]->tmem, TMEM_POOL_PERSISTENT, 0, 0);
 	assert_true(precache[i] >= 0 && preswap[i] >= 0);
@@ -59,11 +55,7 @@ static void create_guest(unsigned i, const struct nested_layout *layout, unsigne
 /* As many CPUs as vCPUs. */
 static void start(const struct nested_layout *layout, unsigned vcpu_count)
 {
-	const struct tmem_config config = {0};
-
-	fake_core_start(MIB(64), vcpu_count);
-	fake_all_pass();
-	tmem_store = tmem_create(&config);
+	fake_engine_machine(MIB(64), vcpu_count);
 	for (unsigned i = 0; i < GUESTS; i++)
 		create_guest(i, layout, vcpu_count);
 }
@@ -73,18 +65,14 @@ static void finish(void)
 	fake_run_as(0);
 	assert_int_equal(audit_run(), 0);
 	for (unsigned i = 0; i < GUESTS; i++) {
-		while (tmem_client_destroy(vms[i]->tmem) == -SLUICE_EAGAIN)
-			;
+		fake_engine_end_client(vms[i]->tmem);
 		vms[i]->tmem = NULL;
 		memory_destroy(vms[i]);
 		assert_int_equal(audit_run(), 0);
 	}
 	fake_limbo_empty();
-	tmem_destroy(tmem_store);
-	tmem_store = NULL;
-	assert_int_equal(frames_of_class(FRAME_TMEM), 0);
+	fake_engine_end();
 	assert_int_equal(frames_of_class(FRAME_GUEST), 0);
-	assert_int_equal(audit_run(), 0);
 }
 
 static void declare(unsigned i, u64 first, u64 pages)

@@ -14,6 +14,7 @@
 #include <abi/platform.h>
 
 #include "arch/x86/guest/ioapic.h"
+#include "fake/engine.h"
 #include "fake/machine.h"
 #include "fake/vm.h"
 #include "kernel/core/frame.h"
@@ -567,12 +568,7 @@ static void guests_come_and_go(void **state)
 
 static void with_store(unsigned slot, u32 share)
 {
-	struct tmem_client_config client = {.weight = share, .persistent_max = ~0UL};
-
-	for (unsigned i = 0; i < ARRAY_SIZE(client.hash_keys); i++)
-		client.hash_keys[i] = 2 * i + 77;
-	vms[slot]->tmem = tmem_client_create(tmem_store, &client);
-	assert_non_null(vms[slot]->tmem);
+	vms[slot]->tmem = fake_engine_client(share, ~0UL, 0);
 	configs[slot].tmem_share = share;
 }
 
@@ -586,22 +582,15 @@ static u64 weight_of(unsigned slot)
 
 static void leave_store(unsigned slot)
 {
-	int left;
-
-	do
-		left = tmem_client_destroy(vms[slot]->tmem);
-	while (left == -SLUICE_EAGAIN);
-	assert_int_equal(left, 0);
+	fake_engine_end_client(vms[slot]->tmem);
 	vms[slot]->tmem = NULL;
 }
 
 static void shares_of_the_pool_follow_the_plan(void **state)
 {
-	const struct tmem_config config = {0};
 	(void)state;
 
-	tmem_store = tmem_create(&config);
-	assert_non_null(tmem_store);
+	fake_engine_start(0);
 	start(BALLOON_POLICY_SHARES, 0);
 	add(0, 4, 16, 16);
 	add(1, 4, 16, 16);
@@ -619,83 +608,76 @@ static void shares_of_the_pool_follow_the_plan(void **state)
 	assert_int_equal(weight_of(1), 7);
 	leave_store(0);
 	leave_store(1);
-	tmem_destroy(tmem_store);
-	tmem_store = NULL;
+	fake_engine_end();
 }
 
-/* Data pages; a few may be missing for metadata. */
-static void pool_has(u64 mib)
+/* Data pages; @missing may be, for metadata or in blocks. */
+static void pool_has(u64 mib, u64 missing)
 {
 	struct tmem_stats stats;
 
 	tmem_stats(tmem_store, &stats);
-	assert_in_range(stats.frames, (MIB(mib) >> PAGE_SHIFT) - 64, MIB(mib) >> PAGE_SHIFT);
+	assert_in_range(stats.frames, (MIB(mib) >> PAGE_SHIFT) - missing, MIB(mib) >> PAGE_SHIFT);
 }
 
-static void guests_and_pool_share_what_the_manifest_gives(void **state)
+/* A guest of 16 to 32 MiB, where there are 40 with the pool, which may have @max_pages (0: all). */
+static void start_beside_pool(u64 max_pages)
 {
-	const struct tmem_config config = {0};
-	static u8 page[PAGE_SIZE] __aligned_to(PAGE_SIZE);
-	struct tmem_handle handle = {.object = {1}};
-	(void)state;
-
-	tmem_store = tmem_create(&config);
-	assert_non_null(tmem_store);
+	fake_engine_start(max_pages);
 	start(BALLOON_POLICY_STATIC, 40);
 	add(0, 4, 16, 32);
 	obey(0);
 	with_store(0, 100);
 	policy_tick();
-	handle.pool = tmem_pool_create(vms[0]->tmem, 0, 0, 0);
-	for (handle.index = 0; handle.index < 10000; handle.index++)
+	assert_int_equal(tmem_pool_create(vms[0]->tmem, 0, 0, 0), 0);
+}
+
+static void put_pages(u32 count)
+{
+	static u8 page[PAGE_SIZE] __aligned_to(PAGE_SIZE);
+	struct tmem_handle handle = {.object = {1}};
+
+	for (; handle.index < count; handle.index++)
 		assert_int_equal(tmem_put(vms[0]->tmem, &handle, page), 0);
-	pool_has(24);
+}
+
+static void guests_and_pool_share_what_the_manifest_gives(void **state)
+{
+	(void)state;
+
+	start_beside_pool(0);
+	put_pages(10000);
+	pool_has(24, 64);
 	/* The guest grows: what the pool has too much is taken from it. */
 	balloon_set_target(vms[0], MIB(32) >> PAGE_SHIFT, "a test");
 	for (unsigned mib = 16; mib >= 8; mib -= 8) {
 		policy_tick();
-		pool_has(mib);
+		pool_has(mib, 64);
 	}
 	policy_tick();
-	pool_has(8);
+	pool_has(8, 64);
 	/* A little is always the pool's. */
 	balloon.memory = MIB(30);
 	memory_set_together(MIB(30) >> PAGE_SHIFT);
 	policy_tick();
-	pool_has(1);
-	for (handle.index = 0; handle.index < 1000; handle.index++)
-		assert_int_equal(tmem_put(vms[0]->tmem, &handle, page), 0);
-	pool_has(1);
+	pool_has(1, 64);
+	put_pages(1000);
+	pool_has(1, 64);
 	assert_int_equal(audit_run(), 0);
 	leave_store(0);
-	tmem_destroy(tmem_store);
-	tmem_store = NULL;
+	fake_engine_end();
 }
 
 /* What the guests leave is more than pool_max: that holds. */
 static void the_pool_keeps_to_its_own_limit(void **state)
 {
-	const struct tmem_config config = {.max_pages = MIB(4) >> PAGE_SHIFT};
-	static u8 page[PAGE_SIZE] __aligned_to(PAGE_SIZE);
-	struct tmem_handle handle = {.object = {1}};
-	struct tmem_stats stats;
 	(void)state;
 
-	tmem_store = tmem_create(&config);
-	assert_non_null(tmem_store);
-	start(BALLOON_POLICY_STATIC, 40);
-	add(0, 4, 16, 32);
-	obey(0);
-	with_store(0, 100);
-	policy_tick();
-	handle.pool = tmem_pool_create(vms[0]->tmem, 0, 0, 0);
-	for (handle.index = 0; handle.index < 3000; handle.index++)
-		assert_int_equal(tmem_put(vms[0]->tmem, &handle, page), 0);
-	tmem_stats(tmem_store, &stats);
-	assert_in_range(stats.frames, MIB(3) >> PAGE_SHIFT, MIB(4) >> PAGE_SHIFT);
+	start_beside_pool(MIB(4) >> PAGE_SHIFT);
+	put_pages(3000);
+	pool_has(4, MIB(1) >> PAGE_SHIFT);
 	leave_store(0);
-	tmem_destroy(tmem_store);
-	tmem_store = NULL;
+	fake_engine_end();
 }
 
 int main(void)

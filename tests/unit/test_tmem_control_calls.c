@@ -14,6 +14,7 @@
 #include <abi/errno.h>
 #include <abi/hypercall.h>
 
+#include "fake/engine.h"
 #include "fake/machine.h"
 #include "fake/vm.h"
 #include "kernel/core/frame.h"
@@ -39,14 +40,6 @@ static struct vm *vms[GUESTS];
 static struct vcpu vcpus[GUESTS];
 static const struct nested_layout *const layouts[] = {&fake_ept, &fake_npt};
 
-static void all_pass(void)
-{
-	for (unsigned i = arch_cpu_count(); i-- > 0;) {
-		fake_run_as(i);
-		epoch_quiescent(epoch_now());
-	}
-}
-
 static struct guest_config *config_of(unsigned i)
 {
 	return (struct guest_config *)vms[i]->config;
@@ -54,10 +47,6 @@ static struct guest_config *config_of(unsigned i)
 
 static void create_guest(unsigned i)
 {
-	struct tmem_client_config client = {.weight = 256, .persistent_max = 1000};
-
-	for (unsigned k = 0; k < ARRAY_SIZE(client.hash_keys); k++)
-		client.hash_keys[k] = tmem_port_random();
 	vms[i] = fake_vm(i);
 	*config_of(i) = (struct guest_config){.privileged = i == WARDEN};
 	strcpy(config_of(i)->name, i == WARDEN ? "warden" : i == KEEPER ? "keeper" : "other");
@@ -65,20 +54,13 @@ static void create_guest(unsigned i)
 	vcpus[i] = (struct vcpu){.vm = vms[i]};
 	vms[i]->vcpus[0] = &vcpus[i];
 	vms[i]->vcpu_count = 1;
-	if (i == WARDEN)
-		return;
-	vms[i]->tmem = tmem_client_create(tmem_store, &client);
-	assert_non_null(vms[i]->tmem);
+	if (i != WARDEN)
+		vms[i]->tmem = fake_engine_client(256, 1000, 0);
 }
 
 static void start(void)
 {
-	const struct tmem_config config = {0};
-
-	fake_core_start(MIB(64), 1);
-	all_pass();
-	tmem_store = tmem_create(&config);
-	assert_non_null(tmem_store);
+	fake_engine_machine(MIB(64), 1);
 	for (unsigned i = 0; i < GUESTS; i++)
 		create_guest(i);
 	assert_int_equal(tmem_pool_create(vms[KEEPER]->tmem, TMEM_POOL_PERSISTENT, 5, 6), 0);
@@ -91,17 +73,14 @@ static void finish(void)
 	for (unsigned i = 0; i < GUESTS; i++) {
 		assert_int_equal(vms[i]->tmem_users, 0);
 		assert_true(tmem_control_end(vms[i]));
-		while (vms[i]->tmem && tmem_client_destroy(vms[i]->tmem) == -SLUICE_EAGAIN)
-			;
+		if (vms[i]->tmem)
+			fake_engine_end_client(vms[i]->tmem);
 		vms[i]->tmem = NULL;
 		memory_destroy(vms[i]);
 	}
 	fake_limbo_empty();
-	tmem_destroy(tmem_store);
-	tmem_store = NULL;
-	assert_int_equal(frames_of_class(FRAME_TMEM), 0);
+	fake_engine_end();
 	assert_int_equal(frames_of_class(FRAME_GUEST), 0);
-	assert_int_equal(audit_run(), 0);
 }
 
 static s64 call_as(unsigned who, u64 number, u64 guest, u64 a, u64 b, u64 c)

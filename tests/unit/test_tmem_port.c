@@ -14,6 +14,7 @@
 #include <abi/errno.h>
 #include <abi/hypercall.h>
 
+#include "fake/engine.h"
 #include "fake/machine.h"
 #include "fake/vm.h"
 #include "kernel/core/frame.h"
@@ -33,21 +34,8 @@ static s32 ephemeral, persistent;
 
 static void start(u64 ram, unsigned cpus)
 {
-	const struct tmem_config config = {0};
-	struct tmem_client_config guest = {.weight = 256, .persistent_max = ~0UL};
-
-	fake_core_start(ram, cpus);
-	for (unsigned i = 0; i < cpus; i++) {
-		fake_run_as(i);
-		epoch_quiescent(epoch_now());
-	}
-	fake_run_as(0);
-	for (unsigned i = 0; i < ARRAY_SIZE(guest.hash_keys); i++)
-		guest.hash_keys[i] = tmem_port_random();
-	tmem_store = tmem_create(&config);
-	assert_non_null(tmem_store);
-	client = tmem_client_create(tmem_store, &guest);
-	assert_non_null(client);
+	fake_engine_machine(ram, cpus);
+	client = fake_engine_client(256, ~0UL, 0);
 	ephemeral = tmem_pool_create(client, 0, 0, 0);
 	persistent = tmem_pool_create(client, TMEM_POOL_PERSISTENT, 0, 0);
 	assert_true(ephemeral >= 0 && persistent >= 0);
@@ -59,22 +47,12 @@ static void start(u64 ram, unsigned cpus)
 
 static void finish(void)
 {
-	u64 held;
-	int left;
-
 	memory_destroy(vm);
 	memory_uncommit(GUEST >> PAGE_SHIFT, GUEST >> PAGE_SHIFT);
 	fake_limbo_empty();
-	do
-		left = tmem_client_destroy(client);
-	while (left == -SLUICE_EAGAIN);
-	assert_int_equal(left, 0);
+	fake_engine_end_client(client);
 	assert_int_equal(audit_run(), 0);
-	tmem_destroy(tmem_store);
-	tmem_store = NULL;
-	held = frames_of_class(FRAME_TMEM);
-	assert_int_equal(held, 0);
-	assert_int_equal(audit_run(), 0);
+	fake_engine_end();
 }
 
 static void fill_page(u8 *page, u64 number)

@@ -12,6 +12,7 @@
 #include <abi/errno.h>
 #include <abi/hypercall.h>
 
+#include "fake/engine.h"
 #include "fake/machine.h"
 #include "fake/vm.h"
 #include "kernel/core/frame.h"
@@ -30,20 +31,9 @@ static struct vcpu vcpu;
 
 static void start(u64 ram)
 {
-	const struct tmem_config config = {0};
-	struct tmem_client_config guest = {
-		.weight = 256, .persistent_max = ~0UL, .persistent_modes = TMEM_MODE_COMPRESS};
-
-	fake_core_start(ram, 1);
-	fake_run_as(0);
-	epoch_quiescent(epoch_now());
+	fake_engine_machine(ram, 1);
 	assert_int_equal(tmem_port_start_compression(), 0);
-	for (unsigned i = 0; i < ARRAY_SIZE(guest.hash_keys); i++)
-		guest.hash_keys[i] = tmem_port_random();
-	tmem_store = tmem_create(&config);
-	assert_non_null(tmem_store);
-	client = tmem_client_create(tmem_store, &guest);
-	assert_non_null(client);
+	client = fake_engine_client(256, ~0UL, TMEM_MODE_COMPRESS);
 	assert_int_equal(tmem_pool_create(client, TMEM_POOL_PERSISTENT, 0, 0), 0);
 	vm = fake_vm(0);
 	assert_int_equal(memory_commit("guest", GUEST >> PAGE_SHIFT, GUEST >> PAGE_SHIFT), 0);
@@ -53,20 +43,11 @@ static void start(u64 ram)
 
 static void finish(void)
 {
-	int left;
-
 	memory_destroy(vm);
 	memory_uncommit(GUEST >> PAGE_SHIFT, GUEST >> PAGE_SHIFT);
 	fake_limbo_empty();
-	do
-		left = tmem_client_destroy(client);
-	while (left == -SLUICE_EAGAIN);
-	assert_int_equal(left, 0);
-	assert_int_equal(tmem_persistent_held(tmem_store), 0);
-	tmem_destroy(tmem_store);
-	tmem_store = NULL;
-	assert_int_equal(frames_of_class(FRAME_TMEM), 0);
-	assert_int_equal(audit_run(), 0);
+	fake_engine_end_client(client);
+	fake_engine_end();
 }
 
 static struct tmem_handle handle(u64 number)

@@ -12,6 +12,7 @@
 #include <abi/errno.h>
 #include <abi/hypercall.h>
 
+#include "fake/engine.h"
 #include "fake/machine.h"
 #include "fake/vm.h"
 #include "kernel/core/frame.h"
@@ -35,21 +36,9 @@ static u64 page[PAGE_SIZE / 8] __aligned_to(PAGE_SIZE);
 
 static void start(const struct nested_layout *layout, unsigned cpus)
 {
-	const struct tmem_config config = {0};
-	struct tmem_client_config guest = {.weight = 256, .persistent_max = ~0UL};
-
-	fake_core_start(MIB(128), cpus);
-	for (unsigned i = 0; i < cpus; i++) {
-		fake_run_as(i);
-		epoch_quiescent(epoch_now());
-	}
-	fake_run_as(0);
-	for (unsigned i = 0; i < ARRAY_SIZE(guest.hash_keys); i++)
-		guest.hash_keys[i] = tmem_port_random();
-	tmem_store = tmem_create(&config);
+	fake_engine_machine(MIB(128), cpus);
 	vm = fake_vm(0);
-	vm->tmem = tmem_client_create(tmem_store, &guest);
-	assert_non_null(vm->tmem);
+	vm->tmem = fake_engine_client(256, ~0UL, 0);
 	pool = tmem_pool_create(vm->tmem, 0, 0, 0);
 	assert_int_equal(pool, 0);
 	assert_int_equal(memory_commit("guest", GUEST >> PAGE_SHIFT, GUEST >> PAGE_SHIFT), 0);
@@ -63,17 +52,13 @@ static void finish(void)
 		;
 	assert_int_equal(vm->memory.shared_pages, 0);
 	assert_int_equal(audit_run(), 0);
-	while (tmem_client_destroy(vm->tmem) == -SLUICE_EAGAIN)
-		;
+	fake_engine_end_client(vm->tmem);
 	vm->tmem = NULL;
 	memory_destroy(vm);
 	memory_uncommit(GUEST >> PAGE_SHIFT, GUEST >> PAGE_SHIFT);
 	fake_limbo_empty();
 	assert_int_equal(audit_run(), 0);
-	tmem_destroy(tmem_store);
-	tmem_store = NULL;
-	assert_int_equal(frames_of_class(FRAME_TMEM), 0);
-	assert_int_equal(audit_run(), 0);
+	fake_engine_end();
 }
 
 static void open_window(void)

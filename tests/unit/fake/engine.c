@@ -1,0 +1,64 @@
+/*
+ * See engine.h.
+ */
+#include "fake/engine.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <abi/errno.h>
+
+#include "fake/vm.h"
+#include "kernel/core/frame.h"
+#include "kernel/vm/audit.h"
+#include "tmem/port.h"
+
+void fake_engine_start(u64 max_pages)
+{
+	const struct tmem_config config = {.max_pages = max_pages};
+
+	tmem_store = tmem_create(&config);
+	assert_non_null(tmem_store);
+}
+
+void fake_engine_machine(u64 ram, unsigned cpus)
+{
+	fake_core_start(ram, cpus);
+	fake_all_pass();
+	fake_engine_start(0);
+}
+
+struct tmem_client *fake_engine_client(u32 weight, u64 persistent_max, u8 modes)
+{
+	struct tmem_client_config config = {
+		.weight = weight, .persistent_max = persistent_max, .persistent_modes = modes};
+	struct tmem_client *client;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(config.hash_keys); i++)
+		config.hash_keys[i] = tmem_port_random();
+	client = tmem_client_create(tmem_store, &config);
+	assert_non_null(client);
+	return client;
+}
+
+void fake_engine_end_client(struct tmem_client *client)
+{
+	int left;
+
+	do
+		left = tmem_client_destroy(client);
+	while (left == -SLUICE_EAGAIN);
+	assert_int_equal(left, 0);
+}
+
+void fake_engine_end(void)
+{
+	assert_int_equal(tmem_persistent_held(tmem_store), 0);
+	tmem_destroy(tmem_store);
+	tmem_store = NULL;
+	assert_int_equal(frames_of_class(FRAME_TMEM), 0);
+	assert_int_equal(audit_run(), 0);
+}
