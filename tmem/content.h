@@ -10,13 +10,24 @@
 
 #define PAGE_WORDS (PAGE_SIZE / sizeof(u64))
 
+/* Lines of a page that is about to be read are asked for so far ahead of being used. */
+#define CONTENT_LINES_AHEAD 16U
+#define LINE_BYTES          64U
+
+/* A page will be read from its beginning soon. */
+static inline void content_prefetch(const void *page)
+{
+	for (u32 i = 0; i < CONTENT_LINES_AHEAD; i++)
+		__builtin_prefetch((const u8 *)page + i * LINE_BYTES);
+}
+
 /* Whether all 64-bit words of a page are equal; then @word is what they are. Gives up at the first
  * line with another. Of a page that changes meanwhile it says what a copy made now could hold. */
 bool content_is_filled(const void *page, u64 *word);
 /* Makes such a page. */
 void content_fill(void *page, u64 word);
 
-/* Whether two pages hold the same; 8-byte aligned. */
+/* Whether two pages hold the same; 8-byte aligned. The first is expected to be in no cache. */
 bool content_equals(const void *one, const void *other);
 
 /* The secret of one store's hashes: random words, drawn once; as many as a page has, in a page of
@@ -30,10 +41,11 @@ struct content_key {
 void content_key_init(struct content_key *key, void *page);
 
 /*
- * A 64-bit hash of a page: two different pages have the same one with a probability of at most
- * 2^-62, whatever pages a guest chooses, for as long as it does not know the key and sees no
- * hashes.
+ * Copies a page, which may be a guest's, and returns a 64-bit hash of what was copied, each word
+ * being read once: the multiplications go on while memory is waited for. Two different pages have
+ * the same hash with a probability of at most 2^-62, whatever pages a guest chooses, for as long as
+ * it does not know the key and sees no hashes. Both are aligned to 8 bytes.
  */
-u64 content_hash(const struct content_key *key, const void *page);
+u64 content_copy(const struct content_key *key, void *to, const void *page);
 
 #endif

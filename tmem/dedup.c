@@ -131,17 +131,6 @@ static u32 find(struct dedup_group *group, enum tmem_class class, const void *co
 	return id;
 }
 
-u32 dedup_find(struct tmem_client *client, enum tmem_class class, const void *copy, u32 hash)
-{
-	struct dedup_group *group = client->group;
-	u32 id;
-
-	tmem_port_lock(&group->lock);
-	id = find(group, class, copy, hash);
-	tmem_port_unlock(&group->lock);
-	return id;
-}
-
 /* The record of a content's frame. */
 static void mark(struct page *page, u32 id, u32 client, const struct dedup_group *group,
 	enum tmem_class class)
@@ -167,7 +156,8 @@ static u32 add(
 		return 0;
 	id = slab_take(&group->contents, sizeof(*content), (void **)&content);
 	*content = (struct common_content){.slot = slot, .refs = 1, .hash = hash};
-	tmem_port_copy_away(frame_at(group, slot), copy);
+	if (frame_at(group, slot) != copy)
+		tmem_port_copy_away(frame_at(group, slot), copy);
 	mark(page, id, page_client(page), group, class);
 	table_insert(group->tmem, table, hash_word(table->now.keys, hash), id);
 	WRITE_ONCE(group->frames[class], group->frames[class] + 1);
@@ -176,16 +166,15 @@ static u32 add(
 	return id;
 }
 
-u32 dedup_add(
+u32 dedup_find(
 	struct tmem_client *client, enum tmem_class class, const void *copy, u32 hash, u32 *slot)
 {
 	struct dedup_group *group = client->group;
 	u32 id;
 
 	tmem_port_lock(&group->lock);
-	/* Another client may have been faster. */
 	id = find(group, class, copy, hash);
-	if (!id) {
+	if (!id && *slot != SLOT_NONE) {
 		id = add(group, class, copy, hash, *slot);
 		if (id)
 			*slot = SLOT_NONE;

@@ -59,11 +59,10 @@ u64 dedup_frames_peak(const struct tmem *tmem);
 
 /* ---- The client's lock is held ---- */
 
-/* The id of the content equal to @copy, with one more reference, or 0. @hash is not 0. */
-u32 dedup_find(struct tmem_client *client, enum tmem_class class, const void *copy, u32 hash);
-/* The same, but @copy becomes a content if it is none yet: the frame in *@slot, in the caller's
- * hands, is taken for it, and *@slot 0 then. 0 also without memory. */
-u32 dedup_add(
+/* The id of the content equal to @copy, with one more reference. @hash is not 0. If there is none
+ * and *@slot is a frame, in the caller's hands, which may hold @copy already, that becomes one, and
+ * *@slot is 0 then. 0: there is none, or no memory for it. */
+u32 dedup_find(
 	struct tmem_client *client, enum tmem_class class, const void *copy, u32 hash, u32 *slot);
 /* Pages that have it. */
 u32 dedup_references(struct dedup_group *group, u32 id);

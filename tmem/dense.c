@@ -288,25 +288,20 @@ static void free_packed(struct tmem_client *client, u32 id)
 
 /* ---- Pages that are equal to those of others ----------------------------------------- */
 
-static bool place_common(struct tmem_client *client, enum tmem_class class, struct dense_look *look)
+/* The group's content that is equal, which with a frame in *@spare may be the page's own; false:
+ * there is none, or no memory for one. */
+static bool place_common(
+	struct tmem_client *client, struct pool *pool, struct dense_look *look, u32 *spare)
 {
-	u32 id = dedup_find(client, class, look->copy, look->hash);
+	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
+	u32 frame = *spare;
+	u32 id = dedup_find(client, class, look->copy, look->hash, spare);
 
+	if (!id)
+		return false;
+	pool->counts.equal += *spare == frame;
 	look->content = make_content(CONTENT_COMMON, id);
-	return id != 0;
-}
-
-/* A page that nobody has yet: its frame is the group's. */
-static enum dense_outcome make_common(
-	struct tmem_client *client, enum tmem_class class, struct dense_look *look, u32 *spare)
-{
-	u32 id;
-
-	if (*spare == SLOT_NONE)
-		return DENSE_NEEDS_FRAME;
-	id = dedup_add(client, class, look->copy, look->hash, spare);
-	look->content = make_content(CONTENT_COMMON, id);
-	return id ? DENSE_PLACED : DENSE_NEEDS_OWN;
+	return true;
 }
 
 /* ---- The interface ------------------------------------------------------------------ */
@@ -392,21 +387,37 @@ bool dense_place_filled(
 	return true;
 }
 
-/* The page's hash and what else can be known of it without a frame; true if it was placed. */
-static bool look_at(struct tmem_client *client, struct pool *pool, struct dense_look *look)
+/* A page with the same content, which nobody's frame is needed for; in a group this page's own, if
+ * it may not be compressed. */
+static bool find_place(
+	struct tmem_client *client, struct pool *pool, struct dense_look *look, u32 *spare)
+{
+	u32 no_frame = SLOT_NONE;
+
+	if (client->group)
+		return place_common(
+			client, pool, look, pool->modes & TMEM_MODE_COMPRESS ? &no_frame : spare);
+	if (!place_equal(client, pool->persistent ? PERSISTENT : EPHEMERAL, look))
+		return false;
+	pool->counts.equal++;
+	return true;
+}
+
+/* Copies the page, and finds out what can be known of it without a frame; true if it was placed. */
+static bool look_at(
+	struct tmem_client *client, struct pool *pool, struct dense_look *look, u32 *spare)
 {
 	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
 
 	look->looked = true;
 	if (pool->modes & TMEM_MODE_DEDUP) {
-		u64 hash = content_hash(&client->tmem->content_key, look->copy);
+		u64 hash = content_copy(&client->tmem->content_key, look->copy, look->data);
 
 		look->hash = (u32)(hash >> (64 - HASH_BITS)) | 1;
-		if (client->group ? place_common(client, class, look)
-				  : place_equal(client, class, look)) {
-			pool->counts.equal++;
+		if (find_place(client, pool, look, spare))
 			return true;
-		}
+	} else {
+		tmem_port_copy(look->copy, look->data);
 	}
 	if (pool->modes & TMEM_MODE_COMPRESS)
 		look->fragment = page_compress(&dense_of(client)->admission[class], look->copy);
@@ -419,14 +430,17 @@ enum dense_outcome dense_place(
 	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
 	enum dense_outcome outcome;
 
-	if (!look->looked && look_at(client, pool, look))
+	if (!look->looked && look_at(client, pool, look, spare))
 		outcome = DENSE_PLACED;
 	else
 		outcome = place_packed(client, class, look, spare);
 	if (outcome == DENSE_NEEDS_OWN && client->group && look->hash) {
-		outcome = make_common(client, class, look, spare);
-		/* What equal pages there are is the group's to know. */
-		if (outcome == DENSE_NEEDS_OWN)
+		if (*spare == SLOT_NONE)
+			outcome = DENSE_NEEDS_FRAME;
+		else if (place_common(client, pool, look, spare))
+			outcome = DENSE_PLACED;
+		else
+			/* What equal pages there are is the group's to know. */
 			look->hash = 0;
 	}
 	if (outcome == DENSE_PLACED)

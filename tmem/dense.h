@@ -99,20 +99,21 @@ enum dense_outcome {
 bool dense_place_filled(
 	struct tmem_client *client, struct pool *pool, const void *page, u32 *content);
 
-/* A page that is to be stored: all but @copy is 0 at first. */
+/* A page that is to be stored: all but @data and @copy is 0 at first. */
 struct dense_look {
-	const void *copy; /* the hypervisor's own */
+	const void *data; /* the guest's, which may be changing */
+	void *copy;       /* where the hypervisor's own goes: it is what is looked at */
 	u32 content;      /* if it was placed: to be given to a page or released */
 	u32 hash;         /* if it needs a frame of its own: for dense_note() */
 	u32 fragment;     /* bytes in this CPU's scratch page, 0: not to be compressed */
-	bool looked;      /* what can be known without a frame is known */
+	bool looked;      /* it is copied, and what can be known without a frame is known */
 };
 
 /*
- * Finds a content for a page that is to be stored in @pool, and is not filled. *@spare is a frame
- * in the caller's hands or 0, and 0 if it was taken. After DENSE_NEEDS_FRAME the caller gets one
- * and calls again with the same @look, unless the lock was released. Evicts nothing and releases no
- * lock.
+ * Copies a page that is to be stored in @pool, and is not filled, and finds a content for it.
+ * *@spare is a frame in the caller's hands or 0, and 0 if it was taken; look->copy may be that
+ * frame. After DENSE_NEEDS_FRAME the caller gets one and calls again with the same @look, unless
+ * the lock was released. Evicts nothing and releases no lock.
  */
 enum dense_outcome dense_place(
 	struct tmem_client *client, struct pool *pool, struct dense_look *look, u32 *spare);

@@ -129,6 +129,18 @@ static __attribute__((noinline)) int prepare_frame(
 	return hand->slot == SLOT_NONE ? -SLUICE_ENOMEM : -SLUICE_EAGAIN;
 }
 
+/* The slot that a put needs no more, if it has one. */
+static void give_back(struct tmem_client *client, struct put_hand *hand)
+{
+	struct block *block;
+
+	if (hand->slot == SLOT_NONE)
+		return;
+	block = client_block(client, hand->slot);
+	client_give_slot(client, block, block_page(block, hand->slot), hand->slot);
+	hand->slot = SLOT_NONE;
+}
+
 /* A put to a handle that is stored: the data changes, or with a bad frame the old copy goes. */
 static __attribute__((noinline)) int replace(struct tmem_client *client, struct pool *pool,
 	const struct position *position, const void *data)
@@ -192,15 +204,21 @@ static int put_plain(struct tmem_client *client, struct pool *pool,
 	return 0;
 }
 
+/* The frame of a slot in hand. */
+static void *frame_in_hand(struct tmem_client *client, const struct put_hand *hand)
+{
+	return block_frame(client_block(client, hand->slot), hand->slot);
+}
+
 /* A new page of a pool with modes. */
 static int put_dense(struct tmem_client *client, struct pool *pool,
 	const struct tmem_handle *handle, struct position *position, const void *data,
 	struct put_hand *hand)
 {
-	u8 *copy = tmem_port_scratch()->page;
-	struct dense_look look = {.copy = copy};
-	struct block *block;
+	struct dense_look look = {.data = data};
+	const void *copy;
 	enum dense_outcome outcome;
+	u32 slot;
 	int error;
 
 	if ((pool->modes & TMEM_MODE_FILLED) &&
@@ -211,8 +229,14 @@ static int put_dense(struct tmem_client *client, struct pool *pool,
 	}
 	if (!(pool->modes & ~TMEM_MODE_FILLED))
 		return put_plain(client, pool, handle, position, data, hand);
-	/* What else is looked at is our own copy: the guest may be writing. */
-	tmem_port_copy(copy, data);
+	/* What else is looked at is our own copy: the guest may be writing. It is made where the
+	 * page would have to go, if there is a frame at hand. */
+	if (hand->slot == SLOT_NONE)
+		hand->slot = client_take_slot(client, pool->persistent ? PERSISTENT : EPHEMERAL);
+	look.copy = hand->slot == SLOT_NONE ? tmem_port_scratch()->page
+					    : frame_in_hand(client, hand);
+	copy = look.copy;
+	slot = hand->slot;
 	outcome = dense_place(client, pool, &look, &hand->slot);
 	if (outcome == DENSE_NEEDS_FRAME) {
 		error = prepare_frame(client, pool, hand);
@@ -220,8 +244,15 @@ static int put_dense(struct tmem_client *client, struct pool *pool,
 			return error;
 		outcome = dense_place(client, pool, &look, &hand->slot);
 	}
+	/* A frame that was taken is another's, and may hold something else by now. */
+	if (slot != SLOT_NONE && hand->slot == SLOT_NONE) {
+		copy = data;
+		look.hash = 0;
+	}
 	if (outcome == DENSE_PLACED) {
 		error = put_virtual(client, pool, handle, position, look.content, hand);
+		if (!error)
+			give_back(client, hand);
 		if (error != -SLUICE_ENOMEM)
 			return error;
 		/* Those that could have shared its content are known already. */
@@ -230,12 +261,10 @@ static int put_dense(struct tmem_client *client, struct pool *pool,
 	error = prepare_frame(client, pool, hand);
 	if (error)
 		return error;
-	block = client_block(client, hand->slot);
-	tmem_port_copy_away(block_frame(block, hand->slot), copy);
-	insert(client, pool, handle, position, hand->slot, block_page(block, hand->slot));
-	dense_note(client, pool, hand->slot, look.hash);
-	hand->slot = SLOT_NONE;
-	return 0;
+	slot = hand->slot;
+	error = put_plain(client, pool, handle, position, copy, hand);
+	dense_note(client, pool, slot, look.hash);
+	return error;
 }
 
 /* Whether a page must be looked at, by a glance that a guest may fool to its own loss only: a page
@@ -266,6 +295,8 @@ static int put_once(struct tmem_client *client, const struct tmem_handle *handle
 
 	if (unlikely(!pool))
 		return -SLUICE_EBADF;
+	if (unlikely(pool->modes & ~TMEM_MODE_FILLED) && data)
+		content_prefetch(data);
 	if (unlikely(pool->special)) {
 		error = special_put(client, pool, handle, data, hand->hidden);
 		if (error)
@@ -318,9 +349,7 @@ static __attribute__((noinline)) void end_put(
 	struct tmem *tmem = client->tmem;
 	struct pool *pool = named_pool(client, pool_id);
 
-	if (hand->slot != SLOT_NONE)
-		client_give_slot(
-			client, block_of(tmem, hand->slot), page_at(tmem, hand->slot), hand->slot);
+	give_back(client, hand);
 	if (hand->admitted)
 		__atomic_fetch_sub(&tmem->persistent_held, 1, __ATOMIC_RELAXED);
 	if (result >= 0)

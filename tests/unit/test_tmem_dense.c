@@ -3,10 +3,15 @@
  * they come back right, that eviction and reclaim find frames behind them, and that only the
  * engine's own copy decides. The random test (test_tmem_model.c) plays all modes mixed.
  */
+#define _GNU_SOURCE /* REG_EFL */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <ucontext.h>
 
 #include <cmocka.h>
 
@@ -245,10 +250,69 @@ static void only_the_own_copy_decides(void **state)
 		host_copy_hook = change_page;
 		assert_int_equal(tmem_put(client, &handle, guest_page), 0);
 		host_copy_hook = NULL;
-		/* A page that is filled is read, once, and not copied. */
-		assert_int_equal(get_seed(client, handle, i < 2 || changed_at ? seed : 99), 0);
+		/* A page that is filled is read, once, and not copied; one that is hashed is copied
+		 * by what hashes it, and not again. */
+		assert_int_equal(get_seed(client, handle, i < 4 || changed_at ? seed : 99), 0);
 		finish();
 	}
+}
+
+#define TRAP_FLAG 0x100
+
+/* An access to the guest's page: it may be made, and nothing more. */
+static void let_through(int signal, siginfo_t *info, void *context)
+{
+	ucontext_t *user = context;
+
+	(void)signal;
+	if ((u8 *)info->si_addr < guest_page || (u8 *)info->si_addr >= guest_page + PAGE_SIZE)
+		abort();
+	mprotect(guest_page, PAGE_SIZE, PROT_READ | PROT_WRITE);
+	user->uc_mcontext.gregs[REG_EFL] |= TRAP_FLAG;
+}
+
+/* After it every word is another one. */
+static void change_all(int signal, siginfo_t *info, void *context)
+{
+	ucontext_t *user = context;
+	u64 *words = (u64 *)guest_page;
+
+	(void)signal;
+	(void)info;
+	for (u64 i = 0; i < PAGE_WORDS; i++)
+		words[i] = words[i] * 3 + i;
+	mprotect(guest_page, PAGE_SIZE, PROT_NONE);
+	user->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
+}
+
+/* A guest that changes the whole page after each single look at it. Whatever came into the store,
+ * its hash is noted with it: the same page put again is found. */
+static void what_is_hashed_is_what_is_stored(void **state)
+{
+	static u8 stored[PAGE_SIZE] __aligned_to(PAGE_SIZE);
+	const struct sigaction on_fault = {.sa_sigaction = let_through, .sa_flags = SA_SIGINFO};
+	const struct sigaction on_step = {.sa_sigaction = change_all, .sa_flags = SA_SIGINFO};
+	struct sigaction old_fault, old_step;
+
+	(void)state;
+	start(8192, 0, TMEM_MODE_DEDUP);
+	host_fill_page(guest_page, 7);
+	assert_int_equal(sigaction(SIGSEGV, &on_fault, &old_fault), 0);
+	assert_int_equal(sigaction(SIGTRAP, &on_step, &old_step), 0);
+	for (u32 round = 0; round < 8; round++) {
+		const struct tmem_handle first = handle_of(1, 1, round);
+		const struct tmem_handle second = handle_of(1, 2, round);
+
+		mprotect(guest_page, PAGE_SIZE, PROT_NONE);
+		assert_int_equal(tmem_put(client, &first, guest_page), 0);
+		mprotect(guest_page, PAGE_SIZE, PROT_READ | PROT_WRITE);
+		assert_int_equal(tmem_get(client, &first, stored), 0);
+		assert_int_equal(tmem_put(client, &second, stored), 0);
+		assert_int_equal(stats_now().equal_found, round + 1);
+	}
+	sigaction(SIGSEGV, &old_fault, NULL);
+	sigaction(SIGTRAP, &old_step, NULL);
+	finish();
 }
 
 /* Records of filled pages are bounded by the frames that the store has. */
@@ -314,6 +378,7 @@ int main(void)
 		cmocka_unit_test(kinds_displace_each_other),
 		cmocka_unit_test(reclaim_finds_frames_behind_dense_pages),
 		cmocka_unit_test(only_the_own_copy_decides),
+		cmocka_unit_test(what_is_hashed_is_what_is_stored),
 		cmocka_unit_test(filled_pages_are_not_for_free),
 		cmocka_unit_test(the_audit_finds_what_is_wrong),
 	};
