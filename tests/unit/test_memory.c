@@ -13,6 +13,7 @@
 #include <abi/errno.h>
 #include <abi/platform.h>
 
+#include "fake/ending.h"
 #include "fake/machine.h"
 #include "fake/store.h"
 #include "fake/vm.h"
@@ -168,11 +169,7 @@ static void huge_page_is_scrubbed_in_steps(void **state)
 	/* Under way: counted, and given back with the guest. */
 	assert_int_equal(fault(0), DONE);
 	assert_true(vm->memory.huge.active);
-	assert_int_equal(audit_run(), 0);
-	memory_destroy(vm);
-	fake_limbo_empty();
-	assert_int_equal(frames_of_class(FRAME_GUEST), 0);
-	assert_int_equal(audit_run(), 0);
+	fake_end_guest(vm);
 }
 
 static void huge_page_gives_way_to_the_hypervisor(void **state)
@@ -494,19 +491,11 @@ static void cpus_work_at_once(void **state)
 	}
 	for (u64 i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, hammer, (void *)i), 0);
-	for (unsigned i = 0; i < THREADS; i++) {
-		void *complaint;
-
-		pthread_join(threads[i], &complaint);
-		assert_null(complaint);
-	}
+	for (unsigned i = 0; i < THREADS; i++)
+		fake_join(threads[i]);
 	fake_run_as(0);
 	assert_int_equal(done_threads, THREADS);
-	assert_int_equal(audit_run(), 0);
-	memory_destroy(shared);
-	fake_limbo_empty();
-	assert_int_equal(frames_of_class(FRAME_GUEST), 0);
-	assert_int_equal(audit_run(), 0);
+	fake_end_guest(shared);
 }
 
 static void *fault_huge(void *argument)
@@ -533,12 +522,8 @@ static void cpus_scrub_one_huge_page_together(void **state)
 	cleared = fake_pages_cleared;
 	for (u64 i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, fault_huge, (void *)i), 0);
-	for (unsigned i = 0; i < THREADS; i++) {
-		void *complaint;
-
-		pthread_join(threads[i], &complaint);
-		assert_null(complaint);
-	}
+	for (unsigned i = 0; i < THREADS; i++)
+		fake_join(threads[i]);
 	fake_run_as(0);
 	assert_int_equal(shared->memory.huge_pages, 1);
 	/* Who comes late may have scrubbed one block in vain, not the page again. */

@@ -14,6 +14,7 @@
 #include <abi/errno.h>
 #include <abi/platform.h>
 
+#include "fake/ending.h"
 #include "fake/machine.h"
 #include "fake/store.h"
 #include "fake/vm.h"
@@ -33,6 +34,13 @@ static void start(u64 ram, u64 guest)
 	vm = fake_vm(0);
 	assert_int_equal(memory_create(vm, guest, &fake_ept), 0);
 	vcpu.vm = vm;
+}
+
+/* With room for 1 GiB pages, which nobody scrubs. */
+static void start_huge(void)
+{
+	start(GIB(3), GIB(2));
+	fake_clear_skip = true;
 }
 
 static enum outcome fault(u64 frame)
@@ -260,12 +268,7 @@ static void a_reset_opens_the_balloon(void **state)
 static void huge_pages_are_split_and_not_made(void **state)
 {
 	(void)state;
-	fake_core_start(GIB(3), 1);
-	fake_clear_skip = true;
-	epoch_quiescent(epoch_now());
-	vm = fake_vm(0);
-	assert_int_equal(memory_create(vm, GIB(2), &fake_ept), 0);
-	vcpu.vm = vm;
+	start_huge();
 	for (unsigned i = 0; i < BLOCK_PAGES; i++)
 		assert_int_equal(fault(0), DONE);
 	assert_int_equal(fake_level_at(&vm->memory, 0), 3);
@@ -283,12 +286,7 @@ static void huge_pages_are_split_and_not_made(void **state)
 static void a_huge_page_under_way_is_given_up(void **state)
 {
 	(void)state;
-	fake_core_start(GIB(3), 1);
-	fake_clear_skip = true;
-	epoch_quiescent(epoch_now());
-	vm = fake_vm(0);
-	assert_int_equal(memory_create(vm, GIB(2), &fake_ept), 0);
-	vcpu.vm = vm;
+	start_huge();
 	for (unsigned i = 0; i < BLOCK_PAGES / 2; i++)
 		assert_int_equal(fault(HUGE_PAGES), DONE);
 	assert_int_equal(memory_inflate(vm, gfn(HUGE_PAGES + 77), 0), 0);
@@ -309,12 +307,7 @@ static void a_huge_page_under_way_is_counted_and_goes_with_its_range(void **stat
 	for (unsigned reports = 0; reports < 2; reports++) {
 		u64 before;
 
-		fake_core_start(GIB(3), 1);
-		fake_clear_skip = true;
-		epoch_quiescent(epoch_now());
-		vm = fake_vm(0);
-		assert_int_equal(memory_create(vm, GIB(2), &fake_ept), 0);
-		vcpu.vm = vm;
+		start_huge();
 		before = frames_free();
 		assert_int_equal(fault(HUGE_PAGES), DONE);
 		assert_int_equal(before - frames_free(), HUGE_PAGES);
@@ -530,20 +523,11 @@ static void two_cpus_at_once(void **state)
 	running = 1;
 	assert_int_equal(pthread_create(&threads[0], NULL, balloon_thread, NULL), 0);
 	assert_int_equal(pthread_create(&threads[1], NULL, touch_thread, NULL), 0);
-	for (unsigned i = 0; i < 2; i++) {
-		void *complaint;
-
-		pthread_join(threads[i], &complaint);
-		if (complaint)
-			fail_msg("%s", (char *)complaint);
-	}
+	for (unsigned i = 0; i < 2; i++)
+		fake_join(threads[i]);
 	fake_run_as(0);
 	assert_int_equal(vm->memory.ballooned_pages, 0);
-	assert_int_equal(audit_run(), 0);
-	memory_destroy(vm);
-	fake_limbo_empty();
-	assert_int_equal(frames_of_class(FRAME_GUEST), 0);
-	assert_int_equal(audit_run(), 0);
+	fake_end_guest(vm);
 }
 
 int main(void)

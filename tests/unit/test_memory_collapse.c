@@ -12,6 +12,7 @@
 
 #include <abi/errno.h>
 
+#include "fake/ending.h"
 #include "fake/machine.h"
 #include "fake/store.h"
 #include "fake/vm.h"
@@ -315,7 +316,6 @@ static void *guest_thread(void *argument)
 
 static void no_write_is_lost(void **state)
 {
-	void *complaint = NULL;
 	pthread_t thread;
 	(void)state;
 
@@ -339,9 +339,7 @@ static void no_write_is_lost(void **state)
 		limbo_drain();
 	}
 	__atomic_store_n(&running, 0, __ATOMIC_SEQ_CST);
-	pthread_join(thread, &complaint);
-	if (complaint)
-		fail_msg("%s", (char *)complaint);
+	fake_join(thread);
 	assert_int_equal(vm->memory.collapsed, 100);
 }
 

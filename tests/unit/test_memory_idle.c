@@ -14,6 +14,7 @@
 
 #include <abi/platform.h>
 
+#include "fake/ending.h"
 #include "fake/machine.h"
 #include "fake/store.h"
 #include "fake/vm.h"
@@ -571,7 +572,6 @@ static void *guest_thread(void *argument)
 
 static void beside_a_guest_that_runs(void **state)
 {
-	void *complaint = NULL;
 	pthread_t thread;
 
 	(void)state;
@@ -593,19 +593,13 @@ static void beside_a_guest_that_runs(void **state)
 		limbo_drain();
 	}
 	__atomic_store_n(&running, 0, __ATOMIC_SEQ_CST);
-	pthread_join(thread, &complaint);
-	if (complaint)
-		fail_msg("%s", (char *)complaint);
+	fake_join(thread);
 	fake_limbo_empty();
 	for (u64 frame = 0; frame < vm->memory.ram_pages; frame++)
 		assert_non_null(memory_page(vm, gfn(frame)));
 	tick(1);
 	look();
-	assert_int_equal(audit_run(), 0);
-	memory_destroy(vm);
-	fake_limbo_empty();
-	assert_int_equal(frames_of_class(FRAME_GUEST), 0);
-	assert_int_equal(audit_run(), 0);
+	fake_end_guest(vm);
 }
 
 int main(void)

@@ -15,6 +15,7 @@
 #include <abi/hypercall.h>
 #include <abi/volatile.h>
 
+#include "fake/ending.h"
 #include "fake/machine.h"
 #include "fake/store.h"
 #include "fake/vm.h"
@@ -933,7 +934,6 @@ static void *guest_thread(void *argument)
 
 static void no_stable_page_is_lost(void **state)
 {
-	void *complaint = NULL;
 	pthread_t thread;
 	(void)state;
 
@@ -955,9 +955,7 @@ static void no_stable_page_is_lost(void **state)
 		fill_machine(0);
 	}
 	__atomic_store_n(&running, 0, __ATOMIC_SEQ_CST);
-	pthread_join(thread, &complaint);
-	if (complaint)
-		fail_msg("%s", (char *)complaint);
+	fake_join(thread);
 	assert_true(giver->memory.discarded >= 20000);
 	assert_true(lost > 10000 && kept > 0);
 	assert_int_equal(faults, 0);

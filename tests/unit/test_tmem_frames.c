@@ -96,95 +96,89 @@ static unsigned reclaim(void)
 
 #define PACK_FRAMES 2048U
 
-/* Fills the store with compressed persistent pages, and flushes three in four. Frames that the
- * pages took are *@full; returns how many pages are left. */
-static u64 flush_most(struct tmem_client *client, u64 *full, u64 *count)
-{
-	u64 state = 1, left = 0;
+/* A store full of compressed persistent pages of one client, of which three in four were flushed.
+ */
+struct sparse {
+	struct tmem_client *client;
+	u64 count, left; /* pages before and after */
+	u64 dense;       /* frames that those left would take without holes */
+};
 
-	*count = fill(client, HOST_PAGE_COMPRESSIBLE, ~0UL);
-	*full = stats_of(client).dense_frames;
-	for (u64 number = 0; number < *count; number++) {
+static struct sparse start_sparse(void)
+{
+	struct sparse sparse = {0};
+	u64 state = 1, full;
+
+	start(PACK_FRAMES);
+	sparse.client = join(TMEM_MODE_COMPRESS, TMEM_POOL_PERSISTENT);
+	sparse.count = fill(sparse.client, HOST_PAGE_COMPRESSIBLE, ~0UL);
+	full = stats_of(sparse.client).dense_frames;
+	for (u64 number = 0; number < sparse.count; number++) {
 		struct tmem_handle handle = page(number);
 
 		if ((host_random(&state) >> 33) % 4)
-			assert_int_equal(tmem_flush_page(client, &handle), 0);
+			assert_int_equal(tmem_flush_page(sparse.client, &handle), 0);
 		else
-			left++;
+			sparse.left++;
 	}
-	assert_int_equal(stats_of(client).persistent_pages, left);
-	return left;
+	assert_int_equal(stats_of(sparse.client).persistent_pages, sparse.left);
+	sparse.dense = full * sparse.left / sparse.count;
+	return sparse;
 }
 
-static void check_pages(struct tmem_client *client, u64 count, u64 left)
+static void finish_sparse(const struct sparse *sparse, struct tmem_client *other)
 {
 	u64 found = 0;
 
-	for (u64 number = 0; number < count; number++) {
+	assert_int_equal(store_audit(tmem), 0);
+	for (u64 number = 0; number < sparse->count; number++) {
 		int result = get_seed(
-			client, page(number), KIND(HOST_PAGE_COMPRESSIBLE, number + 1));
+			sparse->client, page(number), KIND(HOST_PAGE_COMPRESSIBLE, number + 1));
 
 		if (result == -SLUICE_ENOENT)
 			continue;
 		assert_int_equal(result, 0);
 		found++;
 	}
-	assert_int_equal(found, left);
+	assert_int_equal(found, sparse->left);
+	finish(sparse->client, other);
 }
 
 static void flushes_leave_no_more_than_a_quarter_of_a_pack_free(void **state)
 {
-	struct tmem_client *client;
-	u64 full, count, left, dense;
+	struct sparse sparse = start_sparse();
+	u64 dense = sparse.dense;
 
 	(void)state;
-	start(PACK_FRAMES);
-	client = join(TMEM_MODE_COMPRESS, TMEM_POOL_PERSISTENT);
-	left = flush_most(client, &full, &count);
-	dense = full * left / count;
-	assert_in_range(stats_of(client).dense_frames, dense, dense * 4 / 3 + 2);
-	assert_int_equal(store_audit(tmem), 0);
-	check_pages(client, count, left);
-	finish(client, NULL);
+	assert_in_range(stats_of(sparse.client).dense_frames, dense, dense * 4 / 3 + 2);
+	finish_sparse(&sparse, NULL);
 }
 
 /* As dense as packs that were never flushed, but for the sixteenth that compaction leaves. */
 static void puts_of_others_get_the_frames_of_sparse_packs(void **state)
 {
-	struct tmem_client *client, *other;
-	u64 full, count, left, dense;
+	struct sparse sparse = start_sparse();
+	struct tmem_client *other = join(0, 0);
+	u64 dense = sparse.dense;
 
 	(void)state;
-	start(PACK_FRAMES);
-	client = join(TMEM_MODE_COMPRESS, TMEM_POOL_PERSISTENT);
-	other = join(0, 0);
-	left = flush_most(client, &full, &count);
-	dense = full * left / count;
 	assert_int_equal(fill(other, HOST_PAGE_RANDOM, 2 * PACK_FRAMES), 2 * PACK_FRAMES);
-	assert_in_range(stats_of(client).dense_frames, dense, dense * 17 / 16 + 2);
+	assert_in_range(stats_of(sparse.client).dense_frames, dense, dense * 17 / 16 + 2);
 	assert_true(ephemeral_pages(other) > PACK_FRAMES - dense * 9 / 8);
-	assert_int_equal(store_audit(tmem), 0);
-	check_pages(client, count, left);
-	finish(client, other);
+	finish_sparse(&sparse, other);
 }
 
 static void reclaim_takes_the_frames_of_sparse_packs(void **state)
 {
-	struct tmem_client *client;
-	u64 full, count, left, dense;
+	struct sparse sparse = start_sparse();
+	u64 dense = sparse.dense;
 
 	(void)state;
-	start(PACK_FRAMES);
-	client = join(TMEM_MODE_COMPRESS, TMEM_POOL_PERSISTENT);
-	left = flush_most(client, &full, &count);
-	dense = full * left / count;
 	while (reclaim())
 		;
-	assert_in_range(stats_of(client).dense_frames, dense, dense * 9 / 8 + 2);
+	assert_in_range(stats_of(sparse.client).dense_frames, dense, dense * 9 / 8 + 2);
 	assert_true(frames() <= dense * 9 / 8 + MAGAZINE_SLOTS);
-	assert_int_equal(store_audit(tmem), 0);
-	check_pages(client, count, left);
-	finish(client, NULL);
+	finish_sparse(&sparse, NULL);
 }
 
 /* ---- Pages that free no frame -------------------------------------------------------- */

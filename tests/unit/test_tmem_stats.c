@@ -194,6 +194,17 @@ static u64 compressed(u64 seed)
 	return page_compress(&admission, copy);
 }
 
+/* What client @who has without frames of its own. */
+static void contents_are(unsigned who, u64 filled, u64 shared, u64 packed, u64 bytes)
+{
+	struct tmem_client_stats stats = stats_of(who);
+
+	assert_int_equal(stats.filled_pages, filled);
+	assert_int_equal(stats.shared_pages, shared);
+	assert_int_equal(stats.compressed_pages, packed);
+	assert_int_equal(stats.compressed_bytes, bytes);
+}
+
 static void contents_without_a_frame_of_their_own(void **state)
 {
 	const struct tmem_pool_info *info;
@@ -215,11 +226,8 @@ static void contents_without_a_frame_of_their_own(void **state)
 	}
 	assert_true(bytes > 7 * 400 && bytes < 7 * 3000);
 
+	contents_are(0, 3, 5, 7, bytes);
 	stats = stats_of(0);
-	assert_int_equal(stats.filled_pages, 3);
-	assert_int_equal(stats.shared_pages, 5);
-	assert_int_equal(stats.compressed_pages, 7);
-	assert_int_equal(stats.compressed_bytes, bytes);
 	assert_int_equal(stats.equal_found, 4);
 	assert_int_equal(stats.dense_pages, 15);
 	info = info_of(0, 0);
@@ -243,17 +251,11 @@ static void contents_without_a_frame_of_their_own(void **state)
 	assert_int_equal(flush_page(0, 0, 0), 0);
 	assert_int_equal(get_seed(clients[0], handle_of(0, 1, 10), 999), 0);
 	put(0, 1, 24, 5);
-	stats = stats_of(0);
-	assert_int_equal(stats.filled_pages, 2);
-	assert_int_equal(stats.shared_pages, 4);
-	assert_int_equal(stats.compressed_pages, 6);
-	assert_int_equal(
-		stats.compressed_bytes, bytes - compressed(KIND(HOST_PAGE_COMPRESSIBLE, 24)));
+	contents_are(0, 2, 4, 6, bytes - compressed(KIND(HOST_PAGE_COMPRESSIBLE, 24)));
 	assert_int_equal(flush_object(0, 0), 0);
 	assert_int_equal(flush_object(0, 1), 0);
+	contents_are(0, 0, 0, 0, 0);
 	stats = stats_of(0);
-	assert_int_equal(stats.filled_pages + stats.shared_pages + stats.compressed_pages, 0);
-	assert_int_equal(stats.compressed_bytes, 0);
 	assert_int_equal(stats.shared_peak, 5);
 	assert_int_equal(stats.compressed_peak, bytes);
 	/* The other one had nothing of it. */
