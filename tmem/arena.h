@@ -142,8 +142,8 @@ struct tmem {
 	u32 ticks;                     /* tmem_tick() calls */
 	u32 emptied_block; /* virtual, claimed until it is handed over: its number plus 1; arena
 			      lock */
-	u32 reclaim_block; /* number of the block that is being emptied, plus 1; under the arena
-			      lock */
+	u32 reclaim_block; /* number of the block that is being emptied, plus 1; arena lock */
+	u32 reclaim_hand;  /* the number that is looked at next for another; arena lock */
 	/* Set once under the arena lock; the structures stay until the store goes. */
 	struct tmem_client *clients[TMEM_CLIENTS];
 	u32 client_count;         /* numbers below this one were used at least once */

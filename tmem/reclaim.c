@@ -34,13 +34,17 @@ static unsigned pages_in(const struct block *block)
 	return (unsigned)block->present - block->free_count;
 }
 
+/* Blocks of which the emptiest is sought: so long is the arena's lock held. */
+#define BLOCKS_COMPARED 2048U
+
 /*
- * The block whose loss costs least, or NULL: the one already begun, else the emptiest if at least
- * half of it is free, else the one with the oldest page, else any. Arena lock held.
+ * The block whose loss costs least, or NULL: the one already begun, else the emptiest of the next
+ * few if at least half of it is free, else the one with the oldest page, else any of those. Arena
+ * lock held.
  */
 static struct block *choose_block(struct tmem *tmem, u32 oldest)
 {
-	const struct arena *arena = &tmem->arena;
+	u32 numbers = tmem->arena.block_numbers;
 	struct block *best = NULL;
 
 	if (tmem->reclaim_block) {
@@ -49,13 +53,15 @@ static struct block *choose_block(struct tmem *tmem, u32 oldest)
 			return best;
 		best = NULL;
 	}
-	for (u32 number = 1; number < arena->block_numbers; number++) {
-		struct block *block = arena_block(tmem, number);
+	for (u32 i = 0; i < MIN(numbers, BLOCKS_COMPARED); i++) {
+		struct block *block = arena_block(tmem, tmem->reclaim_hand);
 
+		if (++tmem->reclaim_hand == numbers)
+			tmem->reclaim_hand = 0;
 		if (block_can_be_emptied(block) && (!best || pages_in(block) < pages_in(best)))
 			best = block;
 	}
-	if (best && pages_in(best) > BLOCK_PAGES / 2 && oldest != ~0U) {
+	if ((!best || pages_in(best) > BLOCK_PAGES / 2) && oldest != ~0U) {
 		struct block *block = arena_block(tmem, oldest);
 
 		if (block_can_be_emptied(block))
@@ -398,13 +404,16 @@ static unsigned reclaim_singles(struct tmem *tmem, void **pages, unsigned max)
 	return count;
 }
 
+/* Blocks that one call finds to have nothing that may go, at most. */
+#define BLOCKS_IN_VAIN 4U
+
 unsigned tmem_reclaim(struct tmem *tmem, void **pages, unsigned max)
 {
 	unsigned count = 0;
 	bool found = true;
 
-	/* A block may turn out to hold nothing but persistent pages; it is not looked at again. */
-	while (max && !count && found)
+	/* Such a block is not looked at again. */
+	for (u32 i = 0; i < BLOCKS_IN_VAIN && max && !count && found; i++)
 		count = reclaim_block(tmem, pages, max, &found);
 	return count ? count : reclaim_singles(tmem, pages, max);
 }

@@ -476,6 +476,37 @@ static void reclaim_frames(u64 frames)
 	assert_int_equal(store_audit(tmem), 0);
 }
 
+static unsigned blocks_of(unsigned class)
+{
+	unsigned count = 0;
+
+	for (u32 number = 1; number < tmem->arena.block_numbers; number++) {
+		const struct block *block = arena_block(tmem, number);
+
+		count += block && block->class == class;
+	}
+	return count;
+}
+
+/* Frames that several ephemeral pages share stay in their blocks: one call does not look through
+ * all of them, and gets its frames from the pages themselves. */
+static void reclaim_looks_through_few_blocks_in_vain(void **state)
+{
+	struct tmem_client *client;
+	unsigned blocks;
+
+	(void)state;
+	start(FRAMES * 2);
+	client = join(TMEM_MODE_DEDUP, 0);
+	for (u64 number = 0; number < 4 * FRAMES; number++)
+		assert_int_equal(put_seed(client, page(number), number / 2 + 1), 0);
+	blocks = blocks_of(EPHEMERAL);
+	assert_in_range(blocks, FRAMES * 2 / BLOCK_PAGES - 1, FRAMES * 2 / BLOCK_PAGES);
+	assert_in_range(reclaim(), 1, 32);
+	assert_true(blocks_of(EPHEMERAL) >= blocks - 4);
+	finish(client, NULL);
+}
+
 /* What guests are promised counts pages: frames at hand for more are given up for it. */
 static void reclaim_takes_frames_at_hand(void **state)
 {
@@ -581,6 +612,7 @@ int main(void)
 		cmocka_unit_test(a_client_may_end_while_its_slots_are_taken_back),
 		cmocka_unit_test(equal_pages_make_no_chain),
 		cmocka_unit_test(a_replacement_needs_no_second_admission),
+		cmocka_unit_test(reclaim_looks_through_few_blocks_in_vain),
 		cmocka_unit_test(reclaim_takes_frames_at_hand),
 		cmocka_unit_test(reclaim_leaves_a_client_below_its_share_its_pages),
 		cmocka_unit_test(reclaim_leaves_a_client_below_its_share_its_packs),
