@@ -35,15 +35,14 @@ static inline enum content_kind content_kind(u32 content)
 struct shared_content {
 	u32 slot;
 	u32 refs; /* pages whose content it is; 0 in a free record */
-	u64 unused;
 };
-_Static_assert(sizeof(struct shared_content) == 16, "the smallest record of a slab");
-#define SHARED_ID_SHIFT 8
+_Static_assert(sizeof(struct shared_content) == 8, "a content costs 8 bytes beside its frame");
+#define SHARED_ID_SHIFT 9
 
 struct filled_content {
-	u64 word, unused;
+	u64 word;
 };
-#define FILLED_ID_SHIFT 8
+#define FILLED_ID_SHIFT 9
 
 /* The records of contents by their ids. */
 static inline struct shared_content *shared_at(const struct slab *shared, u32 id)

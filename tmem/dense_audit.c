@@ -64,7 +64,8 @@ static u64 count_references(const struct dense *dense)
 		leaf = slab_next_leaf(&dense->shared, leaf + 1)) {
 		const struct slab_leaf *header = directory_leaf(&dense->shared.leaves, leaf);
 
-		for (u32 place = 1; place < header->fresh; place++) {
+		for (u32 place = slab_first_place(sizeof(struct shared_content));
+			place < header->fresh; place++) {
 			const struct shared_content *shared = shared_at(
 				&dense->shared, leaf << SHARED_ID_SHIFT | place);
 

@@ -48,7 +48,7 @@ struct run {
 };
 _Static_assert(PAGE_SIZE / sizeof(struct run) > 32 && PAGE_SIZE / sizeof(struct run) <= 64,
 	"what RUN_ID_SHIFT must be for the slab");
-_Static_assert(sizeof(struct run) == 112, "35 runs a page, 8 bytes a fragment at 2:1");
+_Static_assert(sizeof(struct run) == 112, "36 runs a page, 8 bytes a fragment at 2:1");
 _Static_assert(RUN_FRAMES *FRAME_GRANULES <= 1U << 10 && RUN_FRAGMENTS <= 32,
 	"a place and an id have room for that");
 

@@ -22,10 +22,12 @@ static struct slab_leaf *leaf_at(const struct slab *slab, u32 number)
 
 void slab_init(struct slab *slab, u16 size)
 {
-	unsigned places = PAGE_SIZE / size;
+	u32 first = slab_first_place(size);
 
-	*slab = (struct slab){.size = size, .per_leaf = (u16)(places - 1)};
-	while (1U << slab->shift < places)
+	*slab = (struct slab){.size = size};
+	while (slab_offset(size, first + slab->per_leaf + 1) <= PAGE_SIZE)
+		slab->per_leaf++;
+	while (1U << slab->shift < first + slab->per_leaf)
 		slab->shift++;
 	directory_init(&slab->leaves);
 }
@@ -75,7 +77,7 @@ static int add_leaf(struct tmem *tmem, struct slab *slab)
 	leaf = metadata_alloc(tmem);
 	if (!leaf)
 		return -SLUICE_ENOMEM;
-	leaf->fresh = 1;
+	leaf->fresh = (u16)slab_first_place(slab->size);
 
 	place = directory_place(&slab->leaves, number);
 	if (slab->unused)

@@ -1,7 +1,7 @@
 /*
  * A slab: records of one size, named by 32-bit ids, in metadata pages that come and go with the
- * number of records. Record 0 of each leaf is its header, so id 0 names nothing. Guarded by the
- * owner's lock.
+ * number of records. Each leaf begins with its header, and its first record has place 1 or a later
+ * one, so id 0 names nothing. Guarded by the owner's lock.
  *
  * Invariant: @available is the number of free records in all leaves; every leaf with a free record
  * is on the list that starts at @partial; a leaf whose records are all free is given back unless
@@ -24,7 +24,7 @@ struct slab {
 	u32 leaf_count; /* leaves that exist */
 	u32 available;  /* free records */
 	u16 size;       /* bytes of a record */
-	u16 per_leaf;   /* records in a leaf, without the header */
+	u16 per_leaf;   /* records in a leaf */
 	u8 shift;       /* id = leaf number << shift | place in the leaf */
 };
 
@@ -36,9 +36,30 @@ struct slab_leaf {
 	u16 fresh; /* places from here on were never used */
 	u16 listed;
 };
-_Static_assert(sizeof(struct slab_leaf) == 16, "the header must fit into the smallest record");
+_Static_assert(sizeof(struct slab_leaf) == 16, "what stands in front of records");
 
-/* An empty slab of records of @size bytes. */
+/* The first place of a leaf with records of @size bytes: the header may take several. */
+static inline u32 slab_first_place(u32 size)
+{
+	return size < sizeof(struct slab_leaf) ? (u32)sizeof(struct slab_leaf) / size : 1;
+}
+
+/* Where a place is in its leaf. Records of a size that divides lines are aligned to it; others,
+ * which lie across lines anyway, follow the header closely. */
+static inline u32 slab_offset(u32 size, u32 place)
+{
+	bool aligned = (size & (size - 1)) == 0;
+
+	return place * size + (aligned ? 0U : (u32)sizeof(struct slab_leaf) - size);
+}
+
+/* The record there. */
+static inline void *slab_place(void *leaf, u32 size, u32 place)
+{
+	return (u8 *)leaf + slab_offset(size, place);
+}
+
+/* An empty slab of records of @size bytes: 8 or more. */
 void slab_init(struct slab *slab, u16 size);
 
 /* Makes at least @count records available; -ENOMEM without memory. */
@@ -72,11 +93,11 @@ static inline u32 slab_take(struct slab *slab, u32 size, void **record)
 	slab->available--;
 	place = leaf->free;
 	if (place) {
-		*record = (u8 *)leaf + place * size;
+		*record = slab_place(leaf, size, place);
 		leaf->free = *(u16 *)*record;
 	} else {
 		place = leaf->fresh++;
-		*record = (u8 *)leaf + place * size;
+		*record = slab_place(leaf, size, place);
 	}
 	return id | place;
 }
@@ -102,8 +123,8 @@ void slab_visit(const struct slab *slab, void (*visit)(void *page, void *argumen
 
 /* Record @id, with the size and shift known when compiling. */
 #define SLAB_AT(type, shift, slab, id)                                                             \
-	((type *)((u8 *)directory_leaf(&(slab)->leaves, (id) >> (shift)) +                         \
-		  ((id) & ((1U << (shift)) - 1)) * sizeof(type)))
+	((type *)slab_place(directory_leaf(&(slab)->leaves, (id) >> (shift)), sizeof(type),        \
+		(id) & ((1U << (shift)) - 1)))
 
 /* The number of a leaf that holds records in use, the first at or after @number; ~0 if there is
  * none. */

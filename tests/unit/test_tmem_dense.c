@@ -363,7 +363,7 @@ static void the_audit_finds_what_is_wrong(void **state)
 	FINDS(dense->pages[EPHEMERAL]);
 	FINDS(dense->contents[EPHEMERAL].entries);
 	FINDS(client->dense_frames[EPHEMERAL]);
-	FINDS(shared_at(&dense->shared, 1)->refs);
+	FINDS(shared_at(&dense->shared, slab_first_place(sizeof(struct shared_content)))->refs);
 	finish();
 }
 

@@ -16,6 +16,7 @@ test_tmem_shares_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_memory_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_audit_SRC     := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_directory_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
+test_tmem_slab_SRC      := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_table_SRC     := $(TMEM_SRC) tests/unit/tmem_host/store.c
 
 test_tmem_threads_SRC      := $(TMEM_SRC) tests/unit/tmem_host/store.c tests/unit/tmem_host/suppressions.c
@@ -33,7 +34,7 @@ test_tmem_filter_threads_SRC      := $(FILTER_SRC) tests/unit/tmem_host/suppress
 test_tmem_filter_threads_SANITIZE := thread
 
 $O/unit/test_window $O/unit/test_flip: $(LZ4_OBJ)
-$(patsubst %,$O/unit/test_tmem_%,audit directory table control shared save filter filter_threads sample model rules flip flip_threads dedup shares stats memory threads dense frames pack port promise control_calls guest switches): $(LZ4_OBJ)
+$(patsubst %,$O/unit/test_tmem_%,audit directory slab table control shared save filter filter_threads sample model rules flip flip_threads dedup shares stats memory threads dense frames pack port promise control_calls guest switches): $(LZ4_OBJ)
 test_tmem_control_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_shared_SRC  := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_save_SRC    := $(TMEM_SRC) tests/unit/tmem_host/store.c tests/unit/tmem_host/stream.c
