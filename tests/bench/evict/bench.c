@@ -4,11 +4,13 @@
  * without those that no memory avoids, the first of each page. Private pools serve one guest,
  * shared ones three.
  *
- *   bench_evict FIGURES [NAME:SEED:RAM:FILE...]
+ *   bench_evict [--engine] FIGURES [NAME:SEED:RAM:FILE...]
  *
  * Writes tab-separated values into FIGURES, prints means and worst cases; a NAME is a recorded
  * trace, of a guest with RAM pages. Seeds below HELD_OUT were used when the policy was made, others
- * never.
+ * never. --engine plays the same cells with the engine's own policy and memory alone, beside LRU
+ * and the optimum, and prints lines of tab-separated values: kind of pools, use of seeds, mean
+ * where the optimum is below 0.8, worst, its trace and pool, cells, cells where the mean is over.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,6 +51,7 @@ struct summary {
 #define POLICIES_MAX 16
 static struct summary summaries[2][2][POLICIES_MAX][ARRAY_SIZE(memory_quarters)];
 static FILE *figures;
+static bool engine_alone;
 
 static u64 play(const struct requests *requests, u32 pages, const struct policy *policy,
 	const struct cell *cell, u32 memory, double *memory_bytes)
@@ -119,6 +122,8 @@ static bool is_tried(const struct policy *policy, bool shared, u32 quarters)
 {
 	if (!(shared ? policy->for_shared : policy->for_private))
 		return false;
+	if (engine_alone)
+		return strcmp(policy->name, ENGINE) == 0 && quarters == ENGINE_QUARTERS;
 	if (!policy->remembers)
 		return quarters == memory_quarters[0];
 	return quarters == ENGINE_QUARTERS || (!shared && strcmp(policy->name, ENGINE) == 0);
@@ -163,6 +168,27 @@ static void print_summary(bool shared, bool held_out, const struct policy *polic
 			s->memory_bytes / s->cells, s->sum / s->cells,
 			s->sum_wide / MAX(s->cells_wide, 1U), s->worst,
 			s->worst_trace ? s->worst_trace : "-", s->worst_pool);
+}
+
+static void print_engine(void)
+{
+	const struct policy *policy = policies;
+	unsigned i = 0;
+
+	while (strcmp(policy->name, ENGINE) != 0)
+		policy++;
+	while (memory_quarters[i] != ENGINE_QUARTERS)
+		i++;
+	for (unsigned kind = 0; kind < 4; kind++) {
+		const struct summary *s = &summaries[kind / 2][kind & 1][policy - policies][i];
+
+		if (s->cells)
+			printf("%s\t%s\t%.3f\t%.3f\t%s\t%u\t%u\t%u\n",
+				kind / 2 ? "shared" : "private", kind & 1 ? "held_out" : "tuning",
+				s->sum_wide / MAX(s->cells_wide, 1U), s->worst,
+				s->worst_trace ? s->worst_trace : "-", s->worst_pool, s->cells,
+				s->cells_wide);
+	}
 }
 
 static void print_summaries(void)
@@ -231,6 +257,11 @@ int main(int count, char **arguments)
 {
 	static const unsigned seeds[] = {7, 555};
 
+	if (count > 1 && strcmp(arguments[1], "--engine") == 0) {
+		engine_alone = true;
+		count--;
+		arguments++;
+	}
 	figures = count > 1 ? fopen(arguments[1], "w") : NULL;
 	if (!figures) {
 		perror("bench_evict");
@@ -244,6 +275,9 @@ int main(int count, char **arguments)
 		compare_synthetic(seeds[i]);
 	for (int i = 2; i < count; i++)
 		compare_recorded(arguments[i]);
-	print_summaries();
+	if (engine_alone)
+		print_engine();
+	else
+		print_summaries();
 	return fclose(figures) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -13,6 +13,7 @@ EVICT_RAM_search  := 1868
 EVICT_RAM_scan    := 1356
 EVICT_SEEDS       := 1 2 501 502
 EVICT_RECORDED    := $(foreach a,search scan,$(foreach s,$(EVICT_SEEDS),$O/bench/evict/$a.$s))
+EVICT_TRACES      := $(foreach a,search scan,$(foreach s,$(EVICT_SEEDS),guest_$a:$s:$(EVICT_RAM_$a):$O/bench/evict/$a.$s))
 
 define evict_trace
 $O/bench/evict/$1.$2: $O/sim/$1 $O/guests/newlib.tar
@@ -23,4 +24,4 @@ $(foreach a,search scan,$(foreach s,$(EVICT_SEEDS),$(eval $(call evict_trace,$a,
 
 .PHONY: bench-evict
 bench-evict: $O/bench/bench_evict $(EVICT_RECORDED)
-	$Qmkdir -p $O/figures && $< $O/figures/bench-evict.tsv $(foreach a,search scan,$(foreach s,$(EVICT_SEEDS),guest_$a:$s:$(EVICT_RAM_$a):$O/bench/evict/$a.$s))
+	$Qmkdir -p $O/figures && $< $O/figures/bench-evict.tsv $(EVICT_TRACES)

@@ -393,6 +393,7 @@ int main(int argc, char **argv)
 	if (counting) {
 		make_pages(&kinds[0]);
 		bench_counting = true;
+		bench_moving = false;
 		count();
 		return 0;
 	}

@@ -1,7 +1,6 @@
 # `make bench-pack`: what compressed pages take and cost on this host; $O/figures/bench-pack.tsv.
 
-BENCH_PACK_OBJ := $(patsubst %,$O/bench/%.o,$(wildcard tmem/*.c) tests/bench/pack/bench.c \
-	tests/bench/tmem/host.c tests/bench/tmem/compress.c arch/x86/pages.S) $(LZ4_OBJ)
+BENCH_PACK_OBJ := $O/bench/tests/bench/pack/bench.c.o $(BENCH_ENGINE_OBJ)
 
 $O/bench/tests/bench/pack/%.c.o: tests/bench/pack/%.c
 	$(call quiet,HOSTCC,$<)mkdir -p $(@D) && $(CC) $(BENCH_TMEM_CFLAGS) -fno-tree-loop-distribute-patterns -MMD -MP -c $< -o $@

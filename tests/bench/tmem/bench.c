@@ -3,9 +3,10 @@
  * the same chunk of plain copies by the same routine and of `rep movsq`, on memory that is as cold;
  * medians of 11 repetitions. A chunk that took more than three times the median one was interrupted
  * by the host's other work and does not count, in either series. Counting (under callgrind,
- * --count): instructions beside the copy.
+ * --count): instructions beside the copy and LZ4.
  *
- * --shape=NAME does one shape alone, --keys=N takes another set of hash keys.
+ * --shape=NAME does one shape alone, --plain no other mode, --keys=N takes another set of hash
+ * keys.
  *
  * Prints a line an operation: operation, shape, mode, pages, ns, ratio to the copy, to rep movsq,
  * bytes that are not data a page; a figure that does not apply is "-". bench_tmem.py makes the
@@ -32,7 +33,7 @@ struct shape {
 	const char *name;
 	u32 pages_per_object; /* 0: one object for all */
 	bool random;
-	bool sampled; /* one page in a hundred is told of; only counted, not timed */
+	bool sampled; /* a balloon policy's estimator is told of some; only counted, not timed */
 };
 
 static const struct shape shapes[] = {
@@ -73,6 +74,7 @@ static u64 pages = 65536;
 static unsigned repetitions = REPETITIONS;
 static double ns_per_tick;
 static const char *only_shape;
+static bool only_plain;
 static u8 *guest, *target; /* pages of the guest; where plain copies go */
 static u32 *order;
 static struct tmem *tmem;
@@ -246,7 +248,7 @@ static void count_end(const char *operation, const struct shape *shape)
 	char name[64];
 
 	CALLGRIND_TOGGLE_COLLECT;
-	snprintf(name, sizeof(name), "%s %s", operation, shape->name);
+	snprintf(name, sizeof(name), "%s %s %s", operation, shape->name, mode->name);
 	CALLGRIND_DUMP_STATS_AT(name);
 }
 
@@ -345,7 +347,8 @@ static void print(
 
 /* ---- Stores ------------------------------------------------------------------------- */
 
-static u32 sample_threshold;               /* of new clients */
+static bool sampled;                       /* new clients have a guest's estimator behind */
+static void *owner;                        /* that guest */
 static u64 first_key_state = 1, key_state; /* the same keys for each store */
 
 static struct tmem_client *new_client(void)
@@ -353,7 +356,8 @@ static struct tmem_client *new_client(void)
 	struct tmem_client_config config = {
 		.weight = 1,
 		.persistent_max = ~0UL,
-		.sample_threshold = sample_threshold,
+		.sample_threshold = owner ? bench_guest_threshold(owner) : 0,
+		.owner = owner,
 		.ephemeral_modes = mode->modes,
 		.persistent_modes = mode->modes,
 		.guest_pages = mode->adapts ? pages / 4 : 0,
@@ -378,6 +382,8 @@ static void new_store(u64 max_pages)
 	key_state = first_key_state;
 	tmem = tmem_create(&config);
 	must(tmem, "a store");
+	owner = sampled ? bench_guest_create(pages / 2) : NULL;
+	must(owner || !sampled, "a guest");
 	client = new_client();
 }
 
@@ -386,6 +392,11 @@ static void end_store(void)
 	while (tmem_client_destroy(client) == -SLUICE_EAGAIN)
 		;
 	tmem_destroy(tmem);
+	if (!owner)
+		return;
+	must(bench_guest_told(owner) > 0, "the sample");
+	bench_guest_destroy(owner);
+	owner = NULL;
 }
 
 /* Bytes that are not data, a page. Where pages need no frame each: of metadata alone. */
@@ -464,17 +475,24 @@ static void flushes(const struct shape *shape)
 		print(FLUSH_OBJECT, shape, &samples[FLUSH_OBJECT], 0);
 }
 
-/* Every put evicts. */
-static void when_full(const struct shape *shape)
+/* Every put evicts, or, where pages differ in size, every one on the mean. The store is filled
+ * @rounds times over. */
+static void when_full(const struct shape *shape, unsigned rounds)
 {
 	static struct samples samples;
+	struct tmem_client_stats before, after;
 	double bytes;
 
 	new_store(pages);
-	for (u64 first = 0; first < pages; first += CHUNK)
-		run_chunk(PUT, shape, 1, first);
+	for (u64 round = 0; round < rounds; round++)
+		for (u64 first = 0; first < pages; first += CHUNK)
+			run_chunk(PUT, shape, 1 + (round << 20), first);
+	tmem_client_stats(client, &before);
 	for (unsigned i = 0; i < repetitions; i++)
-		measure(PUT_FULL, shape, (i + 1) << 24, i, &samples);
+		measure(PUT_FULL, shape, (u64)(i + 1) << 24, i, &samples);
+	tmem_client_stats(client, &after);
+	must((after.evictions - before.evictions) * 10 >= (u64)pages * repetitions * 9,
+		"a full store");
 	bytes = overhead();
 	end_store();
 	print(PUT_FULL, shape, &samples, bytes);
@@ -649,18 +667,23 @@ static void fill_half_random(u64 *words, u64 page)
 	fill_words(words, PAGE_SIZE / 16, page);
 }
 
-/* Puts and gets of one shape in the other modes; the last fill is that of plain pages. */
+/* All operations of one shape in the other modes; the last fill is that of plain pages. Zero pages,
+ * and those that are equal to stored ones, want no frame and evict nothing. */
 static void with_contents(const struct shape *shape)
 {
+	bench_moving = true;
 	for (unsigned m = 1; m < ARRAY_SIZE(modes); m++) {
 		mode = &modes[m];
 		for (u64 page = 0; page < pages; page++)
 			mode->fill((u64 *)(guest + page * PAGE_SIZE), page);
 		with_room(shape);
-		if (mode->adapts)
-			when_full(shape);
+		persistent(shape);
+		flushes(shape);
+		if (mode->adapts || mode->modes == TMEM_MODE_COMPRESS)
+			when_full(shape, mode->adapts ? 1 : 3);
 	}
 	mode = &modes[0];
+	bench_moving = !bench_counting;
 }
 
 static void calibrate(void)
@@ -683,6 +706,8 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--count"))
 			bench_counting = true;
+		else if (!strcmp(argv[i], "--plain"))
+			only_plain = true;
 		else if (!strncmp(argv[i], "--keys=", 7))
 			first_key_state = strtoull(argv[i] + 7, NULL, 0);
 		else if (!strncmp(argv[i], "--shape=", 8))
@@ -691,6 +716,7 @@ int main(int argc, char **argv)
 			pages = strtoull(argv[i], NULL, 0);
 	}
 	must(pages >= 3 * CHUNK && pages % BLOCK_PAGES == 0, "the number of pages");
+	bench_moving = !bench_counting;
 	if (bench_counting)
 		repetitions = 1;
 	calibrate();
@@ -711,14 +737,14 @@ int main(int argc, char **argv)
 		if ((pages > 65536 && shapes[i].random) || (shapes[i].sampled && !bench_counting) ||
 			(only_shape && strcmp(only_shape, shapes[i].name) != 0))
 			continue;
-		sample_threshold = shapes[i].sampled ? ~0U / 100 : 0;
+		sampled = shapes[i].sampled;
 		with_room(&shapes[i]);
-		when_full(&shapes[i]);
+		when_full(&shapes[i], 1);
 		if (pages > 65536)
 			continue;
 		persistent(&shapes[i]);
 		flushes(&shapes[i]);
-		if (i == 0 && !bench_counting)
+		if (i == 0 && !only_plain)
 			with_contents(&shapes[i]);
 	}
 	if (bench_counting || only_shape)

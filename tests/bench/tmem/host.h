@@ -14,10 +14,21 @@ void arch_copy_page_away(void *to, const void *from);
 void *bench_memory(u64 pages);
 /* The memory that the port hands out; once. */
 void bench_store_memory(u64 pages);
-/* Instructions are counted, not time: pages are not copied. */
+/* Instructions are counted, not time. */
 extern bool bench_counting;
-/* What a page compresses to while instructions are counted. */
+/* Pages are copied, and go through LZ4: by functions bench_uncounted_*, which callgrind is told to
+ * leave out. Where what is in pages is of no interest, counting goes faster without. */
+extern bool bench_moving;
+/* What a page compresses to where none is moved. */
 extern u32 bench_compressed;
+
+/* tests/bench/tmem/sampled.c: a guest of so many pages, with the hypervisor's own estimator
+ * (kernel/vm/refaults.c) behind a client that has it as its owner; one guest at a time. */
+void *bench_guest_create(u64 guest_pages);
+void bench_guest_destroy(void *guest);
+/* The threshold of its sample, and how many operations it was told of. */
+u32 bench_guest_threshold(const void *guest);
+u64 bench_guest_told(const void *guest);
 
 static inline u64 ticks(void)
 {
