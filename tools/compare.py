@@ -4,9 +4,10 @@
     tools/compare.py [--backends qemu,bochs] [--seeds 1,2,3] [--factors 0.9,1.1,1.3] [--configs tmem,...]
                      [--policies refault+tmem,...] [--policy-factor 0.5] [--jobs N] [--timeout SECONDS] [-o build/figures/compare.tsv]
 
-In QEMU every cell is run, in Bochs one of each configuration. The table is written as cells end, so that an
-interrupted run leaves what it has. The status is 1 where a cell failed or went unverified; a goal that is missed
-is shown and is no failure.
+In QEMU every cell is run, in Bochs one of each configuration. Every policy is run with tmem and without, with precache
+and with volatile pages: all these cells with one seed, those that differ most with all seeds. The table is written as
+cells end, so that an interrupted run leaves what it has. The status is 1 where a cell failed or went unverified; a goal
+that is missed is shown and is no failure.
 """
 
 import argparse
@@ -34,6 +35,8 @@ GOALS = (("reads", "tmem_off", 0.5), ("reads", "spread", 0.8), ("swap", "tmem_of
 GOAL_FACTOR = 1.1
 # The same for the policies: reads and swap together, in every cell.
 POLICY_GOALS = (("static+tmem", 0.6), ("spread", 0.5))
+# What experiment.POLICY_WAYS are called in the table.
+WAYS = ("tmem", "no tmem", "tmem, volatile", "volatile")
 POLICY_BOCHS = ("static+tmem", "refault+tmem", "spread")
 
 
@@ -92,9 +95,16 @@ def tasks_of(backend, pools, seeds, configs):
 
 
 def policy_tasks_of(backend, pool, seeds, configs):
+    """@configs: None for all: with one seed those of the whole product, with others POLICY_CONFIGS."""
     if backend == "bochs":
-        return [Task(backend, c, BOCHS_SEED, (pool,)) for c in configs if c in POLICY_BOCHS]
-    return [Task(backend, config, seed, (pool,)) for seed in seeds for config in configs]
+        chosen = configs or POLICY_BOCHS
+        return [Task(backend, c, BOCHS_SEED, (pool,)) for c in chosen if c in POLICY_BOCHS]
+    found = []
+    for seed in seeds:
+        cross = experiment.POLICY_CELLS if seed == experiment.CROSS_SEED else ()
+        chosen = configs or dict.fromkeys((*experiment.POLICY_CONFIGS, *cross))
+        found += [Task(backend, config, seed, (pool,)) for config in chosen]
+    return found
 
 
 def run_task(task, manifest, base, timeout, table):
@@ -163,25 +173,42 @@ def print_comparison(table, backends, pools, seeds, overflow):
     print(f"{missed} ratios miss their goal (marked !)" if missed else "every goal is met")
 
 
-def print_policies(table, backends, pool, seeds, configs):
+def print_policies(table, backends, pool, seeds):
     """All I/O of each policy's cells, in pages, first reads aside, and how refault+tmem compares."""
     print(f"\npolicies, pool {pool / MIB:.2f} MiB: pages read again and swapped")
-    print(f"{'backend':8} {'seed':>4}" + "".join(f"{c:>17}" for c in configs))
     missed = 0
     for backend in backends:
         for seed in seeds:
+            configs = (*experiment.POLICY_CELLS, "spread")
             rows = {config: table.total(backend, pool, seed, config) for config in configs}
-            if not any(rows.values()):
-                continue
             pages = {c: amount(r, "reads") // 8 + amount(r, "swap") for c, r in rows.items() if r}
-            print(f"{backend:8} {seed:4}" + "".join(f"{pages.get(c, '-'):>17}" for c in configs))
-            for against, goal in POLICY_GOALS:
-                if "refault+tmem" not in pages or against not in pages:
-                    continue
-                value = ratio(pages["refault+tmem"], pages[against])
-                missed += value > goal
-                print(f"{'':13} refault+tmem / {against}: {value:.3f}, goal {goal}{'!' if value > goal else ''}")
-    print(f"{missed} ratios miss their goal (marked !)" if missed else "every goal of the policies is met")
+            if not pages:
+                continue
+            print(f"{backend + ', seed ' + str(seed):14}" + "".join(f"{way:>16}" for way in WAYS))
+            print("\n".join(policy_rows(pages)))
+            for line, miss in policy_goals(pages):
+                print(f"  {line}")
+                missed += miss
+    print(f"{missed} ratios of the policies miss their goal" if missed else "every goal of the policies is met")
+
+
+def policy_goals(pages):
+    """(line, missed) for each goal of the policies. @pages: by configuration, what it read again and swapped."""
+    for against, goal in POLICY_GOALS:
+        if "refault+tmem" in pages and against in pages:
+            value = ratio(pages["refault+tmem"], pages[against])
+            verdict = "missed" if value > goal else "met"
+            yield f"refault+tmem / {against}: {value:.3f}, goal <= {goal}: {verdict}", value > goal
+
+
+def policy_rows(pages):
+    """Lines of a table: a policy each, then what is none; a cell that was not run is a dash."""
+    for policy in experiment.POLICIES:
+        cells = [pages.get(policy + way, "-") for way in experiment.POLICY_WAYS]
+        if cells.count("-") < len(cells):
+            yield f"{policy:14}" + "".join(f"{cell:>16}" for cell in cells)
+    for config in sorted(set(pages) - set(experiment.POLICY_CELLS)):
+        yield f"{config:14}{'':16}{pages[config]:>16}"
 
 
 def numbers(kind):
@@ -196,7 +223,7 @@ def main():
     parser.add_argument("--seeds", type=numbers(int), default=list(experiment.SEEDS))
     parser.add_argument("--factors", type=numbers(float), default=list(experiment.FACTORS))
     parser.add_argument("--configs", type=numbers(str), default=list(experiment.CONFIGS))
-    parser.add_argument("--policies", type=numbers(str), default=list(experiment.POLICY_CONFIGS))
+    parser.add_argument("--policies", type=numbers(str), default=None)
     parser.add_argument("--policy-factor", type=float, default=experiment.POLICY_FACTOR)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--timeout", type=int, default=0)
@@ -217,13 +244,14 @@ def main():
             tasks += tasks_of(backend, [size(BOCHS_FACTOR)], [BOCHS_SEED], arguments.configs)
         else:
             tasks += tasks_of(backend, pools, arguments.seeds, arguments.configs)
-        tasks += policy_tasks_of(backend, size(arguments.policy_factor), arguments.seeds, arguments.policies)
+        if arguments.policies != []:
+            tasks += policy_tasks_of(backend, size(arguments.policy_factor), arguments.seeds, arguments.policies)
     # The slow ones first, so that the last to end is a short one.
     tasks.sort(key=lambda task: task.backend != "bochs")
 
     print(f"{len(tasks)} boots, {arguments.jobs} at a time; O is {overflow / MIB:.1f} MiB", flush=True)
     table = Table(arguments.output)
-    failures = []
+    failures, verified = [], 0
     limit = lambda task: arguments.timeout or (3600 if task.backend == "bochs" else 600)
     pool = ThreadPoolExecutor(arguments.jobs)
     jobs = {
@@ -231,15 +259,17 @@ def main():
     }
     try:
         for task, job in jobs.items():
-            failures += [f"{task.name}: {complaint}" for complaint in job.result()]
+            complaints = job.result()
+            verified += not complaints
+            failures += [f"{task.name}: {complaint}" for complaint in complaints]
     except KeyboardInterrupt:
         pool.shutdown(wait=False, cancel_futures=True)
         emulator.stop_all()
         sys.exit(f"compare.py: interrupted; {arguments.output} has what was measured")
     print_comparison(table, arguments.backends, sorted({*pools, size(BOCHS_FACTOR)}), arguments.seeds, overflow)
-    if arguments.policies:
-        print_policies(table, arguments.backends, size(arguments.policy_factor), arguments.seeds, arguments.policies)
-    print(f"figures: {arguments.output}")
+    if arguments.policies != []:
+        print_policies(table, arguments.backends, size(arguments.policy_factor), arguments.seeds)
+    print(f"results verified in {verified} of {len(tasks)} boots; figures, first reads included: {arguments.output}")
     for failure in failures:
         print(f"compare.py: {failure}", file=sys.stderr)
     sys.exit(bool(failures))

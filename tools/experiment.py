@@ -16,12 +16,18 @@ MANIFEST = image.ROOT / "boot" / "manifests" / "experiment.toml"
 CONFIGS = ("tmem", "tmem_off", "spread", "volatile")
 SEEDS = (1, 2, 3)
 FACTORS = (0.9, 1.1, 1.3)  # of the overflow
-# The second part: policies, each with and without tmem, on less memory than the demand needs.
+# The second part: policies on less memory than the demand needs, each with tmem and without, with precache and with
+# volatile pages in its place.
 POLICIES = ("static", "selfballoon", "shares", "refault")
+POLICY_WAYS = ("+tmem", "", "+tmem+volatile", "+volatile")
+POLICY_CELLS = tuple(policy + way for way in POLICY_WAYS for policy in POLICIES)
+# What is run with every seed; the other cells only with one, since no policy plans for guests with volatile pages
+# (docs/volatile.md), and `static` without tmem is `spread` with sizes rounded to what balloons move.
 POLICY_CONFIGS = (
     "static+tmem", "selfballoon+tmem", "shares+tmem", "refault+tmem",
-    "spread", "selfballoon", "shares", "refault", "volatile",
+    "spread", "selfballoon", "shares", "refault", "static+volatile",
 )
+CROSS_SEED = 1
 POLICY_FACTOR = 0.5
 POLICY_TICK_MS = 20
 MEMORY_LEAST = "4M"  # what a guest keeps under every policy
@@ -79,8 +85,10 @@ class Cell:
 
     def policy_overrides(self, manifest):
         """A policy moves memory between the guests, and the pool if there is one: all together have what the guests
-        of the manifest and the pool have, and without a pool they begin as `spread` does."""
-        policy, _, tmem = self.config.partition("+")
+        of the manifest and the pool have. Without a pool they begin as `spread` does, with volatile pages as
+        `volatile` does."""
+        policy, *ways = self.config.split("+")
+        tmem, volatile = "tmem" in ways, "volatile" in ways
         sizes = {guest["name"]: derive.size_of(guest["memory_max"]) for guest in manifest["guest"]}
         together = sum(sizes.values()) + self.pool
         found = [
@@ -89,8 +97,11 @@ class Cell:
         ]
         if not tmem:
             found.append("tmem.keys_only=true")
+        if volatile:
+            found.append("guest.*.cmdline~=volatile=on")
         for name, size in sizes.items():
-            start = size if tmem else size + self.pool // len(sizes) // PAGE * PAGE
+            spread = size + self.pool // len(sizes) // PAGE * PAGE
+            start = together if volatile else size if tmem else spread
             found.append(f"guest.{name}.memory_max={together // 1024}K")
             found.append(f"guest.{name}.memory_start={start // 1024}K")
         return found

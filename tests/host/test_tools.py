@@ -6,6 +6,7 @@ import tomllib
 
 import pytest
 
+import compare
 import derive
 import experiment
 import image
@@ -122,15 +123,46 @@ def test_policies_divide_the_same_memory(base):
     pool = 3 << 20
     manifest = derived(base)
     together = sum(derive.size_of(g["memory_max"]) for g in manifest["guest"]) + pool
-    for config in experiment.POLICY_CONFIGS:
-        if config in ("spread", "volatile"):
-            continue
+    for config in experiment.POLICY_CELLS:
         cell = derived(base, *experiment.Cell(config, pool, 2).overrides(manifest))
+        policy, *ways = config.split("+")
         starts = [derive.size_of(g["memory_start"]) for g in cell["guest"]]
-        assert cell["balloon"]["policy"] == config.removesuffix("+tmem")
+        assert cell["balloon"]["policy"] == policy
         assert derive.size_of(cell["balloon"]["memory"]) == together
-        assert sum(starts) == together - (pool if config.endswith("+tmem") else 0)
-        assert cell["tmem"].get("keys_only", False) != config.endswith("+tmem")
+        assert cell["tmem"]["enabled"] and cell["tmem"].get("keys_only", False) != ("tmem" in ways)
+        volatile = ["volatile=on" in g["cmdline"] for g in cell["guest"]]
+        if "volatile" in ways:
+            assert starts == [together] * len(starts) and all(volatile)
+        else:
+            assert sum(starts) == together - (pool if "tmem" in ways else 0) and not any(volatile)
+
+
+def test_one_seed_has_every_policy_in_every_way():
+    tasks = compare.policy_tasks_of("qemu", 3 << 20, (1, 2), None)
+    cells = {seed: [task.config for task in tasks if task.seed == seed] for seed in (1, 2)}
+    product = {p + w for p in ("static", "selfballoon", "shares", "refault") for w in ("+tmem", "", "+tmem+volatile", "+volatile")}
+    assert set(cells[1]) == product | {"spread"} and len(cells[1]) == 17
+    assert cells[2] == list(experiment.POLICY_CONFIGS)
+    assert [t.config for t in compare.policy_tasks_of("bochs", 1, (1, 2), None)] == ["static+tmem", "refault+tmem", "spread"]
+    assert [t.config for t in compare.policy_tasks_of("qemu", 1, (2,), ["shares"])] == ["shares"]
+
+
+def test_goals_of_policies_are_told_with_a_verdict():
+    lines = list(compare.policy_goals({"refault+tmem": 60, "static+tmem": 100, "spread": 119}))
+    assert lines == [
+        ("refault+tmem / static+tmem: 0.600, goal <= 0.6: met", False),
+        ("refault+tmem / spread: 0.504, goal <= 0.5: missed", True),
+    ]
+    assert not list(compare.policy_goals({"refault+tmem": 60, "static": 100}))
+
+
+def test_policies_are_a_table():
+    pages = {"static+tmem": 1, "static": 2, "refault+tmem+volatile": 3, "refault+volatile": 4, "spread": 5}
+    assert [line.split() for line in compare.policy_rows(pages)] == [
+        ["static", "1", "2", "-", "-"],
+        ["refault", "-", "-", "3", "4"],
+        ["spread", "5"],
+    ]
 
 
 LOG = [
