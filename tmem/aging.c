@@ -35,32 +35,11 @@ u64 aging_hash_at(const struct pool *pool, const struct position *position)
 	return aging_hash(pool, pool_sum_at(pool, position), pool_index_at(pool, position));
 }
 
-void aging_get(struct aging *aging, u64 hash, bool hit)
-{
-	queues_get(&aging->queues, hash, false);
-	if (hit)
-		history_note(history_prefetch(&aging->history, hash), hash, DEPARTURE_HIT);
-}
-
-void aging_evicted(struct aging *aging, u64 hash)
-{
-	history_note(history_prefetch(&aging->history, hash), hash, DEPARTURE_EVICTED);
-}
-
-enum queue aging_put(struct aging *aging, const struct history_set *set, u64 hash)
-{
-	enum departure last = set ? history_recall(set, hash) : DEPARTURE_UNKNOWN;
-
-	return queues_put(&aging->queues, hash, last);
-}
-
-void aging_fit(struct tmem_client *client)
+void aging_fit_now(struct tmem_client *client)
 {
 	struct aging *aging = client->aging;
 	u64 pages = client->stats.ephemeral_pages;
 
-	if (++aging->puts % AGING_PERIOD)
-		return;
 	history_adjust(client->tmem, &aging->history, pages + aging->guest_pages);
 	queues_adjust(client->tmem, &aging->queues, pages);
 	for (unsigned id = 0; id < TMEM_POOLS_PER_GUEST; id++) {

@@ -34,16 +34,40 @@ static inline u64 aging_hash(const struct pool *pool, u64 sum, u32 index)
 u64 aging_hash_at(const struct pool *pool, const struct position *position);
 
 /* The guest asks for a page; @hit: and gets it, so that it leaves. */
-void aging_get(struct aging *aging, u64 hash, bool hit);
-/* A page was evicted. */
-void aging_evicted(struct aging *aging, u64 hash);
+static inline void aging_get(struct aging *aging, u64 hash, bool hit)
+{
+	queues_get(&aging->queues, hash, false);
+	if (hit)
+		history_note_later(&aging->history, hash, DEPARTURE_HIT);
+}
 
-/* The queue that a new page joins. @set: by history_prefetch(). */
-enum queue aging_put(struct aging *aging, const struct history_set *set, u64 hash);
+/* A page was evicted. */
+static inline void aging_evicted(struct aging *aging, u64 hash)
+{
+	history_note_later(&aging->history, hash, DEPARTURE_EVICTED);
+}
+
+/* The queue that a new page joins. @set: by history_prefetch(), and if something was done meanwhile
+ * that took some 100 ns, nobody waits for memory here. What is remembered is asked only where it
+ * can make a difference. */
+static inline enum queue aging_put(struct aging *aging, const struct history_set *set, u64 hash)
+{
+	enum departure last = DEPARTURE_UNKNOWN;
+
+	history_settle(&aging->history);
+	if (aging->queues.rule != RULE_FIFO || queues_sample(&aging->queues, hash))
+		last = history_recall(set, hash);
+	return queues_put(&aging->queues, hash, last);
+}
 
 /* To be called after each put: fits the memory to the client now and then, and pool->lock_upto to
  * the sample. */
-void aging_fit(struct tmem_client *client);
+void aging_fit_now(struct tmem_client *client);
+static inline void aging_fit(struct tmem_client *client)
+{
+	if (unlikely(!(++client->aging->puts % AGING_PERIOD)))
+		aging_fit_now(client);
+}
 
 /* The queue that gives up its oldest page, of those that are not set aside; one of them is not
  * empty. */

@@ -5,33 +5,6 @@
 
 #include "tmem/arena.h"
 
-#define EACH(bits) ((bits)*0x0001000100010001UL)
-#define OTHERS     EACH(HISTORY_HIT)
-
-/* For each of the four fingerprints in @word, HISTORY_HIT unless it is that in @key: no carry
- * leaves its 16 bits, so this is exact. */
-static inline u64 others(u64 word, u64 key)
-{
-	return (((word ^ key) & EACH(HISTORY_HIT - 1)) + EACH(HISTORY_HIT - 1)) & OTHERS;
-}
-
-enum departure history_recall(const struct history_set *set, u64 hash)
-{
-	u64 key = EACH(history_fingerprint(hash));
-	const u64 *word;
-
-	if (unlikely(!set))
-		return DEPARTURE_UNKNOWN;
-	word = set->words;
-	if ((others(word[0], key) & others(word[1], key) & others(word[2], key) &
-		    others(word[3], key)) == OTHERS)
-		return DEPARTURE_UNKNOWN;
-	while (others(*word, key) == OTHERS)
-		word++;
-	return *word >> __builtin_ctzl(~others(*word, key) & OTHERS) & 1 ? DEPARTURE_HIT
-									 : DEPARTURE_EVICTED;
-}
-
 void history_init(struct history *history)
 {
 	*history = (struct history){.pages = 0};
@@ -72,6 +45,7 @@ void history_adjust(struct tmem *tmem, struct history *history, u64 keys)
 {
 	u64 wanted = (keys + HISTORY_PAGE_KEYS - 1) / HISTORY_PAGE_KEYS;
 
+	history_settle(history);
 	if (history->pages < wanted)
 		grow(tmem, history);
 	else if (history->pages > wanted + (wanted != 0))

@@ -27,8 +27,9 @@
 /* Why a page left, as far as is known. */
 enum departure { DEPARTURE_UNKNOWN, DEPARTURE_EVICTED, DEPARTURE_HIT };
 
-/* 16 fingerprints of 15 bits, the newest in the lowest bits of the first word; 0: none. The bit
- * above each says that the page left by a hit. */
+/* 16 fingerprints of 15 bits, 0: none; the bit above each says that the page left by a hit. The
+ * newest is in the lowest bits of the first word, the next one in those of the second, and so on:
+ * so a new one moves words, not bits. */
 #define HISTORY_HIT 0x8000UL
 struct history_set {
 	u64 words[HISTORY_SET_WORDS];
@@ -40,6 +41,8 @@ struct history {
 	struct directory leaves;
 	u32 pages;
 	u32 mask;
+	struct history_set *due; /* where @due_entry belongs, if not NULL: history_note_later() */
+	u64 due_entry;
 };
 
 /* An empty history, without memory. Like a directory it must not be moved. */
@@ -83,29 +86,85 @@ static inline u64 history_fingerprint(u64 hash)
 {
 	u64 fingerprint = hash & (HISTORY_HIT - 1);
 
-	return fingerprint ? fingerprint : HISTORY_HIT - 1;
+	return likely(fingerprint) ? fingerprint : HISTORY_HIT - 1;
+}
+
+/* What is kept of a page with @hash that leaves. */
+static inline u64 history_entry(u64 hash, enum departure why)
+{
+	return history_fingerprint(hash) | (why == DEPARTURE_HIT ? HISTORY_HIT : 0);
+}
+
+static inline void history_push(struct history_set *set, u64 entry)
+{
+	u64 *words = set->words;
+
+	entry |= words[3] << 16;
+	words[3] = words[2];
+	words[2] = words[1];
+	words[1] = words[0];
+	words[0] = entry;
 }
 
 /* The page with @hash leaves: its @set, by history_prefetch(), remembers it. */
 static inline void history_note(struct history_set *set, u64 hash, enum departure why)
 {
-	u64 *words;
+	if (likely(set))
+		history_push(set, history_entry(hash, why));
+}
 
-	if (unlikely(!set))
+/* Does what history_note_later() has left to do; before anything is recalled. */
+static inline void history_settle(struct history *history)
+{
+	if (!history->due)
 		return;
-	words = set->words;
-	words[3] = words[3] << 16 | words[2] >> 48;
-	words[2] = words[2] << 16 | words[1] >> 48;
-	words[1] = words[1] << 16 | words[0] >> 48;
-	words[0] = words[0] << 16 | history_fingerprint(hash) |
-		   (why == DEPARTURE_HIT ? HISTORY_HIT : 0);
+	history_push(history->due, history->due_entry);
+	history->due = NULL;
+}
+
+/* The same as history_note(), but its set has until the next call to come into the cache. */
+static inline void history_note_later(struct history *history, u64 hash, enum departure why)
+{
+	history_settle(history);
+	history->due = history_prefetch(history, hash);
+	history->due_entry = history_entry(hash, why);
+}
+
+#define HISTORY_EACH(bits) ((bits)*0x0001000100010001UL)
+
+/* For each of the four fingerprints in @word, HISTORY_HIT if it is that in @key: no carry leaves
+ * its 16 bits, so this is exact. */
+static inline u64 history_matches(u64 word, u64 key)
+{
+	const u64 all = HISTORY_EACH(HISTORY_HIT - 1);
+
+	return ~(((word ^ key) & all) + all) & HISTORY_EACH(HISTORY_HIT);
 }
 
 /*
  * How the page with @hash left last, DEPARTURE_UNKNOWN if that is forgotten or never was. Of pages
  * never seen at most one in 2,000 is mistaken for a known one. Nothing is forgotten by this: the
- * entry ages, and the next departure of the same page is found before it.
+ * entry ages, and the next departure of the same page is found before it. Without branches, which
+ * nobody could foretell.
  */
-enum departure history_recall(const struct history_set *set, u64 hash);
+static inline enum departure history_recall(const struct history_set *set, u64 hash)
+{
+	u64 key = HISTORY_EACH(history_fingerprint(hash));
+	u64 all = 0,
+	    hits = 0; /* a bit for each that matches, and if it was a hit; the newest first */
+
+	_Static_assert(DEPARTURE_UNKNOWN == 0 && DEPARTURE_EVICTED == 1 && DEPARTURE_HIT == 2,
+		"how many of two conditions hold");
+	if (unlikely(!set))
+		return DEPARTURE_UNKNOWN;
+#pragma GCC unroll 4
+	for (unsigned i = 0; i < HISTORY_SET_WORDS; i++) {
+		u64 matches = history_matches(set->words[i], key);
+
+		all |= matches >> (HISTORY_SET_WORDS - 1 - i);
+		hits |= (matches & set->words[i]) >> (HISTORY_SET_WORDS - 1 - i);
+	}
+	return (enum departure)((all != 0) + ((hits & all & -all) != 0));
+}
 
 #endif

@@ -136,7 +136,8 @@ struct pool {
 		};
 		u64 uncommon;
 	};
-	u32 cursor; /* no object of a dying pool has an id below this */
+	u32 cursor;         /* no object of a dying pool has an id below this */
+	bool glances_first; /* the last page may have been full of one word: see put.c */
 	/* What says of a key whether it is sampled, and is the seed of its hashes: the sum of its
 	 * object. That is the hash which the table of objects goes by anyhow, and @salt; but if
 	 * the pool is filtered or rekeyed it is computed for itself (pool_sum_apart()). */
@@ -290,12 +291,22 @@ static inline bool pool_key_is_recent(const struct pool *pool, const u64 key[3])
 }
 
 /* Whether page @index of the object with @key belongs into the recent group, and there is nothing
- * else to think of. */
-static inline bool pool_is_plainly_near(const struct pool *pool, const u64 key[3], u32 index)
+ * to think of but what is in @expected, of @uncommon. */
+#define UNCOMMON(field, value)                                                                     \
+	((u64)(value) << 8 * (offsetof(struct pool, field) - offsetof(struct pool, uncommon)))
+#define POOL_PLAIN          0UL
+#define POOL_AGED_OR_FILLED (UNCOMMON(modes, TMEM_MODE_FILLED) | UNCOMMON(aged, true))
+static inline bool pool_is_near(const struct pool *pool, const u64 key[3], u32 index, u64 expected)
 {
 	return likely(!((pool->recent_key[0] ^ key[0]) | (pool->recent_key[1] ^ key[1]) |
-			(pool->recent_key[2] ^ key[2]) | pool->uncommon)) &&
+			(pool->recent_key[2] ^ key[2]) | (pool->uncommon & ~expected))) &&
 	       likely(pool->recent_number == index / GROUP_PAGES);
+}
+
+/* Whether there is something to think of in this pool, and nothing but POOL_AGED_OR_FILLED. */
+static inline bool pool_is_aged_or_filled(const struct pool *pool)
+{
+	return pool->uncommon && !(pool->uncommon & ~POOL_AGED_OR_FILLED);
 }
 
 /* The group of the last call. */

@@ -13,16 +13,37 @@
 
 /* ---- Accounts ----------------------------------------------------------------------- */
 
-/* By what is remembered of the page. @sum is its object's. */
-static __attribute__((noinline)) struct page_list *choose_list(
-	struct tmem_client *client, const struct pool *pool, u64 sum, u32 index)
+/* What is remembered of a page, on its way into the cache. */
+struct recollection {
+	u64 hash;
+	const struct history_set *set;
+};
+
+/* @sum is that of the page's object. */
+static inline struct recollection recollect(
+	const struct tmem_client *client, const struct pool *pool, u64 sum, u32 index)
 {
 	u64 hash = aging_hash(pool, sum, index);
-	enum queue queue = aging_put(
-		client->aging, history_prefetch(&client->aging->history, hash), hash);
+
+	return (struct recollection){hash, history_prefetch(&client->aging->history, hash)};
+}
+
+/* The list that the page joins by it. */
+static inline __attribute__((always_inline)) struct page_list *choose_list(
+	struct tmem_client *client, const struct recollection *recollection)
+{
+	enum queue queue = aging_put(client->aging, recollection->set, recollection->hash);
 
 	client->main_pages += queue == QUEUE_MAIN;
 	return &client->lists[queue];
+}
+
+static __attribute__((noinline)) struct page_list *choose_list_at_once(
+	struct tmem_client *client, const struct pool *pool, u64 sum, u32 index)
+{
+	struct recollection recollection = recollect(client, pool, sum, index);
+
+	return choose_list(client, &recollection);
 }
 
 /* A page is in the index, and becomes the newest of @list. */
@@ -86,7 +107,7 @@ static void insert(struct tmem_client *client, struct pool *pool, const struct t
 	else
 		enter_ephemeral(client, pool,
 			unlikely(pool->aged)
-				? choose_list(client, pool, pool->recent_sum, handle->index)
+				? choose_list_at_once(client, pool, pool->recent_sum, handle->index)
 				: &client->lists[QUEUE_SMALL],
 			slot, page);
 	pool->counts.puts++;
@@ -412,9 +433,10 @@ int client_put_placed(
 
 /* ---- The common case ---------------------------------------------------------------- */
 
-/* The page is a new one of the recent group and gets the slot at the top of the magazine. */
-static inline __attribute__((always_inline)) void place_near(struct tmem_client *client,
-	struct pool *pool, struct group *group, u32 place, struct page_list *list, u32 slot)
+/* The page is a new one of the recent group and gets the slot at the top of the magazine; then it
+ * enters a list. */
+static inline __attribute__((always_inline)) struct page *place_near(
+	struct tmem_client *client, struct pool *pool, struct group *group, u32 place, u32 slot)
 {
 	struct magazine *magazine = &client->magazines[EPHEMERAL];
 	struct page *page = near_page(client, slot);
@@ -423,8 +445,8 @@ static inline __attribute__((always_inline)) void place_near(struct tmem_client 
 	group->count++;
 	page->owner = pool->recent_owner | place << PAGE_OWNER_BITS;
 	WRITE_ONCE(magazine->count, magazine->count - 1);
-	enter_ephemeral(client, pool, list, slot, page);
 	pool->counts.puts++;
+	return page;
 }
 
 /* A persistent page of the recent group. */
@@ -450,6 +472,26 @@ static __attribute__((noinline)) bool put_persistent(struct tmem_client *client,
 	return true;
 }
 
+/*
+ * Where zero pages are not stored, a page that is a new one nearby is copied before the glance at
+ * it: it is in the cache then, and how long the copy takes depends on that hardly (a glance some
+ * time before it makes it slower if pages come in order of address). But if the last one may have
+ * been filled the glance comes first, lest the page be copied in vain.
+ */
+static inline bool glance_can_wait(const struct pool *pool)
+{
+	return pool->modes == TMEM_MODE_FILLED && !pool->persistent && !pool->glances_first;
+}
+
+/* Copies @data to @slot, which is near. False: it may be filled, so it must be looked at. */
+static inline bool copy_unless_filled(
+	struct tmem_client *client, struct pool *pool, u32 slot, const void *data)
+{
+	tmem_port_copy_away(near_frame(client, slot), data);
+	pool->glances_first = needs_look(pool, data);
+	return likely(!pool->glances_first);
+}
+
 /* An ephemeral page of the recent object, the first of a group unless that is the recent one; it
  * gets the slot at the top of the magazine. */
 static bool put_ephemeral(struct tmem_client *client, struct pool *pool,
@@ -458,19 +500,25 @@ static bool put_ephemeral(struct tmem_client *client, struct pool *pool,
 	const struct magazine *magazine = &client->magazines[EPHEMERAL];
 	struct page_list *list = &client->lists[QUEUE_SMALL];
 	u32 index = handle->index, slot = magazine_top(magazine);
+	struct recollection recollection;
+	struct page *page;
 
 	if (unlikely(!client_is_near(client, slot)))
+		return false;
+	if (pool->aged)
+		recollection = recollect(client, pool, pool->recent_sum, index);
+	if (!copy_unless_filled(client, pool, slot, data))
 		return false;
 	if (pool->recent_number != index / GROUP_PAGES)
 		pool_extend(client->tmem, pool, index);
 	if (unlikely(pool->filter))
 		client_filter_insert(client, pool, pool->recent_sum, index, slot);
 	if (pool->aged)
-		list = choose_list(client, pool, pool->recent_sum, index);
-	place_near(client, pool, pool->recent_group, index % GROUP_PAGES, list, slot);
+		list = choose_list(client, &recollection);
+	page = place_near(client, pool, pool->recent_group, index % GROUP_PAGES, slot);
+	enter_ephemeral(client, pool, list, slot, page);
 	if (pool_samples(pool, pool->recent_sum, index))
 		client_sampled(client, pool, handle, TMEM_EVENT_PUT);
-	tmem_port_copy_away(near_frame(client, slot), data);
 	return true;
 }
 
@@ -483,7 +531,7 @@ static bool is_new_in_recent(
 
 	if (unlikely(!pool || !data) || !pool_key_is_recent(pool, handle->object) ||
 		pool->special || !pool->recent_object || !pool->recent_object->grouped ||
-		needs_look(pool, data))
+		(!glance_can_wait(pool) && needs_look(pool, data)))
 		return false;
 	*near = pool->recent_number == number;
 	if (*near)
@@ -586,6 +634,36 @@ static __attribute__((noinline)) int put_slowly(
 	return unlikely(result == POOL_IS_SHARED) ? shared_put(client, handle, page) : result;
 }
 
+/*
+ * For tmem_put(), with the client's lock held, which it releases: a page as it has it in a pool
+ * whose pages age, may be full of one word, or both. All that waits for memory is done after the
+ * page was copied: what is remembered of it has come into the cache then.
+ */
+static __attribute__((noinline)) int put_aged(struct tmem_client *client,
+	const struct tmem_handle *handle, const void *data, struct pool *pool)
+{
+	u32 place = handle->index % GROUP_PAGES, slot = magazine_top(&client->magazines[EPHEMERAL]);
+	struct page_list *list = &client->lists[QUEUE_SMALL];
+	struct recollection recollection;
+	struct page *page;
+
+	if (!pool_is_near(pool, handle->object, handle->index, POOL_AGED_OR_FILLED) ||
+		unlikely(pool->recent_group->places[place]) || !client_has_half(client, slot))
+		return put_slowly(client, handle, data);
+	if (likely(pool->aged))
+		recollection = recollect(client, pool, pool->recent_sum, handle->index);
+	if (!copy_unless_filled(client, pool, slot, data))
+		return put_slowly(client, handle, data);
+	if (likely(pool->aged))
+		list = choose_list(client, &recollection);
+	page = place_near(client, pool, pool->recent_group, place, slot);
+	enter_ephemeral(client, pool, list, slot, page);
+	if (likely(pool->aged))
+		aging_fit(client);
+	client_unlock(client);
+	return 0;
+}
+
 /* A new page of a pool without peculiarities beside the one before, and all that it needs is at
  * hand: no call but for the copy, so that next to nothing has to be kept over one. */
 int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const void *page)
@@ -599,14 +677,17 @@ int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const
 	pool = named_pool(client, handle->pool);
 	if (unlikely(!pool || !page))
 		return put_slowly(client, handle, page);
-	if (!pool_is_plainly_near(pool, handle->object, handle->index))
-		return put_slowly(client, handle, page);
+	if (!pool_is_near(pool, handle->object, handle->index, POOL_PLAIN))
+		return pool_is_aged_or_filled(pool) && !pool->glances_first
+			       ? put_aged(client, handle, page, pool)
+			       : put_slowly(client, handle, page);
 	group = pool->recent_group;
 	place = handle->index % GROUP_PAGES;
 	slot = magazine_top(&client->magazines[EPHEMERAL]);
 	if (unlikely(group->places[place]) || !client_has_half(client, slot))
 		return put_slowly(client, handle, page);
-	place_near(client, pool, group, place, &client->lists[QUEUE_SMALL], slot);
+	enter_ephemeral(client, pool, &client->lists[QUEUE_SMALL], slot,
+		place_near(client, pool, group, place, slot));
 	tmem_port_copy_away(near_frame(client, slot), page);
 	client_unlock(client);
 	return 0;

@@ -129,11 +129,12 @@ static inline u32 find_recent(struct pool *pool, const struct tmem_handle *handl
 }
 
 /*
- * The page in @slot leaves its queue if it can do so by the common way: it and its neighbours there
- * are in client->half. It may be the oldest page, but not the newest. Neither slot 0 is in a half
- * nor the place of a sampled page.
+ * The page in @slot leaves its queue, the first one unless @aged, if it can do so by the common
+ * way: it and its neighbours there are in client->half. It may be the oldest page, but not the
+ * newest. Neither slot 0 is in a half nor the place of a sampled page.
  */
-static inline __attribute__((always_inline)) bool unqueue_near(struct tmem_client *client, u32 slot)
+static inline __attribute__((always_inline)) bool unqueue_near(
+	struct tmem_client *client, u32 slot, bool aged)
 {
 	struct page *before = &client->lists[QUEUE_SMALL].head;
 	struct page *page, *after;
@@ -146,11 +147,15 @@ static inline __attribute__((always_inline)) bool unqueue_near(struct tmem_clien
 	to_prev = (page->prev ^ slot) & SLOT_MASK;
 	if (unlikely(to_next >> HALF_SHIFT))
 		return false;
+	if (aged)
+		before = &client->lists[page_state(page) - SLOT_QUEUED].head;
 	if (to_prev != slot) {
 		if (unlikely(to_prev >> HALF_SHIFT))
 			return false;
 		before = near_page(client, page->prev);
 	}
+	if (aged)
+		client->main_pages -= page_state(page) == SLOT_QUEUED_MAIN;
 	before->next ^= to_next;
 	after = near_page(client, page->next);
 	WRITE_ONCE(after->prev, after->prev ^ to_prev);
@@ -323,31 +328,47 @@ static __attribute__((noinline)) int end_get(
 	return 0;
 }
 
-/* A page of a pool without peculiarities beside the one before; as tmem_put(). */
-static __attribute__((noinline)) int get_locked(
-	struct tmem_client *client, const struct tmem_handle *handle, void *page)
+/* A page in the recent group, of a pool that is near; as tmem_put(). */
+static inline __attribute__((always_inline)) int get_recent(struct tmem_client *client,
+	const struct tmem_handle *handle, void *page, struct pool *pool, bool aged)
 {
-	struct group *group;
-	struct pool *pool;
-	u32 place, slot;
+	struct group *group = pool->recent_group;
+	u32 place = handle->index % GROUP_PAGES;
+	u32 slot = group->places[place];
 
-	client_lock(client);
-	pool = named_pool(client, handle->pool);
-	if (unlikely(!pool || !page))
-		return get_slowly(client, handle, page);
-	if (!pool_is_plainly_near(pool, handle->object, handle->index))
-		return get_slowly(client, handle, page);
-	group = pool->recent_group;
-	place = handle->index % GROUP_PAGES;
-	slot = group->places[place];
-	if (!unqueue_near(client, slot))
+	if (!unqueue_near(client, slot, aged))
 		return get_slowly(client, handle, page);
 	pool->counts.hits++;
+	if (aged && likely(pool->aged))
+		aging_get(client->aging, aging_hash(pool, pool->recent_sum, handle->index), true);
 	if (unlikely(!leave_place(client, group, place, slot)))
 		return end_get(client, pool, page, slot);
 	tmem_port_copy(page, near_frame(client, slot));
 	client_unlock(client);
 	return 0;
+}
+
+static __attribute__((noinline)) int get_aged(
+	struct tmem_client *client, const struct tmem_handle *handle, void *page, struct pool *pool)
+{
+	if (!pool_is_near(pool, handle->object, handle->index, POOL_AGED_OR_FILLED))
+		return get_slowly(client, handle, page);
+	return get_recent(client, handle, page, pool, true);
+}
+
+static __attribute__((noinline)) int get_locked(
+	struct tmem_client *client, const struct tmem_handle *handle, void *page)
+{
+	struct pool *pool;
+
+	client_lock(client);
+	pool = named_pool(client, handle->pool);
+	if (unlikely(!pool || !page))
+		return get_slowly(client, handle, page);
+	if (!pool_is_near(pool, handle->object, handle->index, POOL_PLAIN))
+		return pool_is_aged_or_filled(pool) ? get_aged(client, handle, page, pool)
+						    : get_slowly(client, handle, page);
+	return get_recent(client, handle, page, pool, false);
 }
 
 /*
@@ -442,29 +463,43 @@ static __attribute__((noinline)) int end_flush(struct tmem_client *client, struc
 	return 0;
 }
 
-/* A page of a pool without peculiarities beside the one before; as tmem_put(). */
-int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle)
+/* As get_recent(). */
+static inline __attribute__((always_inline)) int flush_recent(
+	struct tmem_client *client, const struct tmem_handle *handle, struct pool *pool, bool aged)
 {
-	struct group *group;
-	struct pool *pool;
-	u32 place, slot;
+	struct group *group = pool->recent_group;
+	u32 place = handle->index % GROUP_PAGES;
+	u32 slot = group->places[place];
 
-	client_lock(client);
-	pool = named_pool(client, handle->pool);
-	if (unlikely(!pool))
-		return flush_slowly(client, handle);
-	if (!pool_is_plainly_near(pool, handle->object, handle->index))
-		return flush_slowly(client, handle);
-	group = pool->recent_group;
-	place = handle->index % GROUP_PAGES;
-	slot = group->places[place];
-	if (!unqueue_near(client, slot))
+	if (!unqueue_near(client, slot, aged))
 		return flush_slowly(client, handle);
 	pool->counts.common_flushes++;
 	if (unlikely(!leave_place(client, group, place, slot)))
 		return end_flush(client, pool);
 	client_unlock(client);
 	return 0;
+}
+
+static __attribute__((noinline)) int flush_aged(
+	struct tmem_client *client, const struct tmem_handle *handle, struct pool *pool)
+{
+	if (!pool_is_near(pool, handle->object, handle->index, POOL_AGED_OR_FILLED))
+		return flush_slowly(client, handle);
+	return flush_recent(client, handle, pool, true);
+}
+
+int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle)
+{
+	struct pool *pool;
+
+	client_lock(client);
+	pool = named_pool(client, handle->pool);
+	if (unlikely(!pool))
+		return flush_slowly(client, handle);
+	if (!pool_is_near(pool, handle->object, handle->index, POOL_PLAIN))
+		return pool_is_aged_or_filled(pool) ? flush_aged(client, handle, pool)
+						    : flush_slowly(client, handle);
+	return flush_recent(client, handle, pool, false);
 }
 
 int client_flush_object_step(struct tmem_client *client, const struct tmem_handle *handle)

@@ -92,6 +92,70 @@ static void filled_pages_cost_no_frame(void **state)
 	finish();
 }
 
+/* Of index @i: of four in a row some are ordinary, some full of one word, and some look so at a
+ * glance. */
+static void fill_alternating(u64 *words, u32 i)
+{
+	static const u8 kinds[] = {0, 0, 0, 1, 0, 1, 1, 2, 2, 0, 2, 1};
+	u8 kind = kinds[i / 4 % ARRAY_SIZE(kinds)];
+
+	host_fill_page(words, kind ? KIND(HOST_PAGE_FILLED, i) : i + 1);
+	if (kind == 2)
+		words[i % 500 + 2] ^= 1;
+}
+
+static u64 alternating_page[PAGE_WORDS], got_page[PAGE_WORDS];
+
+static void put_alternating(u32 count)
+{
+	for (u32 i = 0; i < count; i++) {
+		const struct tmem_handle handle = handle_of(0, i / 96, i % 96);
+
+		fill_alternating(alternating_page, i);
+		assert_int_equal(tmem_put(client, &handle, alternating_page), 0);
+	}
+	assert_int_equal(store_audit(tmem), 0);
+}
+
+/* The common way of puts copies a page before it glances at it, or glances first: it must not
+ * matter which, nor whether the page is the first of its group. */
+static void ordinary_and_filled_pages_alternate(void **state)
+{
+	const u32 count = 1152;
+
+	(void)state;
+	for (unsigned aged = 0; aged < 2; aged++) {
+		store_guest_pages = aged ? 2000 : 0;
+		store_modes = TMEM_MODE_FILLED;
+		tmem = store_create(8192, 0);
+		client = store_client(tmem, 1, ~0UL);
+		assert_int_equal(tmem_pool_create(client, 0, 0, 0), 0);
+		for (unsigned round = 0; round < 3; round++) {
+			put_alternating(count);
+			assert_int_equal(stats_now().filled_pages, count / 3);
+			for (u32 i = 0; i < count; i++) {
+				const struct tmem_handle handle = handle_of(0, i / 96, i % 96);
+
+				fill_alternating(alternating_page, i);
+				assert_int_equal(tmem_get(client, &handle, got_page), 0);
+				assert_memory_equal(got_page, alternating_page, PAGE_SIZE);
+			}
+			assert_int_equal(store_audit(tmem), 0);
+		}
+		store_end_client(client);
+		assert_int_equal(store_end(tmem), 0);
+		/* Where the store is full, slots come by eviction. */
+		tmem = store_create(8192, 500);
+		client = store_client(tmem, 1, ~0UL);
+		assert_int_equal(tmem_pool_create(client, 0, 0, 0), 0);
+		for (unsigned round = 0; round < 2; round++)
+			put_alternating(count);
+		assert_true(stats_now().evictions > 500);
+		finish();
+	}
+	store_guest_pages = store_modes = 0;
+}
+
 static void equal_pages_are_stored_once(void **state)
 {
 	(void)state;
@@ -371,6 +435,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(filled_pages_cost_no_frame),
+		cmocka_unit_test(ordinary_and_filled_pages_alternate),
 		cmocka_unit_test(equal_pages_are_stored_once),
 		cmocka_unit_test(classes_do_not_share),
 		cmocka_unit_test(compressed_pages_need_fewer_frames),
