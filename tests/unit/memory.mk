@@ -37,3 +37,4 @@ test_tmem_guest_SRC := $(test_tmem_port_SRC) kernel/vm/tmem_guest.c
 test_tmem_promise_SRC := $(test_tmem_port_SRC)
 test_window_SRC := $(test_tmem_port_SRC)
 test_flip_SRC   := $(test_tmem_port_SRC) kernel/vm/flip.c
+test_flip_cpus_SRC := $(test_flip_SRC)

@@ -10,10 +10,13 @@ test_decoder_SRC := arch/x86/guest/decode.c arch/x86/guest/alu.c arch/x86/guest/
 test_virtqueue_SRC := kernel/virtio/queue.c kernel/virtio/blk_request.c
 test_elf_SRC := arch/x86/guest/elf.c
 test_blk_SRC = $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c)
+test_blk_misuse_SRC = $(test_blk_SRC)
 test_balloon_SRC = $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c)
+test_balloon_target_SRC = $(test_balloon_SRC)
 test_policy_LIBS := -llz4
 test_policy_SRC = $(test_tmem_port_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c balloon/*.c) \
 	kernel/vm/balloon_control.c kernel/policy.c kernel/policy_plan.c kernel/policy_record.c kernel/samples.c
+test_lapic_SRC = $(test_pc_SRC)
 test_pc_SRC = $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c) \
 	$(addprefix arch/x86/guest/,cpuid.c ioapic.c lapic.c lapic_ipi.c lapic_timer.c msr.c platform.c ports.c uart.c)
 test_mmio_SRC = $(MEMORY_SRC) $(addprefix arch/x86/guest/,mmio.c fetch.c decode.c alu.c walk.c)
