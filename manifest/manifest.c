@@ -1,257 +1,23 @@
 /*
- * Walks the items of a manifest, fills in the structs by the schema, and checks what no single key
- * can tell: missing keys, duplicates, a minimum above its maximum. Its state is one small struct on
- * the caller's stack; messages go out one by one, in the order in which they are found.
+ * Walks the items of a manifest, and fills in the structs by the schema. Its state is one small
+ * struct on the caller's stack; messages go out one by one, in the order in which they are found.
  */
 #include "manifest/manifest.h"
 
+#include "manifest/check.h"
 #include "manifest/convert.h"
-#include "manifest/message.h"
-#include "manifest/schema.h"
-#include "manifest/toml.h"
 
 #include <string.h>
 
 #define TABLES "[machine], [tmem], [balloon], [[guest]], [[guest.disk]], [[guest.shared_pool]]"
 
-/* The table that lines belong to at the moment. */
-struct open_table {
-	const struct table *table; /* NULL: unknown or broken, its keys are read over */
-	void *record;
-	unsigned line;
-	unsigned key_lines[TABLE_KEYS_MAX]; /* 0 = key not seen */
-	bool key_good[TABLE_KEYS_MAX];      /* its value was valid */
-};
-
-struct parser {
-	struct toml toml;
-	struct manifest *manifest;
-	manifest_report report;
-	void *argument;
-	unsigned errors;
-	bool fatal;
-
-	unsigned table_lines[TABLE_COUNT]; /* of [machine], [tmem], [balloon]; 0 = not seen */
-	/* The [[guest]] that errors are charged to, and its own keys while its disks and shared
-	 * pools are open. */
-	struct guest_config *guest;   /* NULL outside guests, and beyond the maximum */
-	struct toml_slice guest_name; /* with its quotation marks; empty if it has none */
-	unsigned memory_line;         /* of [balloon] memory, if it is there and valid */
-	unsigned guests_seen;         /* also those beyond the maximum */
-	bool in_guest;                /* lines belong to guest number guests_seen */
-	struct open_table guest_table;
-	struct open_table other; /* any other table */
-	struct open_table *open;
-	struct message message;
-};
-
-/* ---- Messages ----------------------------------------------------------------------------------
- */
-
-/* Begins a message with whom it is about. */
-static struct message *begin(struct parser *p)
-{
-	struct message *m = &p->message;
-
-	m->length = 0;
-	m->text[0] = '\0';
-	if (!p->in_guest)
-		return m;
-	if (p->guest_name.length != 0) {
-		message_text(m, "guest ");
-		message_slice(m, p->guest_name);
-	} else {
-		message_text(m, "guest number ");
-		message_number(m, p->guests_seen);
-	}
-	message_text(m, ": ");
-	return m;
-}
-
-/* Sends the message that begin() began, and charges it: to the open guest, or to the whole
- * manifest. */
-static void send(struct parser *p, unsigned line)
-{
-	if (p->guest)
-		p->guest->bad = true;
-	else if (!p->in_guest)
-		p->fatal = true;
-	p->errors++;
-	p->report(p->argument, line, p->message.text);
-}
-
-static void complain(struct parser *p, unsigned line, const char *text)
-{
-	message_text(begin(p), text);
-	send(p, line);
-}
-
-/* "...WHAT..." */
-static void complain_about(struct parser *p, unsigned line, const char *before,
-	struct toml_slice what, const char *after)
-{
-	struct message *m = begin(p);
-
-	message_text(m, before);
-	message_slice(m, what);
-	message_text(m, after);
-	send(p, line);
-}
-
-/* "... line N" */
-static void complain_with_line(
-	struct parser *p, unsigned line, const char *text, unsigned other_line)
-{
-	struct message *m = begin(p);
-
-	message_text(m, text);
-	message_number(m, other_line);
-	send(p, line);
-}
-
-/* ---- Ends of tables -----------------------------------------------------------------------------
- */
-
-static void check_required(struct parser *p, const struct open_table *open)
-{
-	for (unsigned i = 0; i < open->table->key_count; i++) {
-		const struct key *key = &open->table->keys[i];
-		struct message *m;
-
-		if (!key->required || open->key_lines[i])
-			continue;
-		m = begin(p);
-		message_text(m, "[[");
-		message_text(m, open->table->path);
-		message_text(m, "]] has no ");
-		message_text(m, key->name);
-		message_text(m, ", which is ");
-		message_valid(m, key);
-		send(p, open->line);
-	}
-}
-
-static void end_disk(struct parser *p)
-{
-	struct open_table *open = &p->other;
-	struct disk_config *disk = open->record;
-
-	check_required(p, open);
-	if (open->key_lines[KEY_DISK_MODULE] && open->key_lines[KEY_DISK_SIZE])
-		complain(p, MAX(open->key_lines[KEY_DISK_MODULE], open->key_lines[KEY_DISK_SIZE]),
-			"a disk has a module (read-only contents) or a size (blank), not both");
-	else if (!open->key_lines[KEY_DISK_MODULE] && !open->key_lines[KEY_DISK_SIZE])
-		complain(p, open->line,
-			"a disk has either a module (read-only contents) or a size (blank)");
-	if (!open->key_good[KEY_DISK_NAME])
-		return;
-	for (struct disk_config *other = p->guest->disks; other < disk; other++)
-		if (strcmp(other->name, disk->name) == 0) {
-			complain_with_line(p, open->key_lines[KEY_DISK_NAME],
-				"this disk has the name of the one at line ", other->line);
-			break;
-		}
-}
-
-/* Complains if two sizes that are there are not in order. */
-static void check_order(struct parser *p, unsigned low_key, unsigned high_key, u64 low, u64 high,
-	const char *what, const char *is_below)
-{
-	const struct open_table *open = &p->guest_table;
-	struct message *m;
-
-	if (!open->key_good[low_key] || !open->key_good[high_key] || low <= high)
-		return;
-	m = begin(p);
-	message_text(m, what);
-	message_size(m, high);
-	message_text(m, is_below);
-	message_size(m, low);
-	send(p, MAX(open->key_lines[low_key], open->key_lines[high_key]));
-}
-
-static void end_shared_pool(struct parser *p)
-{
-	struct open_table *open = &p->other;
-	const struct shared_pool_config *pool = open->record;
-
-	check_required(p, open);
-	if (!open->key_good[KEY_SHARED_UUID])
-		return;
-	for (const struct shared_pool_config *other = p->guest->shared_pools; other < pool; other++)
-		if (other->uuid[0] == pool->uuid[0] && other->uuid[1] == pool->uuid[1]) {
-			complain_with_line(p, open->key_lines[KEY_SHARED_UUID],
-				"this shared pool is the one at line ", other->line);
-			break;
-		}
-}
-
-/* Groups are numbered as they come. */
-static void number_group(struct parser *p)
-{
-	struct guest_config *guest = p->guest;
-	u32 groups = 0;
-
-	if (!guest->dedup_group[0])
-		return;
-	for (const struct guest_config *other = p->manifest->guests; other < guest; other++) {
-		groups = MAX(groups, other->dedup_group_number);
-		if (strcmp(other->dedup_group, guest->dedup_group) == 0) {
-			guest->dedup_group_number = other->dedup_group_number;
-			return;
-		}
-	}
-	if (groups == MANIFEST_GROUPS_MAX)
-		complain(p, p->guest_table.key_lines[KEY_GUEST_DEDUP_GROUP],
-			"there are at most 8 groups of guests");
-	else
-		guest->dedup_group_number = groups + 1;
-}
-
-static void end_guest(struct parser *p)
-{
-	struct open_table *open = &p->guest_table;
-	struct guest_config *guest = p->guest;
-
-	check_required(p, open);
-	number_group(p);
-	if (!open->key_lines[KEY_GUEST_MEMORY_MIN])
-		guest->memory_min = guest->memory_max;
-	check_order(p, KEY_GUEST_MEMORY_MIN, KEY_GUEST_MEMORY_MAX, guest->memory_min,
-		guest->memory_max, "memory_max ", " is below memory_min ");
-	check_order(p, KEY_GUEST_MEMORY_MIN, KEY_GUEST_MEMORY_START, guest->memory_min,
-		guest->memory_start, "memory_start ", " is below memory_min ");
-	check_order(p, KEY_GUEST_MEMORY_START, KEY_GUEST_MEMORY_MAX, guest->memory_start,
-		guest->memory_max, "memory_max ", " is below memory_start ");
-	/* With memory_min left out, the guest has one size. */
-	if (!open->key_lines[KEY_GUEST_MEMORY_MIN] && open->key_good[KEY_GUEST_MEMORY_START] &&
-		open->key_good[KEY_GUEST_MEMORY_MAX] && guest->memory_start < guest->memory_max) {
-		struct message *m = begin(p);
-
-		message_text(m, "memory_start ");
-		message_size(m, guest->memory_start);
-		message_text(m, " is below memory_max ");
-		message_size(m, guest->memory_max);
-		message_text(m, ", which is memory_min, too, where that is left out");
-		send(p, open->key_lines[KEY_GUEST_MEMORY_START]);
-	}
-	if (!open->key_good[KEY_GUEST_NAME])
-		return;
-	for (struct guest_config *other = p->manifest->guests; other < guest; other++)
-		if (strcmp(other->name, guest->name) == 0) {
-			complain_with_line(p, open->key_lines[KEY_GUEST_NAME],
-				"this guest has the name of the one at line ", other->line);
-			break;
-		}
-}
-
 /* Closes the open table, but not the guest around a disk or shared pool. */
 static void end_table(struct parser *p)
 {
 	if (p->open == &p->other && p->other.table == &manifest_tables[TABLE_DISK])
-		end_disk(p);
+		check_disk(p);
 	if (p->open == &p->other && p->other.table == &manifest_tables[TABLE_SHARED])
-		end_shared_pool(p);
+		check_shared_pool(p);
 	if (p->open == &p->other && p->other.table == &manifest_tables[TABLE_BALLOON] &&
 		p->other.key_good[KEY_BALLOON_MEMORY])
 		p->memory_line = p->other.key_lines[KEY_BALLOON_MEMORY];
@@ -262,7 +28,7 @@ static void leave_guest(struct parser *p)
 {
 	end_table(p);
 	if (p->guest)
-		end_guest(p);
+		check_guest(p);
 	p->guest = NULL;
 	p->in_guest = false;
 }
@@ -307,7 +73,7 @@ static void begin_guest(struct parser *p, unsigned line)
 	p->guests_seen++;
 	p->guest_name = find_guest_name(p);
 	if (manifest->guest_count == MANIFEST_GUESTS_MAX) {
-		complain(p, line, "there are at most 64 guests");
+		parser_complain(p, line, "there are at most 64 guests");
 		open_table(p, &p->guest_table, NULL, NULL, line);
 		return;
 	}
@@ -323,9 +89,9 @@ static void begin_disk(struct parser *p, unsigned line)
 
 	end_table(p);
 	if (!p->in_guest)
-		complain(p, line, "[[guest.disk]] stands after the [[guest]] it belongs to");
+		parser_complain(p, line, "[[guest.disk]] stands after the [[guest]] it belongs to");
 	else if (p->guest && p->guest->disk_count == MANIFEST_DISKS_MAX)
-		complain(p, line, "a guest has at most 8 disks");
+		parser_complain(p, line, "a guest has at most 8 disks");
 	else if (p->guest) {
 		disk = &p->guest->disks[p->guest->disk_count++];
 		disk->line = line;
@@ -342,9 +108,10 @@ static void begin_shared_pool(struct parser *p, unsigned line)
 
 	end_table(p);
 	if (!p->in_guest)
-		complain(p, line, "[[guest.shared_pool]] stands after the [[guest]] it belongs to");
+		parser_complain(
+			p, line, "[[guest.shared_pool]] stands after the [[guest]] it belongs to");
 	else if (p->guest && p->guest->shared_pool_count == MANIFEST_SHARED_MAX)
-		complain(p, line, "a guest has at most 8 shared pools");
+		parser_complain(p, line, "a guest has at most 8 shared pools");
 	else if (p->guest) {
 		pool = &p->guest->shared_pools[p->guest->shared_pool_count++];
 		pool->line = line;
@@ -360,7 +127,8 @@ static void begin_single(struct parser *p, enum table_id id, void *record, unsig
 {
 	leave_guest(p);
 	if (p->table_lines[id]) {
-		complain_with_line(p, line, "this table is already at line ", p->table_lines[id]);
+		parser_complain_with_line(
+			p, line, "this table is already at line ", p->table_lines[id]);
 		open_table(p, &p->other, NULL, NULL, line);
 		return;
 	}
@@ -377,7 +145,7 @@ static void begin_table(struct parser *p, const struct toml_item *item)
 			break;
 	if (id == TABLE_COUNT || manifest_tables[id].is_array != (item->kind == TOML_ARRAY_TABLE)) {
 		leave_guest(p);
-		complain_about(p, item->line,
+		parser_complain_about(p, item->line,
 			item->kind == TOML_TABLE ? "there is no table [" : "there is no table [[",
 			item->name,
 			item->kind == TOML_TABLE ? "]; valid: " TABLES : "]]; valid: " TABLES);
@@ -414,7 +182,7 @@ static void begin_table(struct parser *p, const struct toml_item *item)
 static void complain_unknown_key(
 	struct parser *p, const struct table *table, const struct toml_item *item)
 {
-	struct message *m = begin(p);
+	struct message *m = parser_begin(p);
 
 	message_text(m, "unknown key ");
 	message_slice(m, item->name);
@@ -427,7 +195,7 @@ static void complain_unknown_key(
 		message_text(m, i ? ", " : "");
 		message_text(m, table->keys[i].name);
 	}
-	send(p, item->line);
+	parser_send(p, item->line);
 }
 
 static void take_pair(struct parser *p, const struct toml_item *item)
@@ -438,7 +206,8 @@ static void take_pair(struct parser *p, const struct toml_item *item)
 	unsigned i;
 
 	if (!open) {
-		complain_about(p, item->line, "key ", item->name, " stands before any [table]");
+		parser_complain_about(
+			p, item->line, "key ", item->name, " stands before any [table]");
 		return;
 	}
 	if (!open->table)
@@ -452,24 +221,24 @@ static void take_pair(struct parser *p, const struct toml_item *item)
 	}
 	i = (unsigned)(key - open->table->keys);
 	if (open->key_lines[i]) {
-		m = begin(p);
+		m = parser_begin(p);
 		message_text(m, key->name);
 		message_text(m, " is already set at line ");
 		message_number(m, open->key_lines[i]);
-		send(p, item->line);
+		parser_send(p, item->line);
 		return;
 	}
 	open->key_lines[i] = item->line;
 	open->key_good[i] = convert_value(key, &item->value, open->record);
 	if (open->key_good[i])
 		return;
-	m = begin(p);
+	m = parser_begin(p);
 	message_text(m, key->name);
 	message_text(m, " ");
 	message_slice(m, item->value.raw);
 	message_text(m, " is not ");
 	message_valid(m, key);
-	send(p, item->line);
+	parser_send(p, item->line);
 }
 
 static void take_error(struct parser *p, const struct toml_item *item)
@@ -479,35 +248,15 @@ static void take_error(struct parser *p, const struct toml_item *item)
 	/* Which guest a broken header is about, nobody can tell. */
 	if (item->is_header)
 		leave_guest(p);
-	m = begin(p);
+	m = parser_begin(p);
 	message_text(m, item->error);
 	if (item->name.length) {
 		message_text(m, "; found: ");
 		message_slice(m, item->name);
 	}
-	send(p, item->line);
+	parser_send(p, item->line);
 	if (item->is_header)
 		open_table(p, &p->other, NULL, NULL, item->line);
-}
-
-/* What all may have together must do for what each is entitled to. */
-static void check_minima(struct parser *p)
-{
-	const struct manifest *manifest = p->manifest;
-	struct message *m;
-	u64 minima = 0;
-
-	for (unsigned i = 0; i < manifest->guest_count; i++)
-		if (!manifest->guests[i].bad)
-			minima += manifest->guests[i].memory_min;
-	if (!p->memory_line || minima <= manifest->balloon.memory)
-		return;
-	m = begin(p);
-	message_text(m, "memory ");
-	message_size(m, manifest->balloon.memory);
-	message_text(m, " of [balloon] is below the sum of all memory_min, ");
-	message_size(m, minima);
-	send(p, p->memory_line);
 }
 
 unsigned manifest_parse(const char *text, u64 length, struct manifest *manifest, bool *fatal,
@@ -535,7 +284,7 @@ unsigned manifest_parse(const char *text, u64 length, struct manifest *manifest,
 	leave_guest(&p);
 	check_minima(&p);
 	if (p.guests_seen == 0)
-		complain(&p, item.line, "there is no [[guest]] to run");
+		parser_complain(&p, item.line, "there is no [[guest]] to run");
 	*fatal = p.fatal;
 	return p.errors;
 }
