@@ -78,7 +78,7 @@ def test_the_sample_costs_what_operations_take_more():
     counts["put", "64-sampled", "plain"] = 108
     assert bench_tmem.sampling_mean(counts) == 4
     last = list(bench_tmem.sampling_rows(counts))[-1]
-    assert (last["operation"], last["instructions"], last["goal"]) == ("sampling", "4.0", "instructions<=5")
+    assert (last["operation"], last["instructions"], last["goal"]) == ("sampling", "4.00", "instructions<=5")
 
 
 def test_other_programs_rows_have_goals_here():

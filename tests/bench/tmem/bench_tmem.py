@@ -143,7 +143,7 @@ def sampling_rows(counts):
         yield row_of(operation=operation, shape="64-sampled", mode="plain", pages=str(COUNTED_PAGES),
                      instructions=f"{counts[operation, '64-sampled', 'plain']:.0f}")
     yield row_of(operation="sampling", shape="64", mode="plain", pages=str(COUNTED_PAGES),
-                 instructions=f"{sampling_mean(counts):.1f}")
+                 instructions=f"{sampling_mean(counts):.2f}")
 
 
 def judged(row, random_read):

@@ -113,6 +113,13 @@ static bool measure_nested_fault(const struct start_info *info)
 static char page[PAGE] __attribute__((aligned(PAGE)));
 static char other_page[PAGE] __attribute__((aligned(PAGE)));
 
+/* With words that differ: pages of one word throughout are stored apart. */
+static void fill_page(void)
+{
+	for (unsigned i = 0; i < PAGE; i++)
+		page[i] = (char)(i * 7 + i / 256);
+}
+
 /* SAMPLES calls of one tmem hypercall, one index each; false if a result differs from @expected. */
 static bool measure_tmem(const char *name, uint64_t number, int64_t pool, int64_t expected)
 {
@@ -140,9 +147,7 @@ static enum step measure_all_tmem(void)
 
 	if (pool < 0)
 		return NO_POOL;
-	/* No zero page: an engine may treat those apart. */
-	for (unsigned i = 0; i < PAGE; i++)
-		page[i] = (char)(i * 7 + i / 256);
+	fill_page();
 	/* Once for what grows with the first pages, once to be measured. */
 	for (unsigned round = 0; round < 2; round++) {
 		if (!measure_tmem(round ? "tmem_put" : "tmem_put_first_round", HYPERCALL_TMEM_PUT,
@@ -155,6 +160,28 @@ static enum step measure_all_tmem(void)
 	if (!measure_tmem("tmem_get_miss", HYPERCALL_TMEM_GET, pool, -SLUICE_ENOENT))
 		return BAD_MISS;
 	return ALL_RIGHT;
+}
+
+/* Pages of zeros, in a pool of their own. */
+static enum step measure_zeros(void)
+{
+	int64_t pool = hypercall3(HYPERCALL_TMEM_POOL_NEW, 0, 0, 0);
+	enum step step = ALL_RIGHT;
+
+	if (pool < 0)
+		return NO_POOL;
+	arch_clear_page(page);
+	for (unsigned round = 0; !step && round < 2; round++) {
+		if (!measure_tmem(round ? "tmem_put_zero" : "tmem_put_zero_first_round",
+			    HYPERCALL_TMEM_PUT, pool, 0))
+			step = BAD_PUT;
+		else if (!measure_tmem(
+				 round ? "tmem_get_hit_zero" : "tmem_get_hit_zero_first_round",
+				 HYPERCALL_TMEM_GET, pool, 0))
+			step = BAD_GET;
+	}
+	fill_page();
+	return step;
 }
 
 /* Where the manifest has the store look at keys only: what that costs a guest. */
@@ -231,6 +258,8 @@ int main(const struct start_info *info)
 	if (info->command_line && *(const char *)(uintptr_t)info->command_line) {
 		char way = *(const char *)(uintptr_t)info->command_line;
 
+		if (way == 'p')
+			return (int)measure_all_tmem();
 		return (int)(way == 'k' ? measure_keys() : measure_flip(way == 'f'));
 	}
 	report("copy_page",
@@ -245,5 +274,7 @@ int main(const struct start_info *info)
 	if (!measure_nested_fault(info))
 		return NO_RAM;
 	step = measure_all_tmem();
+	if (!step)
+		step = measure_zeros();
 	return step ? (int)step : (int)measure_filter();
 }
