@@ -4,3 +4,4 @@ fuzz_decoder_SRC := arch/x86/guest/decode.c
 fuzz_elf_SRC     := arch/x86/guest/elf.c
 fuzz_blk_SRC     := $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c)
 fuzz_balloon_SRC := $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c)
+fuzz_balloon_FLAGS := $(FUZZ_NO_COMPARISONS)
