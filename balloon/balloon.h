@@ -149,6 +149,13 @@ struct balloon_guest {
 	bool busy;
 	u64 footprint; /* refault: what it used lately, as far as that is known; pages */
 	u64 trial;     /* refault: RAM taken by probing that is still the guest's share */
+	/* refault: whether its hits are a need (balloon/trust.h) */
+	u64 brought[BALLOON_AGES];       /* pages by hits within the last 2^k ticks, 16ths */
+	u64 hold_before;                 /* before it was doubted: pages */
+	u64 reads_before;                /* and pages read again a tick, 256ths */
+	s64 reads_expected, reads_found; /* since then, beyond those; 256ths */
+	u16 doubt, trusted;              /* ticks left */
+	u16 trust;                       /* for how long it was trusted last */
 	u32 curve[BALLOON_BUCKETS +
 		  1]; /* reads a tick avoided with so many steps; 256ths, weighted */
 	u64 step;     /* pages between two points */

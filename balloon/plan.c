@@ -9,9 +9,8 @@
 
 #include <abi/errno.h>
 
-#define PAGES_MAX  (1UL << 31) /* 8 TiB: products of two sizes fit in 64 bits */
-#define COUNT_MAX  (1UL << 24) /* of events in a tick */
-#define YOUNG_PART 128U        /* of RAM, what may look idle for lack of precision */
+#define PAGES_MAX (1UL << 31) /* 8 TiB: products of two sizes fit in 64 bits */
+#define COUNT_MAX (1UL << 24) /* of events in a tick */
 
 static const struct balloon_policy *const policies[] = {
 	&balloon_refault, &balloon_static, &balloon_selfballoon, &balloon_shares};
@@ -120,7 +119,7 @@ static u64 known_or(u64 value, u64 most)
  * hold, no more hits than gets. */
 static void sample_check(struct balloon_sample *sample)
 {
-	u64 idle = 0, young;
+	u64 idle = 0;
 
 	sample->max = MIN(sample->max, PAGES_MAX);
 	sample->min = MIN(sample->min, sample->max);
@@ -144,11 +143,6 @@ static void sample_check(struct balloon_sample *sample)
 		idle += sample->idle[age];
 		sample->touched[age] = MIN(sample->touched[age], sample->actual);
 	}
-	/* A hit brings its page into RAM, where it is young: used in this tick or the last. */
-	young = sample->actual - idle + sample->idle[0];
-	for (unsigned kind = 0; sample->idle_known && kind < BALLOON_CLASSES; kind++)
-		sample->tmem[kind].hits = MIN(
-			sample->tmem[kind].hits, young + sample->actual / YOUNG_PART);
 	if (sample->priority == 0)
 		sample->priority = BALLOON_PRIORITY;
 	sample->priority = MIN(sample->priority, 10000U);

@@ -9,6 +9,7 @@
 
 #include "balloon/curve.h"
 #include "balloon/spells.h"
+#include "balloon/trust.h"
 
 #define ROUNDS_PER_GUEST 8U
 #define ROUNDS_MIN       64U
@@ -181,6 +182,7 @@ static void look(struct balloon *engine, unsigned count)
 		u64 hold = held(guest, &engine->sample[i], even);
 
 		note_use(guest, &engine->sample[i]);
+		trust_note(guest, &engine->sample[i]);
 		curve_update(guest, &engine->sample[i], hold);
 		spell_note(guest, &engine->sample[i], p->tick_ms);
 		if (misses_goal(engine, i))

@@ -6,3 +6,4 @@ test_balloon_plan_SRC   := $(BALLOON_SRC) tests/unit/balloon_check.c
 test_balloon_policy_SRC := $(BALLOON_SRC)
 test_balloon_ghosts_SRC := $(BALLOON_SRC)
 test_balloon_spells_SRC := balloon/spells.c
+test_balloon_trust_SRC  := balloon/trust.c
