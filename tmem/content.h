@@ -11,7 +11,7 @@
 #define PAGE_WORDS (PAGE_SIZE / sizeof(u64))
 
 /* Lines of a page that is about to be read are asked for so far ahead of being used. */
-#define CONTENT_LINES_AHEAD 16U
+#define CONTENT_LINES_AHEAD 32U
 #define LINE_BYTES          64U
 
 /* A page will be read from its beginning soon. */

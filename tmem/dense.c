@@ -443,10 +443,11 @@ enum dense_outcome dense_place(
 			/* What equal pages there are is the group's to know. */
 			look->hash = 0;
 	}
-	if (outcome == DENSE_PLACED)
-		count_page(client, pool, look->content, 1);
+	if (outcome != DENSE_PLACED)
+		return outcome;
+	count_page(client, pool, look->content, 1);
 	dense_account(client);
-	return outcome;
+	return DENSE_PLACED;
 }
 
 u32 dense_references(const struct tmem_client *client, u32 content)
