@@ -17,6 +17,7 @@
 /* A page will be read from its beginning soon. */
 static inline void content_prefetch(const void *page)
 {
+#pragma GCC unroll 8
 	for (u32 i = 0; i < CONTENT_LINES_AHEAD; i++)
 		__builtin_prefetch((const u8 *)page + i * LINE_BYTES);
 }

@@ -242,6 +242,8 @@ static int put_dense(struct tmem_client *client, struct pool *pool,
 	u32 slot;
 	int error;
 
+	if (pool->modes & ~TMEM_MODE_FILLED)
+		content_prefetch(data);
 	if ((pool->modes & TMEM_MODE_FILLED) &&
 		dense_place_filled(client, pool, data, &look.content)) {
 		error = put_virtual(client, pool, handle, position, look.content, hand);
@@ -316,8 +318,6 @@ static int put_once(struct tmem_client *client, const struct tmem_handle *handle
 
 	if (unlikely(!pool))
 		return -SLUICE_EBADF;
-	if (unlikely(pool->modes & ~TMEM_MODE_FILLED) && data)
-		content_prefetch(data);
 	if (unlikely(pool->special)) {
 		error = special_put(client, pool, handle, data, hand->hidden);
 		if (error)
@@ -522,6 +522,22 @@ static bool put_ephemeral(struct tmem_client *client, struct pool *pool,
 	return true;
 }
 
+/* An ephemeral page of the recent group that must be looked at. False: it takes more than that. */
+static __attribute__((noinline)) bool put_dense_near(struct tmem_client *client, struct pool *pool,
+	const struct tmem_handle *handle, const void *data)
+{
+	struct position position = {.object = pool->recent_object, .group = pool->recent_group};
+	struct put_hand hand = {.slot = SLOT_NONE};
+	int error = put_dense(client, pool, handle, &position, data, &hand);
+
+	give_back(client, &hand);
+	if (unlikely(error))
+		return false;
+	if (pool_samples(pool, pool->recent_sum, handle->index))
+		client_sampled(client, pool, handle, TMEM_EVENT_PUT);
+	return true;
+}
+
 /* Whether the page is a new one of the recent object, which has groups, and of the recent group if
  * @near; and there is nothing special about it. */
 static bool is_new_in_recent(
@@ -530,8 +546,7 @@ static bool is_new_in_recent(
 	u32 number = handle->index / GROUP_PAGES;
 
 	if (unlikely(!pool || !data) || !pool_key_is_recent(pool, handle->object) ||
-		pool->special || !pool->recent_object || !pool->recent_object->grouped ||
-		(!glance_can_wait(pool) && needs_look(pool, data)))
+		pool->special || !pool->recent_object || !pool->recent_object->grouped)
 		return false;
 	*near = pool->recent_number == number;
 	if (*near)
@@ -552,6 +567,9 @@ static bool put_in_recent(
 
 		if (!is_new_in_recent(pool, handle, data, &near))
 			return false;
+		if (!glance_can_wait(pool) && needs_look(pool, data))
+			return near && !pool->persistent &&
+			       put_dense_near(client, pool, handle, data);
 		if (pool->persistent)
 			return near && put_persistent(client, pool, handle, data);
 		if (magazine->count || client_refill(client, EPHEMERAL))
