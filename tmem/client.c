@@ -354,7 +354,8 @@ int client_begin(struct tmem_client *client, const struct tmem_client_config *co
 	page_list_init(&client->lists[LIST_CHEAP], SLOT_QUEUED_CHEAP);
 	page_list_init(&client->lists[LIST_FILLED], SLOT_QUEUED_FILLED);
 	client->main_pages = 0;
-	memset(client->aside_pages, 0, sizeof(client->aside_pages));
+	for (unsigned i = 0; i < ARRAY_SIZE(client->aside_pages); i++)
+		WRITE_ONCE(client->aside_pages[i], 0);
 	WRITE_ONCE(client->half.number, HALF_NONE);
 	client->modes[EPHEMERAL] = config->ephemeral_modes;
 	client->modes[PERSISTENT] = config->persistent_modes;
