@@ -154,6 +154,7 @@ def test_goals_of_policies_are_told_with_a_verdict():
         ("refault+tmem / spread: 0.504, goal <= 0.5: missed", True),
     ]
     assert not list(compare.policy_goals({"refault+tmem": 60, "static": 100}))
+    assert compare.together([{"spread": 1, "refault": 2}, {"spread": 3}]) == {"spread": 4}
 
 
 def test_policies_are_a_table():
