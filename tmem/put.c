@@ -242,7 +242,7 @@ static int put_dense(struct tmem_client *client, struct pool *pool,
 	u32 slot;
 	int error;
 
-	if (pool->modes & ~TMEM_MODE_FILLED)
+	if (pool->modes & TMEM_MODE_DEDUP)
 		content_prefetch(data);
 	if ((pool->modes & TMEM_MODE_FILLED) &&
 		dense_place_filled(client, pool, data, &look.content)) {
