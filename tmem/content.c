@@ -24,6 +24,7 @@ bool content_is_filled(const void *page, u64 *word)
 	for (u64 i = 0; i < PAGE_WORDS; i += LINE_WORDS) {
 		u64 difference = 0;
 
+		ask_ahead(words, i);
 #pragma GCC unroll 8
 		for (u64 j = 0; j < LINE_WORDS; j++)
 			difference |= READ_ONCE(words[i + j]) ^ first;
