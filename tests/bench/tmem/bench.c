@@ -744,7 +744,7 @@ int main(int argc, char **argv)
 			continue;
 		persistent(&shapes[i]);
 		flushes(&shapes[i]);
-		if (i == 0 && !only_plain)
+		if (!only_plain && !sampled)
 			with_contents(&shapes[i]);
 	}
 	if (bench_counting || only_shape)

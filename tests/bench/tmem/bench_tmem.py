@@ -22,7 +22,7 @@ COUNTED_PAGES = 16384
 # How many misses meet a tag by chance depends on the hash keys: none for most keys, a tenth for some. Other modes are
 # counted with the first of them only.
 COUNTED_KEYS = range(1, 9)
-MODE_KEYS = range(1, 3)
+MODE_KEYS = range(1, 2)
 # The harness's functions that callgrind leaves out.
 UNCOUNTED = "bench_uncounted_*"
 LARGE_PAGES = 1 << 20
