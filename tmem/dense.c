@@ -137,6 +137,24 @@ static void note_frame(struct tmem_client *client, enum tmem_class class, u32 sl
 	table_insert(client->tmem, table, hash_word(table->now.keys, hash), slot);
 }
 
+/* What note_frame() will touch wherever the page belongs, fetched while that is not known yet: a
+ * bucket that is split next, and with the insertion that does it the records of what is in it. */
+static void prefetch_split(const struct tmem_client *client, enum tmem_class class)
+{
+	const struct table *table = &dense_of(client)->contents[class];
+	const struct line *split = table_next_split(table);
+
+	if (!split)
+		return;
+	if (!table_wants_bucket(table)) {
+		__builtin_prefetch(split);
+		return;
+	}
+	for (u32 place = 0; place < LINE_PLACES; place++)
+		if (split->tags[place])
+			__builtin_prefetch(page_at(client->tmem, split->ids[place]));
+}
+
 void dense_note(struct tmem_client *client, const struct pool *pool, u32 slot, u32 hash)
 {
 	note_frame(client, pool->persistent ? PERSISTENT : EPHEMERAL, slot, hash);
@@ -411,8 +429,11 @@ static bool look_at(
 
 	look->looked = true;
 	if (pool->modes & TMEM_MODE_DEDUP) {
-		u64 hash = content_copy(&client->tmem->content_key, look->copy, look->data);
+		u64 hash;
 
+		if (!client->group)
+			prefetch_split(client, class);
+		hash = content_copy(&client->tmem->content_key, look->copy, look->data);
 		look->hash = (u32)(hash >> (64 - HASH_BITS)) | 1;
 		if (find_place(client, pool, look, spare))
 			return true;
