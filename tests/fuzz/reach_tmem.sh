@@ -17,7 +17,7 @@ failed=0
 for function in \
 	dense_place place_equal make_shared move_shared dense_fetch dense_vacate dense_compact page_compress page_decompress \
 	pack_store pack_free pack_compact join pack_detach_frame run_trim make_room \
-	dedup_get dedup_frames content_copy history_recall aging_fit aging_victim choose_list queues_adjust client_filter_insert \
+	dedup_get dedup_frames content_copy put_dense_near dedup_find recollect aging_fit_now aging_victim choose_list queues_adjust client_filter_insert \
 	client_filter_removed filter_step tmem_put_flip tmem_get_flip tmem_reclaim shared_put shared_leave \
 	shrink_to tmem_tick; do
 	awk -v name="$function" '$1 == name && $2 > 0 { ran = 1 } END { exit !ran }' "$out/coverage.txt" || {
