@@ -165,6 +165,30 @@ static void who_gave_who_got_and_why(void **state)
 	assert_true(seen);
 }
 
+/* Between its RAM and its share: one gives RAM that another needs more, which makes RAM of its
+ * share as it asks for its pages; and who is alone with much tries less. */
+static void what_a_guest_does_with_its_own_has_a_reason(void **state)
+{
+	u32 given = 0, taken = 0;
+
+	(void)state;
+	start("refault");
+	hungry(1, 1000);
+	for (unsigned tick = 0; tick < 40; tick++) {
+		ticks(1);
+		for (unsigned i = 0; i < plan.move_count; i++) {
+			const struct balloon_move *move = &plan.moves[i];
+
+			if (move->from == move->to && move->from == 0)
+				given |= 1U << move->reason;
+			if (move->from == 1 && move->to == 1)
+				taken |= 1U << move->reason;
+		}
+	}
+	assert_true(given & 1U << BALLOON_EVIDENCE);
+	assert_true(taken & 1U << BALLOON_PROBE_END);
+}
+
 /* Nobody reads, nobody moves. */
 static void refault_is_quiet_without_need(void **state)
 {
@@ -452,6 +476,7 @@ int main(void)
 		cmocka_unit_test(shares_taxes_idle_memory),
 		cmocka_unit_test(refault_feeds_the_hungry),
 		cmocka_unit_test(who_gave_who_got_and_why),
+		cmocka_unit_test(what_a_guest_does_with_its_own_has_a_reason),
 		cmocka_unit_test(refault_is_quiet_without_need),
 		cmocka_unit_test(used_memory_is_not_taken),
 		cmocka_unit_test(misses_without_reads_are_not_believed),
