@@ -165,8 +165,8 @@ static void who_gave_who_got_and_why(void **state)
 	assert_true(seen);
 }
 
-/* Between its RAM and its share: one gives RAM that another needs more, which makes RAM of its
- * share as it asks for its pages; and who is alone with much tries less. */
+/* Between its RAM and its share: one gives RAM that another needs more, and that one makes RAM of
+ * its share as it asks for its pages. */
 static void what_a_guest_does_with_its_own_has_a_reason(void **state)
 {
 	u32 given = 0, taken = 0;
