@@ -127,7 +127,8 @@ def test_memory_goes_to_who_needs_it(sluice, policy):
         assert any(r.text == REFAULTS and "hungry" in (r.who, r.taker) for r in from_content)
         # What it saves is told, and is more than what the giver loses.
         assert any(r.text == REFAULTS and r.saves > r.loses for r in to_hungry)
-        # Which of the reasons come depends on the keys that are sampled, which are random: test_balloon_policy.c has each.
+        # Which of the reasons come depends on the keys that are sampled, which are random: each is in
+        # test_balloon_policy.c.
         assert {REFAULTS, EVIDENCE} & {r.text for r in reasons(booted, "content")}
     else:
         (its_own,) = REASONS[policy] - {LIMITS}
