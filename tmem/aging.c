@@ -45,8 +45,10 @@ void aging_fit_now(struct tmem_client *client)
 	for (unsigned id = 0; id < TMEM_POOLS_PER_GUEST; id++) {
 		struct pool *pool = client->pools[id];
 
-		if (pool)
-			pool_set_lock_upto(pool, aging->queues.sampled);
+		if (!pool)
+			continue;
+		pool->own_sample = aging->queues.sampled;
+		pool_set_lock_upto(pool);
 	}
 }
 

@@ -207,6 +207,7 @@ int client_destroy_pool(struct tmem_client *client, struct pool *pool, unsigned 
 	u32 object_id;
 
 	WRITE_ONCE(pool->dying, true);
+	pool_set_lock_upto(pool);
 	while ((object_id = pool_any_object(pool)) != 0)
 		if (!client_flush_object(client, pool, object_id, pages))
 			return -SLUICE_EAGAIN;

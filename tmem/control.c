@@ -16,6 +16,7 @@ void special_set(struct tmem_client *client, struct pool *pool)
 	pool->frozen = client->frozen;
 	pool->capped = !pool->persistent && client->ephemeral_max != TMEM_UNLIMITED;
 	pool->hidden = READ_ONCE(client->restore.phase) != 0;
+	pool_set_lock_upto(pool);
 }
 
 static void set_all(struct tmem_client *client)

@@ -152,7 +152,7 @@ static void prefetch_split(const struct tmem_client *client, enum tmem_class cla
 	}
 	for (u32 place = 0; place < LINE_PLACES; place++)
 		if (split->tags[place])
-			__builtin_prefetch(page_at(client->tmem, split->ids[place]));
+			__builtin_prefetch(page_at(client->tmem, entry_id(split->entries[place])));
 }
 
 void dense_note(struct tmem_client *client, const struct pool *pool, u32 slot, u32 hash)

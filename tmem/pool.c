@@ -58,7 +58,7 @@ struct pool *pool_create(struct tmem_client *client, u8 id, bool persistent, con
 	pool->aged = client->aging && !persistent;
 	pool->modes = client->modes[persistent ? PERSISTENT : EPHEMERAL];
 	pool->sample_threshold = client->sample_threshold;
-	pool_set_lock_upto(pool, 0);
+	pool_set_lock_upto(pool);
 	pool->salt = client->hash_keys[0] * (id + 1U);
 	memcpy(pool->uuid, uuid, sizeof(pool->uuid));
 	slab_init(&pool->objects, sizeof(struct object));
@@ -108,7 +108,7 @@ void pool_open_filter(struct pool *pool, struct filter *filter)
 		pool->filter_key[i] = tmem_port_random();
 	forget_recent_object(pool);
 	pool->filtered = true;
-	pool_set_lock_upto(pool, 0);
+	pool_set_lock_upto(pool);
 	pool->filter = filter;
 }
 
@@ -155,7 +155,11 @@ static __attribute__((noinline)) u32 search_object(struct pool *pool, const u64 
 
 u32 pool_find_hashed(struct pool *pool, const u64 key[3], u64 hash)
 {
-	return table_surely_lacks(&pool->object_table, hash) ? 0 : search_object(pool, key, hash);
+	const struct table *table = &pool->object_table;
+
+	if (!table_may_have(table, hash) && !table_is_moving(table))
+		return 0;
+	return search_object(pool, key, hash);
 }
 
 u32 pool_find_object(struct pool *pool, const u64 key[3])
@@ -244,7 +248,8 @@ void pool_prefetch_insertion(const struct pool *pool, u64 hash)
 	if (table_wants_bucket(table)) {
 		for (u32 place = 0; place < LINE_PLACES; place++)
 			if (split->tags[place])
-				__builtin_prefetch(object_at(pool, split->ids[place]));
+				__builtin_prefetch(
+					object_at(pool, entry_id(split->entries[place])));
 	} else {
 		__builtin_prefetch(split);
 	}
@@ -331,8 +336,10 @@ static void add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u
 	set_recent_object(pool, object, object_id, hash);
 	table_insert(tmem, &pool->object_table, hash, object_id);
 	/* The sum outlives the keys of the table. */
-	if (unlikely(pool->object_table.rekeys))
+	if (unlikely(pool->object_table.rekeys)) {
 		pool->rekeyed = true;
+		pool_set_lock_upto(pool);
+	}
 }
 
 void pool_extend(struct tmem *tmem, struct pool *pool, u32 index)

@@ -142,9 +142,11 @@ struct pool {
 	 * object. That is the hash which the table of objects goes by anyhow, and @salt; but if
 	 * the pool is filtered or rekeyed it is computed for itself (pool_sum_apart()). */
 	u32 sample_threshold; /* of 2^32 keys so many are told of, and no get of one */
-	/* Gets with a sample word up to this take the lock (tmem_get()): those of sampled keys, and
-	 * all of them in a pool of which misses alone are not enough (pool_set_lock_upto()). */
+	/* Unless it is 0, gets with a sample word up to this take the lock (tmem_get()): those of
+	 * sampled keys, and all of them in a pool that is special, or of which misses alone are not
+	 * enough (pool_set_lock_upto()). */
 	u32 lock_upto;
+	u32 own_sample; /* the threshold of the client's own sample, 0: none */
 	u64 salt;
 	/* What was looked up last: the next page is often its neighbour. Invariant: @recent_object
 	 * is NULL if it is gone; else @recent_key is its key and @recent_sum its sum.
@@ -296,6 +298,7 @@ static inline bool pool_key_is_recent(const struct pool *pool, const u64 key[3])
 	((u64)(value) << 8 * (offsetof(struct pool, field) - offsetof(struct pool, uncommon)))
 #define POOL_PLAIN          0UL
 #define POOL_AGED_OR_FILLED (UNCOMMON(modes, TMEM_MODE_FILLED) | UNCOMMON(aged, true))
+#define POOL_SHORT_PUTS     (POOL_AGED_OR_FILLED | UNCOMMON(persistent, true))
 static inline bool pool_is_near(const struct pool *pool, const u64 key[3], u32 index, u64 expected)
 {
 	return likely(!((pool->recent_key[0] ^ key[0]) | (pool->recent_key[1] ^ key[1]) |
@@ -303,10 +306,11 @@ static inline bool pool_is_near(const struct pool *pool, const u64 key[3], u32 i
 	       likely(pool->recent_number == index / GROUP_PAGES);
 }
 
-/* Whether there is something to think of in this pool, and nothing but POOL_AGED_OR_FILLED. */
-static inline bool pool_is_aged_or_filled(const struct pool *pool)
+/* The same where there is something to think of: after pool_is_near() with POOL_PLAIN. */
+static inline bool pool_is_uncommonly_near(
+	const struct pool *pool, const u64 key[3], u32 index, u64 expected)
 {
-	return pool->uncommon && !(pool->uncommon & ~POOL_AGED_OR_FILLED);
+	return pool->uncommon && pool_is_near(pool, key, index, expected);
 }
 
 /* The group of the last call. */
@@ -326,15 +330,17 @@ static inline u64 pool_object_hash(const struct pool *pool, const u64 key[3])
  * (client_sequence()). A pool whose table is moving is rekeyed, and so special. */
 static inline bool pool_surely_lacks(const struct pool *pool, u64 hash)
 {
-	return likely(!(table_may_have(&pool->object_table, hash) | READ_ONCE(pool->special)));
+	const struct line *line = table_may_have(&pool->object_table, hash);
+
+	return likely(!line || line_surely_lacks(line, hash)) && !READ_ONCE(pool->special);
 }
 
-/* @sampled: the threshold of the client's own sample, 0: none. */
-static inline void pool_set_lock_upto(struct pool *pool, u32 sampled)
+/* To be called after each change of what it goes by. */
+static inline void pool_set_lock_upto(struct pool *pool)
 {
-	bool always = pool->persistent || pool->filtered;
+	bool always = pool->persistent || pool->filtered || pool->special;
 
-	WRITE_ONCE(pool->lock_upto, always ? ~0U : MAX(pool->sample_threshold, sampled));
+	WRITE_ONCE(pool->lock_upto, always ? ~0U : MAX(pool->sample_threshold, pool->own_sample));
 }
 
 /* The object's sum; @hash is by pool_object_hash(). */

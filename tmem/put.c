@@ -433,18 +433,18 @@ int client_put_placed(
 
 /* ---- The common case ---------------------------------------------------------------- */
 
-/* The page is a new one of the recent group and gets the slot at the top of the magazine; then it
- * enters a list. */
-static inline __attribute__((always_inline)) struct page *place_near(
-	struct tmem_client *client, struct pool *pool, struct group *group, u32 place, u32 slot)
+/* The page is a new one of the recent group and gets the slot at the top of @magazine, which has
+ * @count; then it enters a list, or the accounts. */
+static inline __attribute__((always_inline)) struct page *place_near(struct tmem_client *client,
+	struct pool *pool, struct group *group, u32 place, struct magazine *magazine, u32 count)
 {
-	struct magazine *magazine = &client->magazines[EPHEMERAL];
+	u32 slot = magazine->words[count];
 	struct page *page = near_page(client, slot);
 
 	group->places[place] |= slot;
 	group->count++;
 	page->owner = pool->recent_owner | place << PAGE_OWNER_BITS;
-	WRITE_ONCE(magazine->count, magazine->count - 1);
+	WRITE_ONCE(magazine->count, count - 1);
 	pool->counts.puts++;
 	return page;
 }
@@ -497,7 +497,7 @@ static inline bool copy_unless_filled(
 static bool put_ephemeral(struct tmem_client *client, struct pool *pool,
 	const struct tmem_handle *handle, const void *data)
 {
-	const struct magazine *magazine = &client->magazines[EPHEMERAL];
+	struct magazine *magazine = &client->magazines[EPHEMERAL];
 	struct page_list *list = &client->lists[QUEUE_SMALL];
 	u32 index = handle->index, slot = magazine_top(magazine);
 	struct recollection recollection;
@@ -515,7 +515,8 @@ static bool put_ephemeral(struct tmem_client *client, struct pool *pool,
 		client_filter_insert(client, pool, pool->recent_sum, index, slot);
 	if (pool->aged)
 		list = choose_list(client, &recollection);
-	page = place_near(client, pool, pool->recent_group, index % GROUP_PAGES, slot);
+	page = place_near(
+		client, pool, pool->recent_group, index % GROUP_PAGES, magazine, magazine->count);
 	enter_ephemeral(client, pool, list, slot, page);
 	if (pool_samples(pool, pool->recent_sum, index))
 		client_sampled(client, pool, handle, TMEM_EVENT_PUT);
@@ -654,41 +655,77 @@ static __attribute__((noinline)) int put_slowly(
 
 /*
  * For tmem_put(), with the client's lock held, which it releases: a page as it has it in a pool
- * whose pages age, may be full of one word, or both. All that waits for memory is done after the
- * page was copied: what is remembered of it has come into the cache then.
+ * that is persistent, or whose pages age, or may be full of one word. All that waits for memory is
+ * done after the page was copied: what is remembered of it has come into the cache then.
  */
-static __attribute__((noinline)) int put_aged(struct tmem_client *client,
-	const struct tmem_handle *handle, const void *data, struct pool *pool)
+static inline __attribute__((always_inline)) int put_short(struct tmem_client *client,
+	const struct tmem_handle *handle, const void *data, struct pool *pool,
+	enum tmem_class class)
 {
-	u32 place = handle->index % GROUP_PAGES, slot = magazine_top(&client->magazines[EPHEMERAL]);
+	struct magazine *magazine = &client->magazines[class];
+	u32 place = handle->index % GROUP_PAGES, slot = magazine_top(magazine);
+	const bool aged = class == EPHEMERAL && pool->aged;
 	struct page_list *list = &client->lists[QUEUE_SMALL];
 	struct recollection recollection;
 	struct page *page;
 
-	if (!pool_is_near(pool, handle->object, handle->index, POOL_AGED_OR_FILLED) ||
-		unlikely(pool->recent_group->places[place]) || !client_has_half(client, slot))
+	if (unlikely(pool->recent_group->places[place]) || !client_has_half(client, slot))
 		return put_slowly(client, handle, data);
-	if (likely(pool->aged))
+	if (aged)
 		recollection = recollect(client, pool, pool->recent_sum, handle->index);
-	if (!copy_unless_filled(client, pool, slot, data))
+	/* Not after the copy: an atomic operation waits for all stores before it. */
+	if (class == PERSISTENT && unlikely(!admit_persistent(client)))
 		return put_slowly(client, handle, data);
-	if (likely(pool->aged))
+	if (!copy_unless_filled(client, pool, slot, data)) {
+		if (class == PERSISTENT)
+			__atomic_fetch_sub(&client->tmem->persistent_held, 1, __ATOMIC_RELAXED);
+		return put_slowly(client, handle, data);
+	}
+	if (aged)
 		list = choose_list(client, &recollection);
-	page = place_near(client, pool, pool->recent_group, place, slot);
-	enter_ephemeral(client, pool, list, slot, page);
-	if (likely(pool->aged))
+	page = place_near(client, pool, pool->recent_group, place, magazine, magazine->count);
+	if (class == PERSISTENT)
+		enter_persistent(client, pool, page);
+	else
+		enter_ephemeral(client, pool, list, slot, page);
+	if (client->aging)
 		aging_fit(client);
 	client_unlock(client);
 	return 0;
+}
+
+static __attribute__((noinline)) int put_short_ephemeral(struct tmem_client *client,
+	const struct tmem_handle *handle, const void *data, struct pool *pool)
+{
+	return put_short(client, handle, data, pool, EPHEMERAL);
+}
+
+static __attribute__((noinline)) int put_short_persistent(struct tmem_client *client,
+	const struct tmem_handle *handle, const void *data, struct pool *pool)
+{
+	return put_short(client, handle, data, pool, PERSISTENT);
+}
+
+/* The same, before it is known which way the page takes. Apart, so that the plain way pays for
+ * nothing of it. */
+static __attribute__((noinline)) int put_uncommon(struct tmem_client *client,
+	const struct tmem_handle *handle, const void *data, struct pool *pool)
+{
+	if (!pool_is_uncommonly_near(pool, handle->object, handle->index, POOL_SHORT_PUTS) ||
+		pool->glances_first)
+		return put_slowly(client, handle, data);
+	return pool->persistent ? put_short_persistent(client, handle, data, pool)
+				: put_short_ephemeral(client, handle, data, pool);
 }
 
 /* A new page of a pool without peculiarities beside the one before, and all that it needs is at
  * hand: no call but for the copy, so that next to nothing has to be kept over one. */
 int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const void *page)
 {
+	struct magazine *magazine = &client->magazines[EPHEMERAL];
 	struct group *group;
 	struct pool *pool;
-	u32 place, slot;
+	u32 place, count, slot;
 
 	client_lock(client);
 	client_note_use(client);
@@ -696,16 +733,15 @@ int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const
 	if (unlikely(!pool || !page))
 		return put_slowly(client, handle, page);
 	if (!pool_is_near(pool, handle->object, handle->index, POOL_PLAIN))
-		return pool_is_aged_or_filled(pool) && !pool->glances_first
-			       ? put_aged(client, handle, page, pool)
-			       : put_slowly(client, handle, page);
+		return put_uncommon(client, handle, page, pool);
 	group = pool->recent_group;
 	place = handle->index % GROUP_PAGES;
-	slot = magazine_top(&client->magazines[EPHEMERAL]);
+	count = magazine->count;
+	slot = magazine->words[count];
 	if (unlikely(group->places[place]) || !client_has_half(client, slot))
 		return put_slowly(client, handle, page);
 	enter_ephemeral(client, pool, &client->lists[QUEUE_SMALL], slot,
-		place_near(client, pool, group, place, slot));
+		place_near(client, pool, group, place, magazine, count));
 	tmem_port_copy_away(near_frame(client, slot), page);
 	client_unlock(client);
 	return 0;

@@ -52,6 +52,7 @@ static struct tmem_client *create_owner(struct tmem *tmem, const u64 uuid[2], u3
 		return NULL;
 	}
 	owner->pools[0]->common = true;
+	pool_set_lock_upto(owner->pools[0]);
 	client_unlock(owner);
 	return owner;
 }

@@ -8,7 +8,7 @@
 #include "tmem/arena.h"
 #include "tmem/port.h"
 
-/* A chain of this many lines in a table of normal load does not happen by chance: 60 entries where
+/* A chain of this many lines in a table of normal load does not happen by chance: 50 entries where
  * 16 are the most to be expected, less than once in 10^15 buckets. */
 #define CHAIN_LINES_MAX 5U
 
@@ -82,9 +82,10 @@ static void part_pop(struct tmem *tmem, struct table_part *part)
 		drop_middles(tmem, part);
 }
 
-/* Adds an entry to a chain; returns the chain's length in lines. */
-static u32 chain_add(struct table *table, struct line *line, u8 tag, u32 id)
+/* Adds an entry to the chain that begins with @line; returns the chain's length in lines. */
+static u32 chain_add(struct table *table, struct line *line, u8 tag, u32 entry)
 {
+	line->present |= BIT(tag_bit(tag));
 	for (u32 length = 1;; length++, line = table_next_line(table, line)) {
 		u64 first, rest;
 
@@ -93,7 +94,7 @@ static u32 chain_add(struct table *table, struct line *line, u8 tag, u32 id)
 					  : 8 + (u32)__builtin_ctzl(rest) / 8;
 
 			line->tags[place] = tag;
-			line->ids[place] = id;
+			line->entries[place] = entry;
 			return length;
 		}
 		if (!line->next) {
@@ -120,6 +121,27 @@ static void chain_unlink(struct tmem *tmem, struct table *table, struct line *li
 	slab_put(tmem, table->lines, LINE_SHIFT, id, further);
 }
 
+static bool has_zero_byte(u64 word)
+{
+	return (word - 0x0101010101010101UL) & ~word & 0x8080808080808080UL;
+}
+
+/* Whether an entry of the chain has the bit of @tag; a free place seems to have bit 0. */
+static bool chain_has_bit(const struct table *table, const struct line *line, u8 tag)
+{
+	const u64 mask = 0xfcfcfcfcfcfcfcfcUL, pattern = tag * 0x0101010101010101UL;
+
+	for (;; line = table_next_line(table, line)) {
+		u64 first = (line->first_tags ^ pattern) & mask;
+		u64 more = ((line->more_tags ^ pattern) & mask) | ~0xffffUL;
+
+		if (has_zero_byte(first) || has_zero_byte(more))
+			return true;
+		if (!line->next)
+			return false;
+	}
+}
+
 /* The place of @id in @line, or LINE_PLACES. */
 static u32 line_find(const struct line *line, u8 tag, u32 id)
 {
@@ -130,13 +152,13 @@ static u32 line_find(const struct line *line, u8 tag, u32 id)
 	for (; first; first &= first - 1) {
 		u32 place = (u32)__builtin_ctzl(first) / 8;
 
-		if (line->ids[place] == id)
+		if (entry_id(line->entries[place]) == id)
 			return place;
 	}
 	for (; rest; rest &= rest - 1) {
 		u32 place = 8 + (u32)__builtin_ctzl(rest) / 8;
 
-		if (line->ids[place] == id)
+		if (entry_id(line->entries[place]) == id)
 			return place;
 	}
 	return LINE_PLACES;
@@ -144,9 +166,9 @@ static u32 line_find(const struct line *line, u8 tag, u32 id)
 
 /* Takes @id out of a chain; false if it is not there. A further line that became empty leaves it.
  */
-static bool chain_take(struct tmem *tmem, struct table *table, struct line *line, u8 tag, u32 id)
+static bool chain_take(struct tmem *tmem, struct table *table, struct line *first, u8 tag, u32 id)
 {
-	struct line *before = NULL;
+	struct line *line = first, *before = NULL;
 
 	for (;;) {
 		u32 place = line_find(line, tag, id);
@@ -155,6 +177,8 @@ static bool chain_take(struct tmem *tmem, struct table *table, struct line *line
 			line->tags[place] = 0;
 			if (unlikely(before && line_is_empty(line)))
 				chain_unlink(tmem, table, before);
+			if (!chain_has_bit(table, first, tag))
+				first->present &= ~BIT(tag_bit(tag));
 			return true;
 		}
 		if (!line->next)
@@ -194,6 +218,7 @@ static void chain_clear(struct tmem *tmem, struct table *table, struct line *fir
 	while (first->next)
 		chain_unlink(tmem, table, first);
 	memset(first->tags, 0, sizeof(first->tags));
+	first->present = 0;
 }
 
 /* ---- Growing and shrinking ---------------------------------------------------------- */
@@ -256,20 +281,26 @@ static bool split_bucket(struct tmem *tmem, struct table *table)
 		table->spare = NULL;
 	set_reserve(table);
 
+	from->present = 0;
 	for (struct line *line = from;; line = table_next_line(table, line)) {
 		for (u32 place = 0; place < LINE_PLACES; place++) {
+			u8 tag = line->tags[place];
 			u64 hash;
 
-			if (line->tags[place] == 0)
+			if (tag == 0)
 				continue;
-			hash = table->rehash(table->owner, part->keys, line->ids[place]);
-			if (table_bucket(part, hash) != target)
+			hash = table->rehash(
+				table->owner, part->keys, entry_id(line->entries[place]));
+			if (table_bucket(part, hash) != target) {
+				from->present |= BIT(tag_bit(tag));
 				continue;
+			}
 			if (likely(filled < LINE_PLACES)) {
-				to->tags[filled] = line->tags[place];
-				to->ids[filled++] = line->ids[place];
+				to->tags[filled] = tag;
+				to->entries[filled++] = line->entries[place];
+				to->present |= BIT(tag_bit(tag));
 			} else {
-				chain_add(table, to, line->tags[place], line->ids[place]);
+				chain_add(table, to, tag, line->entries[place]);
 			}
 			line->tags[place] = 0;
 		}
@@ -298,7 +329,7 @@ static void merge_bucket(struct tmem *tmem, struct table *table)
 		return;
 	to = table_line(part, last & part->mask >> 1);
 	for (struct line *line = from; chain_next(table, &line, &place); place++)
-		chain_add(table, to, line->tags[place], line->ids[place]);
+		chain_add(table, to, line->tags[place], line->entries[place]);
 	chain_clear(tmem, table, from);
 	part_pop(tmem, part);
 	set_reserve(table);
@@ -357,10 +388,11 @@ static bool move_entry(struct tmem *tmem, struct table *table)
 			return false;
 		(void)split_bucket(tmem, table); /* other keys are on their way */
 	}
-	id = line->ids[place];
+	id = entry_id(line->entries[place]);
 	hash = table->rehash(table->owner, now->keys, id);
 	chain_take(tmem, table, from, line->tags[place], id);
-	chain_add(table, table_line(now, table_bucket(now, hash)), table_tag(hash), id);
+	chain_add(table, table_line(now, table_bucket(now, hash)), table_tag(hash),
+		table_entry(hash, id));
 	return true;
 }
 
@@ -391,7 +423,8 @@ void table_insert(struct tmem *tmem, struct table *table, u64 hash, u32 id)
 	if (table_wants_bucket(table) || part->buckets == 0)
 		splits = split_bucket(tmem, table);
 	/* Only now may the keys change: @hash is under these. */
-	length = chain_add(table, table_line(part, table_bucket(part, hash)), table_tag(hash), id);
+	length = chain_add(table, table_line(part, table_bucket(part, hash)), table_tag(hash),
+		table_entry(hash, id));
 	table->entries++;
 
 	if (table_is_moving(table))
@@ -463,14 +496,17 @@ static bool check_part(const struct table *table, const struct table_part *part,
 	bool (*check)(void *argument, u32 id), void *argument)
 {
 	for (u32 bucket = 0; bucket < part->buckets; bucket++) {
+		const struct line *first = table_line(part, bucket);
 		struct line *line = table_line(part, bucket);
 
 		for (u32 place = 0; chain_next(table, &line, &place); place++) {
-			u32 id = line->ids[place];
+			u32 id = entry_id(line->entries[place]);
 			u64 hash = table->rehash(table->owner, part->keys, id);
 
 			if (table_bucket(part, hash) != bucket ||
-				table_tag(hash) != line->tags[place] || !check(argument, id))
+				table_tag(hash) != line->tags[place] ||
+				!entry_has_mark(line->entries[place], hash) ||
+				!(first->present >> table_bit(hash) & 1) || !check(argument, id))
 				return false;
 			++*found;
 		}

@@ -1,15 +1,16 @@
 /*
  * A hash table from a key to a record id, one cache line a bucket: a lookup that misses reads that
- * one line. It grows and shrinks by one bucket at a time (linear hashing: W. Litwin, VLDB 1980), so
- * no call does more than one bucket's work. Guarded by the owner's lock.
+ * one line, and mostly one word of it. It grows and shrinks by one bucket at a time (linear
+ * hashing: W. Litwin, VLDB 1980), so no call does more than one bucket's work. Guarded by the
+ * owner's lock.
  *
- * Keys are hashed by multiplication with secret 128-bit numbers, modulo 2^128, of which the upper
- * half counts: universal for keys of 64-bit words (M. Dietzfelbinger, STACS 1996), so a guest that
- * does not know the numbers cannot aim at a bucket. Should a bucket grow too long all the same, the
- * table draws new numbers and moves over, bucket by bucket, while lookups search both parts.
+ * Keys are hashed with secret numbers in ways that are universal, so a guest that does not know the
+ * numbers cannot aim at a bucket. Should a bucket grow too long all the same, the table draws new
+ * numbers and moves over, bucket by bucket, while lookups search both parts.
  *
  * Invariant: an id stands once, in the chain of the bucket that its hash names, in @now or in @old;
- * tag 0 marks a free place; @old.buckets is 0 unless the table is moving.
+ * tag 0 marks a free place; the first line of a chain has the bit of each entry in @present;
+ * @old.buckets is 0 unless the table is moving.
  */
 #ifndef TMEM_TABLE_H
 #define TMEM_TABLE_H
@@ -19,18 +20,20 @@
 #include "lib/types.h"
 #include "tmem/slab.h"
 
-#define LINE_PLACES 12U
+#define LINE_PLACES 10U
 
 struct line {
+	u64 present; /* of the first line of a chain: table_bit() of its entries; hardly any more */
 	union {
 		u8 tags[LINE_PLACES];
 		struct {
-			u64 first_tags; /* 8 of them, and 4 more: to look at all at once */
-			u32 more_tags;
+			u64 first_tags; /* 8 of them, and 2 more: to look at all at once */
+			u16 more_tags;
+			u16 unused;
 			u32 next; /* id of a further line of the bucket, 0 = none */
 		};
 	};
-	u32 ids[LINE_PLACES];
+	u32 entries[LINE_PLACES]; /* ids, and above them table_mark() */
 };
 _Static_assert(sizeof(struct line) == 64, "a line is a cache line");
 
@@ -78,8 +81,8 @@ void table_init(struct table *table, struct slab *lines, const u64 keys[6], tabl
 	const void *owner);
 void table_destroy(struct tmem *tmem, struct table *table);
 
-/* Adds @id with @hash under table->now.keys. Needs table_reserve() and TABLE_INSERT_LINES. Also
- * grows the table by a bucket where due. */
+/* Adds @id, of 28 bits at most, with @hash under table->now.keys. Needs table_reserve() and
+ * TABLE_INSERT_LINES. Also grows the table by a bucket where due. */
 void table_insert(struct tmem *tmem, struct table *table, u64 hash, u32 id);
 
 /* Removes @id, which must be there. @hash is under table->now.keys. */
@@ -97,17 +100,35 @@ u64 table_check(const struct table *table, bool (*check)(void *argument, u32 id)
 
 typedef unsigned __int128 u128;
 
-/* Keyed hash of a word. */
+/* Keyed hash of a word: the upper half of its product with a number of 128 bits, modulo 2^128
+ * (M. Dietzfelbinger, STACS 1996). */
 static inline u64 hash_word(const u64 keys[2], u64 a)
 {
 	return keys[1] * a + (u64)((u128)keys[0] * a >> 64);
 }
 
-/* What the lower halves carry, at most 2, is left out: so two keys meet at most five times as often
- * as with it. */
+/*
+ * The same of three words: their inner product with three numbers, modulo the prime 2^64 - 59, but
+ * carries are left out. All differences of two keys' products are equally likely, and those that
+ * make the hashes equal are some hundred multiples of 59, of which for any two keys few can really
+ * occur. (Words 2^64 - 59 apart are equal to it: of such keys there are eight at most.)
+ */
 static inline u64 hash_words(const u64 keys[6], u64 a, u64 b, u64 c)
 {
-	return hash_word(keys, a) + hash_word(keys + 2, b) + hash_word(keys + 4, c);
+	const u64 words[3] = {a, b, c};
+	u64 lower = 0, upper = 0;
+
+#pragma GCC unroll 3
+	for (unsigned i = 0; i < 3; i++) {
+		u128 product = (u128)keys[5 - i] * words[i];
+
+		lower += (u64)product;
+		upper += (u64)(product >> 64);
+		/* It would keep three products apart, for which registers are too few. */
+		HIDE_FROM_COMPILER(lower);
+		HIDE_FROM_COMPILER(upper);
+	}
+	return lower + upper * 59;
 }
 
 /* Not 0, which means free. */
@@ -116,6 +137,33 @@ static inline u8 table_tag(u64 hash)
 	u8 tag = (u8)(hash >> 56);
 
 	return likely(tag) ? tag : 1;
+}
+
+/* Which of 64 bits says that there may be something with this hash, or this tag. */
+static inline unsigned table_bit(u64 hash)
+{
+	return (unsigned)(hash >> 58);
+}
+static inline unsigned tag_bit(u8 tag)
+{
+	return tag >> 2;
+}
+
+/* Four bits more of the hash stand above an id, where that has none. Not those beside the tag:
+ * hashes of objects in rows are spread evenly, so where tags are equal these often are, too. */
+#define ENTRY_ID_BITS 28
+static inline u32 table_entry(u64 hash, u32 id)
+{
+	return (u32)(hash >> 36) << ENTRY_ID_BITS | id;
+}
+static inline u32 entry_id(u32 entry)
+{
+	return entry & ((1U << ENTRY_ID_BITS) - 1);
+}
+/* Whether @entry may be one with @hash, whose tag it has. */
+static inline bool entry_has_mark(u32 entry, u64 hash)
+{
+	return !((entry ^ table_entry(hash, 0)) >> ENTRY_ID_BITS);
 }
 
 /* The bucket of a hash now: linear hashing. */
@@ -160,20 +208,13 @@ static inline u64 zero_bytes(u64 word)
 	return ~(((word & low) + low) | word | low);
 }
 
-/* Not 0 in the bits of ZERO_BYTES if a byte of @word is zero; does not tell which. */
-#define ZERO_BYTES 0x8080808080808080UL
-static inline u64 some_zero_byte(u64 word)
-{
-	return (word - 0x0101010101010101UL) & ~word;
-}
-
-/* The places of @line whose tag is @tag, as bits 7, 15, ... of @first (8 places) and @rest (4). */
+/* The places of @line whose tag is @tag, as bits 7, 15, ... of @first (8 places) and @rest (2). */
 static inline bool line_match(const struct line *line, u8 tag, u64 *first, u64 *rest)
 {
 	const u64 pattern = tag * 0x0101010101010101UL;
 
 	*first = zero_bytes(line->first_tags ^ pattern);
-	*rest = zero_bytes(line->more_tags ^ pattern) & 0xffffffffUL;
+	*rest = zero_bytes(line->more_tags ^ pattern) & 0xffffUL;
 	return *first | *rest;
 }
 
@@ -189,26 +230,35 @@ static inline bool table_is_moving(const struct table *table)
 	return unlikely(table->old.buckets != 0);
 }
 
-/* 0 if nothing with @hash is in @table->now, by one look at one line; else search. A table that is
- * moving may have it in the old part. */
-static inline u64 table_may_have(const struct table *table, u64 hash)
+/* Whether something in @line may have @hash, by its tags and marks. */
+static inline __attribute__((always_inline)) bool line_may_have(const struct line *line, u64 hash)
 {
-	const struct line *line = table_look(&table->now, hash);
-	const u64 pattern = table_tag(hash) * 0x0101010101010101UL;
-	u64 first, more;
+	u64 first, rest;
 
-	if (unlikely(!line))
-		return 0;
-	first = line->first_tags ^ pattern;
-	/* Above the four tags stand the pattern's bytes, of which none is zero. */
-	more = line->more_tags ^ pattern;
-	return ((some_zero_byte(first) | some_zero_byte(more)) & ZERO_BYTES) | line->next;
+	line_match(line, table_tag(hash), &first, &rest);
+	for (; unlikely(first); first &= first - 1)
+		if (entry_has_mark(line->entries[__builtin_ctzl(first) / 8], hash))
+			return true;
+	for (; unlikely(rest); rest &= rest - 1)
+		if (entry_has_mark(line->entries[8 + __builtin_ctzl(rest) / 8], hash))
+			return true;
+	return false;
 }
 
-/* Whether nothing with @hash is in the table; false says: search. */
-static inline bool table_surely_lacks(const struct table *table, u64 hash)
+/* The line that may have something with @hash in @table->now, by one look at one word, which needs
+ * no lock; NULL if nothing has. A table that is moving may have it in the old part. */
+static inline const struct line *table_may_have(const struct table *table, u64 hash)
 {
-	return likely(!(table_may_have(table, hash) | table->old.buckets));
+	const struct line *line = table_look(&table->now, hash);
+
+	return unlikely(line && READ_ONCE(line->present) >> table_bit(hash) & 1) ? line : NULL;
+}
+
+/* A second look, at such a @line: whether nothing with @hash is in its chain; false says: search.
+ */
+static inline bool line_surely_lacks(const struct line *line, u64 hash)
+{
+	return !READ_ONCE(line->next) && !line_may_have(line, hash);
 }
 
 /* Whether the record @id is the one that is looked for. */
@@ -226,15 +276,16 @@ static inline __attribute__((always_inline)) u32 table_find_part(const struct ta
 
 		line_match(line, tag, &first, &rest);
 		for (; first; first &= first - 1) {
-			u32 id = line->ids[__builtin_ctzl(first) / 8];
+			u32 entry = line->entries[__builtin_ctzl(first) / 8], id = entry_id(entry);
 
-			if (likely(match(table->owner, key, id)))
+			if (likely(entry_has_mark(entry, hash) && match(table->owner, key, id)))
 				return id;
 		}
 		for (; rest; rest &= rest - 1) {
-			u32 id = line->ids[8 + __builtin_ctzl(rest) / 8];
+			u32 entry = line->entries[8 + __builtin_ctzl(rest) / 8];
+			u32 id = entry_id(entry);
 
-			if (likely(match(table->owner, key, id)))
+			if (likely(entry_has_mark(entry, hash) && match(table->owner, key, id)))
 				return id;
 		}
 		line = unlikely(line->next) ? table_next_line(table, line) : NULL;
@@ -243,7 +294,7 @@ static inline __attribute__((always_inline)) u32 table_find_part(const struct ta
 }
 
 /* The load that table_insert() keeps: entries a bucket, upper and lower bound. */
-#define TABLE_LOAD_MAX 6U
+#define TABLE_LOAD_MAX 5U
 #define TABLE_LOAD_MIN 3U
 
 /* Whether the next insertion needs a page for bucket heads; whether it needs nothing at all. */

@@ -351,9 +351,16 @@ static inline __attribute__((always_inline)) int get_recent(struct tmem_client *
 static __attribute__((noinline)) int get_aged(
 	struct tmem_client *client, const struct tmem_handle *handle, void *page, struct pool *pool)
 {
-	if (!pool_is_near(pool, handle->object, handle->index, POOL_AGED_OR_FILLED))
-		return get_slowly(client, handle, page);
 	return get_recent(client, handle, page, pool, true);
+}
+
+/* Apart, so that the plain way pays for nothing of it. */
+static __attribute__((noinline)) int get_uncommon(
+	struct tmem_client *client, const struct tmem_handle *handle, void *page, struct pool *pool)
+{
+	return pool_is_uncommonly_near(pool, handle->object, handle->index, POOL_AGED_OR_FILLED)
+		       ? get_aged(client, handle, page, pool)
+		       : get_slowly(client, handle, page);
 }
 
 static __attribute__((noinline)) int get_locked(
@@ -366,9 +373,49 @@ static __attribute__((noinline)) int get_locked(
 	if (unlikely(!pool || !page))
 		return get_slowly(client, handle, page);
 	if (!pool_is_near(pool, handle->object, handle->index, POOL_PLAIN))
-		return pool_is_aged_or_filled(pool) ? get_aged(client, handle, page, pool)
-						    : get_slowly(client, handle, page);
+		return get_uncommon(client, handle, page, pool);
 	return get_recent(client, handle, page, pool, false);
+}
+
+/* A look at the index without the lock ends with a miss if nothing was changed since its beginning.
+ * An odd @sequence is never equal. */
+static inline __attribute__((always_inline)) int end_look(
+	struct pool *pool, const struct tmem_handle *handle, void *page, u32 sequence)
+{
+	if (unlikely(client_sequence(pool->client) != (sequence & ~1U)))
+		return get_locked(pool->client, handle, page);
+	pool_count_miss(pool);
+	return -SLUICE_ENOENT;
+}
+
+/* The second look, at the tags of a line. */
+static __attribute__((noinline)) int look_closely(struct pool *pool,
+	const struct tmem_handle *handle, void *page, const struct line *line, u64 hash,
+	u32 sequence)
+{
+	if (!line_surely_lacks(line, hash))
+		return get_locked(pool->client, handle, page);
+	return end_look(pool, handle, page, sequence);
+}
+
+/* The first look, at a bit. */
+static inline __attribute__((always_inline)) int look(
+	struct pool *pool, const struct tmem_handle *handle, void *page, u64 hash, u32 sequence)
+{
+	const struct line *line = table_may_have(&pool->object_table, hash);
+
+	if (unlikely(line))
+		return look_closely(pool, handle, page, line, hash, sequence);
+	return end_look(pool, handle, page, sequence);
+}
+
+/* Of a pool some of whose misses are to be told. */
+static __attribute__((noinline)) int look_if_not_sampled(
+	struct pool *pool, const struct tmem_handle *handle, void *page, u64 hash, u32 sequence)
+{
+	if (tmem_sample_word(hash + pool->salt, handle->index) <= READ_ONCE(pool->lock_upto))
+		return get_locked(pool->client, handle, page);
+	return look(pool, handle, page, hash, sequence);
 }
 
 /*
@@ -376,7 +423,7 @@ static __attribute__((noinline)) int get_locked(
  * is not there and nothing was changed while we looked. Of persistent pools' pages, and where
  * anything is special, a second look under the lock is worth it; misses of keys that are in a
  * sample have to be told. The pool may go away while it is read; its memory stays
- * (metadata_retire()).
+ * (metadata_retire()). The client is read out of the pool again, lest a register be saved for it.
  */
 static __attribute__((noinline)) int get_distant(
 	struct tmem_client *client, const struct tmem_handle *handle, void *page)
@@ -385,17 +432,14 @@ static __attribute__((noinline)) int get_distant(
 	struct pool *pool = named_pool(client, handle->pool);
 	u64 hash;
 
-	if (unlikely(!pool || !page))
+	if (unlikely(!pool))
+		return get_locked(client, handle, page);
+	if (unlikely(!page))
 		return get_locked(client, handle, page);
 	hash = pool_object_hash(pool, handle->object);
-	if (unlikely(tmem_sample_word(hash + pool->salt, handle->index) <=
-		     READ_ONCE(pool->lock_upto)) ||
-		!pool_surely_lacks(pool, hash) ||
-		/* An odd one is never equal. */
-		unlikely(client_sequence(pool->client) != (sequence & ~1U)))
-		return get_locked(pool->client, handle, page);
-	pool_count_miss(pool);
-	return -SLUICE_ENOENT;
+	if (unlikely(READ_ONCE(pool->lock_upto)))
+		return look_if_not_sampled(pool, handle, page, hash, sequence);
+	return look(pool, handle, page, hash, sequence);
 }
 
 int tmem_get(struct tmem_client *client, const struct tmem_handle *handle, void *page)
@@ -483,9 +527,15 @@ static inline __attribute__((always_inline)) int flush_recent(
 static __attribute__((noinline)) int flush_aged(
 	struct tmem_client *client, const struct tmem_handle *handle, struct pool *pool)
 {
-	if (!pool_is_near(pool, handle->object, handle->index, POOL_AGED_OR_FILLED))
-		return flush_slowly(client, handle);
 	return flush_recent(client, handle, pool, true);
+}
+
+static __attribute__((noinline)) int flush_uncommon(
+	struct tmem_client *client, const struct tmem_handle *handle, struct pool *pool)
+{
+	return pool_is_uncommonly_near(pool, handle->object, handle->index, POOL_AGED_OR_FILLED)
+		       ? flush_aged(client, handle, pool)
+		       : flush_slowly(client, handle);
 }
 
 int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle)
@@ -497,8 +547,7 @@ int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle
 	if (unlikely(!pool))
 		return flush_slowly(client, handle);
 	if (!pool_is_near(pool, handle->object, handle->index, POOL_PLAIN))
-		return pool_is_aged_or_filled(pool) ? flush_aged(client, handle, pool)
-						    : flush_slowly(client, handle);
+		return flush_uncommon(client, handle, pool);
 	return flush_recent(client, handle, pool, false);
 }
 

@@ -1,6 +1,6 @@
 /*
- * The lock-free miss path of the tmem engine (tmem.c get_distant(), client.h client_sequence(), table.h
- * table_may_have()) against everything that changes the index under the client's lock: insertion,
+ * The lock-free miss path of the tmem engine (tmem.c get_distant() and look_closely(), client.h client_sequence(),
+ * table.h table_may_have()) against everything that changes the index under the client's lock: insertion,
  * bucket split and merge, rekeying with two tables, removal, eviction by another CPU, and destruction of the
  * pool with pages that are freed later (kernel/vm/limbo.c, kernel/core/percpu.c). docs/testing.md names the
  * assumptions; spin.mk the scenarios and the errors that are planted to see that they are found.
@@ -13,7 +13,7 @@
  * Sizes: two keys, up to three buckets with one place each and a further line, one bucket a leaf.
  */
 
-#define CAP 4 /* entries of a store buffer, */
+#define CAP 5 /* entries of a store buffer, */
 #ifndef DEPTH
 #define DEPTH CAP /* and how many of them are used */
 #endif
@@ -38,9 +38,10 @@
 #define MIDDLES    3
 #define MIDDLE(d, i) (18 + ((d) - 1) * 3 + (i)) /* the number of a leaf */
 #define LEAVES     6
-#define PLACE(l)   (27 + ((l) - 1) * 2) /* a key, 0 = free */
-#define NEXT(l)    (28 + ((l) - 1) * 2) /* the key in a further line, 0 = no further line */
-#define SIZE       39
+#define PLACE(l)   (27 + ((l) - 1) * 3) /* a key, 0 = free */
+#define NEXT(l)    (28 + ((l) - 1) * 3) /* the key in a further line, 0 = no further line */
+#define PRESENT(l) (29 + ((l) - 1) * 3) /* the bits of the keys in both */
+#define SIZE       45
 
 #define IDLE       7 /* of SEEN: later than every epoch */
 #define FREE       0
@@ -82,10 +83,11 @@ bool in_get, looking;
 
 /* What CPU @c reads: its own latest store to the place, else memory. */
 #define own(c, where) \
+	(sb[c].n > 4 && sb[c].address[4] == (where) -> sb[c].value[4] : \
 	(sb[c].n > 3 && sb[c].address[3] == (where) -> sb[c].value[3] : \
 	(sb[c].n > 2 && sb[c].address[2] == (where) -> sb[c].value[2] : \
 	(sb[c].n > 1 && sb[c].address[1] == (where) -> sb[c].value[1] : \
-	(sb[c].n > 0 && sb[c].address[0] == (where) -> sb[c].value[0] : m[where]))))
+	(sb[c].n > 0 && sb[c].address[0] == (where) -> sb[c].value[0] : m[where])))))
 #define load(c, where, into) into = own(c, where)
 
 inline store(c, where, what)
@@ -121,8 +123,10 @@ inline commit(c)
 		sb[c].value[1] = sb[c].value[2];
 		sb[c].address[2] = sb[c].address[3];
 		sb[c].value[2] = sb[c].value[3];
-		sb[c].address[3] = 0;
-		sb[c].value[3] = 0;
+		sb[c].address[3] = sb[c].address[4];
+		sb[c].value[3] = sb[c].value[4];
+		sb[c].address[4] = 0;
+		sb[c].value[4] = 0;
 		sb[c].n--
 	}
 }
@@ -200,7 +204,8 @@ inline free_leaf(l)
 	d_step {
 		leaf_used[l] = false;
 		m[PLACE(l)] = 0;
-		m[NEXT(l)] = 0
+		m[NEXT(l)] = 0;
+		m[PRESENT(l)] = 0
 	}
 }
 
@@ -361,6 +366,17 @@ inline leaf_of(c, p, key, l)
 
 inline chain_add(c, l, key)
 {
+#ifdef BIT_FORGOTTEN
+	/* It is set for the first line only. */
+	load(c, PLACE(l), x);
+	if
+	:: x == 0 -> load(c, PRESENT(l), x); store(c, PRESENT(l), x | BIT(key))
+	:: else
+	fi;
+#else
+	load(c, PRESENT(l), x);
+	store(c, PRESENT(l), x | BIT(key));
+#endif
 	load(c, PLACE(l), x);
 	if
 	:: x == 0 -> store(c, PLACE(l), key)
@@ -374,11 +390,15 @@ inline chain_take(c, l, key)
 	load(c, PLACE(l), x);
 	load(c, NEXT(l), y);
 	if
-	:: x == key -> store(c, PLACE(l), 0); x = 1
-	:: x != key && y == key -> store(c, NEXT(l), 0); x = 1
-	:: else -> x = 0
+	:: x == key -> store(c, PLACE(l), 0); y = 1
+	:: x != key && y == key -> store(c, NEXT(l), 0); y = 1
+	:: else -> y = 0
 	fi;
-	y = 0
+	if
+	:: y -> load(c, PRESENT(l), x); store(c, PRESENT(l), x & ~BIT(key))
+	:: else
+	fi;
+	d_step { x = y; y = 0 }
 }
 
 inline insert(c, p, key)
@@ -440,6 +460,7 @@ inline split_key(c, p, key, target)
 	if
 	:: h == target && x == key -> chain_add(c, t, key); store(c, PLACE(l), 0)
 	:: h == target && y == key -> chain_add(c, t, key); store(c, NEXT(l), 0)
+	:: h != target && (x == key || y == key) -> load(c, PRESENT(l), x); store(c, PRESENT(l), x | BIT(key))
 	:: else
 	fi;
 	d_step { x = 0; y = 0; h = 0 }
@@ -476,6 +497,7 @@ inline grow(c, p)
 	if
 	:: n > 0 ->
 		d_step { h = n & h; load(c, MIDDLE(d, h), l); h = 0; x = 0 }
+		store(c, PRESENT(l), 0);
 		split_key(c, p, 1, n);
 		split_key(c, p, 2, n)
 	:: else
@@ -506,6 +528,7 @@ inline shrink(c, p)
 	:: else
 	fi;
 	store(c, PLACE(l), 0);
+	store(c, PRESENT(l), 0);
 	store(c, FIELD(p, F_BUCKETS), n);
 	load(c, FIELD(p, F_MASK), x);
 	if
@@ -706,6 +729,16 @@ end:	do
 
 #define follow_pool assert(pool_state[held_pool] != FREE)
 
+/* pool->lock_upto is one word, and so great that all gets take the lock while the pool is special; a pool whose
+   table has moved or is moving is rekeyed, and so special. */
+#ifdef NO_OLD
+#define has_old false
+#else
+#define has_old own(READER, FIELD(held_pool, F_OLD))
+#endif
+#define look_whether_special \
+	atomic { follow_pool; special = (own(READER, FIELD(held_pool, F_DYING)) || has_old) }
+
 /* tmem_get(): a look without the lock, and if that does not do, under it. */
 inline get(key)
 {
@@ -725,11 +758,13 @@ inline get(key)
 	:: held_pool != 0 -> /* unless the same object was looked up before: as if the look failed */
 #if ORDER == 0
 		atomic { follow_pool; load(READER, FIELD(held_pool, F_KEYS), h); h = hash(h, key) }
+		look_whether_special;
 		atomic { follow_pool; load(READER, FIELD(held_pool, F_MASK), x) }
 		atomic { follow_pool; load(READER, FIELD(held_pool, F_BUCKETS), y);
 			h = bucket(h, x, y); x = 0; y = 0 }
 #else
 		/* Plain loads: the compiler may have put them in another order. */
+		look_whether_special;
 		atomic { follow_pool; load(READER, FIELD(held_pool, F_BUCKETS), y) }
 		atomic { follow_pool; load(READER, FIELD(held_pool, F_MASK), x) }
 		atomic { follow_pool; load(READER, FIELD(held_pool, F_KEYS), h);
@@ -750,22 +785,19 @@ inline get(key)
 			:: else ->
 				/* Leaves may be another's by now; what they say is only believed
 				   if the sequence stood still. */
-				load(READER, PLACE(l), x);
-				atomic { load(READER, NEXT(l), y);
-					absent = (x != key && y == 0); x = 0; y = 0; l = 0 }
+				load(READER, PRESENT(l), x);
+				if
+				:: !(x & BIT(key)) -> atomic { absent = true; x = 0; l = 0 }
+				:: else ->
+					/* The second look, at the tags. */
+					load(READER, PLACE(l), x);
+					atomic { load(READER, NEXT(l), y);
+						absent = (x != key && y == 0); x = 0; y = 0; l = 0 }
+				fi
 			fi
 		fi;
-		/* pool->special is one word; a pool whose table has moved or is moving is rekeyed there. */
-		atomic {
-			follow_pool;
-			load(READER, FIELD(held_pool, F_DYING), x);
-			absent = absent && x == 0;
-#ifndef NO_OLD
-			load(READER, FIELD(held_pool, F_OLD), x);
-			absent = absent && x == 0;
-#endif
-			x = 0
-		}
+		absent = absent && !special;
+		special = false;
 		atomic { load(READER, SEQ, x); h = 0;
 		if
 #ifdef NO_SEQUENCE
@@ -826,7 +858,7 @@ proctype Reader()
 #ifdef OWN
 	byte d, t, n;
 #endif
-	bool absent;
+	bool absent, special;
 
 end:	do
 	:: get(LOOKED_FOR)

@@ -67,7 +67,8 @@ all() {
 	prove no_sequence "$absent" safety $TABLE -DONE_KEY -DNO_SEQUENCE
 	prove odd_sequence_believed "$absent" safety $TABLE -DNO_PARITY
 	prove counted_only_after "$absent" safety $TABLE -DSEQUENCE_AFTER
-	prove signal_past_buffer "$absent" safety -DDEPTH=4 -DONE_KEY -DSIGNAL_PAST_BUFFER
+	prove bit_forgotten "$absent" safety $TABLE -DBIT_FORGOTTEN
+	prove signal_past_buffer "$absent" safety -DDEPTH=5 -DONE_KEY -DSIGNAL_PAST_BUFFER
 }
 volatile_pages() {
 	model=$models/volatile.pml

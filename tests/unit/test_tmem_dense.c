@@ -106,10 +106,10 @@ static void fill_alternating(u64 *words, u32 i)
 
 static u64 alternating_page[PAGE_WORDS], got_page[PAGE_WORDS];
 
-static void put_alternating(u32 count)
+static void put_alternating(int pool, u32 count)
 {
 	for (u32 i = 0; i < count; i++) {
-		const struct tmem_handle handle = handle_of(0, i / 96, i % 96);
+		const struct tmem_handle handle = handle_of(pool, i / 96, i % 96);
 
 		fill_alternating(alternating_page, i);
 		assert_int_equal(tmem_put(client, &handle, alternating_page), 0);
@@ -131,7 +131,7 @@ static void ordinary_and_filled_pages_alternate(void **state)
 		client = store_client(tmem, 1, ~0UL);
 		assert_int_equal(tmem_pool_create(client, 0, 0, 0), 0);
 		for (unsigned round = 0; round < 3; round++) {
-			put_alternating(count);
+			put_alternating(0, count);
 			assert_int_equal(stats_now().filled_pages, count / 3);
 			for (u32 i = 0; i < count; i++) {
 				const struct tmem_handle handle = handle_of(0, i / 96, i % 96);
@@ -142,6 +142,11 @@ static void ordinary_and_filled_pages_alternate(void **state)
 			}
 			assert_int_equal(store_audit(tmem), 0);
 		}
+		/* Persistent ones are admitted before they are copied. */
+		assert_int_equal(tmem_pool_create(client, TMEM_POOL_PERSISTENT, 0, 0), 1);
+		put_alternating(1, count);
+		assert_int_equal(stats_now().filled_pages, count / 3);
+		assert_int_equal(tmem_persistent_held(tmem), count);
 		store_end_client(client);
 		assert_int_equal(store_end(tmem), 0);
 		/* Where the store is full, slots come by eviction. */
@@ -149,7 +154,7 @@ static void ordinary_and_filled_pages_alternate(void **state)
 		client = store_client(tmem, 1, ~0UL);
 		assert_int_equal(tmem_pool_create(client, 0, 0, 0), 0);
 		for (unsigned round = 0; round < 2; round++)
-			put_alternating(count);
+			put_alternating(0, count);
 		assert_true(stats_now().evictions > 500);
 		finish();
 	}

@@ -108,9 +108,64 @@ static void a_long_chain_is_not_split(void **state)
 	assert_int_equal(table.entries, 0);
 }
 
+/* Whether the two looks of a reader without the lock see that nothing has @hash. */
+static bool looks_absent(u64 hash)
+{
+	const struct line *line = table_may_have(&table, hash);
+
+	return !line || line_surely_lacks(line, hash);
+}
+
+/* Entries come and go at random, up and down in number: those that are there are never taken for
+ * absent, and others hardly ever for present, neither at the first look nor at the second. */
+static void looks_at_a_line_find_what_is_there(void **state)
+{
+	static bool there[ENTRIES];
+	u64 random = 5, absent = 0, seen = 0, still_seen = 0;
+
+	(void)state;
+	for (u32 id = 1; id < ENTRIES; id++)
+		first_hash[id] = host_random(&random);
+	for (unsigned step = 0; step < 20000; step++) {
+		u64 draw = host_random(&random);
+		u32 id = 1 + (u32)(draw % (ENTRIES - 1));
+		bool more = draw >> 40 & (step / 1000 % 2 ? 1 : 3);
+
+		if (more && !there[id])
+			insert(id);
+		else if (!more && there[id])
+			table_remove(tmem, &table, first_hash[id], id);
+		there[id] = more;
+		for (u32 any = 1; any < ENTRIES && step % 16 == 0; any++) {
+			if (there[any]) {
+				assert_non_null(table_may_have(&table, first_hash[any]));
+				assert_false(looks_absent(first_hash[any]));
+				assert_int_equal(find(any), any);
+			} else {
+				absent++;
+				seen += table_may_have(&table, first_hash[any]) != NULL;
+				still_seen += !looks_absent(first_hash[any]);
+			}
+		}
+		if (step % 64 == 0)
+			assert_int_not_equal(table_check(&table, is_known, NULL), ~0UL);
+	}
+	/* By chance: 5 of 64; 5 of 4,096, and chains. */
+	assert_in_range(seen, 1, absent / 8);
+	assert_in_range(still_seen, 0, absent / 25);
+	for (u32 id = 1; id < ENTRIES; id++)
+		if (there[id])
+			table_remove(tmem, &table, first_hash[id], id);
+	assert_int_equal(table.entries, 0);
+	for (u32 bucket = 0; bucket < table.now.buckets; bucket++)
+		assert_int_equal(table_line(&table.now, bucket)->present & ~1UL, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			looks_at_a_line_find_what_is_there, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_long_chain_is_not_split, set_up, tear_down),
 	};
 

@@ -10,6 +10,11 @@ const char *__tsan_default_suppressions(void)
 	       "race_top:table_bucket\n"
 	       "race_top:hash_words\n"
 	       "race_top:get_distant\n"
+	       "race_top:look\n"
+	       "race_top:look_if_not_sampled\n"
+	       "race_top:line_surely_lacks\n"
+	       "race_top:line_may_have\n"
+	       "race_top:line_match\n"
 	       "race_top:pool_surely_lacks\n"
 	       "race_top:client_sequence\n"
 	       "race_top:queues_sample\n";
