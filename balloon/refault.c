@@ -19,7 +19,8 @@
 #define FREE_PART        32U /* of its RAM, so much is left free to a guest */
 #define AGE_STALE        4U  /* the class of RAM that was not used for 16 ticks */
 #define USE_ONE          (1U << 20)
-#define GROW_PART        20U /* of its maximum, RAM that a guest takes out of its share a tick */
+#define GROW_PART        20U /* of its maximum, RAM that a guest takes out of its share a second */
+#define GROW_HITS        2U  /* so many hits in a share that is full, for each page */
 #define GOAL_BOOST       8U  /* utility of a guest that misses its service goal */
 /* Within which a plan must have saved as many reads as pages move. */
 #define PAY_TICKS 24U
@@ -96,6 +97,21 @@ static u64 spare_pages(const struct balloon_sample *sample)
 	return sample->free == BALLOON_UNKNOWN ? 0 : sample->free - MIN(sample->free, kept);
 }
 
+/*
+ * Pages of RAM that guest @index, which holds @hold, may take out of its share in a tick with @hits
+ * and @gets. RAM that grows is empty at first, and for each page of it a full share drops its
+ * oldest, which a guest that goes round in a loop wants next. The share serves it meanwhile, for a
+ * copy a hit; and what is still share when a spell ends is at others' disposal at once.
+ */
+static u64 growth(const struct balloon *engine, unsigned index, u64 hold, u64 hits, u64 gets)
+{
+	const struct balloon_sample *sample = &engine->sample[index];
+	u32 ms = MIN(engine->parameters.tick_ms, 1000U);
+
+	gets = MIN(gets, hits / GROW_HITS + (hold - MIN(hold, sample->actual + sample->pool)));
+	return MIN(gets, MAX(sample->max * ms / (GROW_PART * 1000), 1UL));
+}
+
 /* The RAM that guest @index should have next, with @need the most urgent wish of the others. What
  * can be taken from it in later ticks is added to @later. */
 static u64 plan_ram(struct balloon *engine, unsigned index, u64 hold,
@@ -150,11 +166,7 @@ static u64 plan_ram(struct balloon *engine, unsigned index, u64 hold,
 	edge.gain = edge.gain * 1000 / (1000 + p->hold_permille) * 1000 / (1000 + p->hold_permille);
 	if (segment_steeper(need, &edge))
 		return ram;
-	/* Its pages come from the pool one by one, as it asks for them; RAM that grew faster would
-	 * push them out of the pool. And what is still share at the end of a short spell is at
-	 * others' disposal at once. */
-	gets = MIN(gets, hits + (hold - MIN(hold, ram + sample->pool)));
-	return MIN(most, ram + MIN(gets, sample->max / GROW_PART));
+	return MIN(most, ram + growth(engine, index, hold, hits, gets));
 }
 
 /* The most urgent wish of the guests other than @index that could be granted. */

@@ -240,8 +240,8 @@ static void ram_grows_by_what_was_brought(void **state)
 	assert_in_range(plan.target[1].ram, 0, 8000 + 10 * 10);
 }
 
-/* And not faster than by a 20th of its maximum, so that the rest of its share is at hand for others
- * when a short spell ends. */
+/* And not faster than by a 20th of its maximum a second, so that the rest of its share is at hand
+ * for others when a short spell ends. */
 static void ram_grows_in_steps(void **state)
 {
 	(void)state;
@@ -251,6 +251,29 @@ static void ram_grows_in_steps(void **state)
 	samples[1].pool = 2000;
 	ticks(1);
 	assert_int_equal(plan.target[1].ram, 8000 + 20000 / 20);
+	start("refault");
+	balloon.parameters.tick_ms = 100;
+	hungry(1, 5000);
+	samples[1].tmem[0].hits = 5000;
+	samples[1].pool = 2000;
+	ticks(1);
+	assert_int_equal(plan.target[1].ram, 8000 + 20000 / 200);
+}
+
+/* RAM out of a share that is full costs the share its oldest pages: half a page a hit. */
+static void ram_grows_by_half_of_the_hits_in_a_full_share(void **state)
+{
+	(void)state;
+	for (u64 room = 0; room <= 100; room += 100) {
+		start("refault");
+		ticks(1);
+		hungry(1, 200);
+		samples[1].tmem[0].hits = 200;
+		samples[1].disk_reads = samples[1].refaults = 0;
+		samples[1].pool = 2000 - room;
+		ticks(1);
+		assert_int_equal(plan.target[1].ram, 8000 + 200 / 2 + room);
+	}
 }
 
 /* Hits bring pages into RAM; where all RAM lies idle there were none, whatever was put and got. */
@@ -482,6 +505,7 @@ int main(void)
 		cmocka_unit_test(misses_without_reads_are_not_believed),
 		cmocka_unit_test(ram_grows_by_what_was_brought),
 		cmocka_unit_test(ram_grows_in_steps),
+		cmocka_unit_test(ram_grows_by_half_of_the_hits_in_a_full_share),
 		cmocka_unit_test(hits_that_leave_ram_idle_are_not_believed),
 		cmocka_unit_test(first_reads_count_beyond_a_busy_edge),
 		cmocka_unit_test(what_does_not_pay_is_left_where_it_is),

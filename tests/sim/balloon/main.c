@@ -20,8 +20,7 @@
 #include "tests/sim/balloon/machine.h"
 #include "tests/sim/balloon/oracle.h"
 
-#define TICK_MS 1000U
-#define WINDOW  20U /* ticks over which a move to and fro is oscillation */
+#define WINDOW 20U /* ticks over which a move to and fro is oscillation */
 
 struct result {
 	u64 reads, honest_reads;
@@ -61,7 +60,7 @@ static struct result play(
 	struct sim_machine machine;
 	struct result result = {0};
 
-	balloon_defaults(&parameters, workload->memory, TICK_MS);
+	balloon_defaults(&parameters, workload->memory, workload->tick_ms);
 	balloon_init(balloon, &parameters);
 	if (balloon_policy_set(balloon, policy) != 0) {
 		fprintf(stderr, "simulate: no policy %s\n", policy);
@@ -119,7 +118,7 @@ static void write_oracle(FILE *series, const struct sim_workload *workload, cons
 {
 	struct balloon_parameters pace;
 
-	balloon_defaults(&pace, workload->memory, TICK_MS);
+	balloon_defaults(&pace, workload->memory, workload->tick_ms);
 	for (unsigned i = 0; i < workload->guests; i++) {
 		const struct sim_guest *guest = &workload->guest[i];
 		u32 ram = guest->start;

@@ -9,6 +9,7 @@
 
 #include "tests/sim/balloon/workload.h"
 
+#define TICK_MS      100U /* tests/sim/record.py */
 #define TICKS_MAX    100000U
 #define ACCESSES_MAX 100000000U
 
@@ -53,6 +54,7 @@ void workload_read(struct sim_workload *workload, const char *path)
 		.guests = head[0],
 		.ticks = head[1],
 		.phase = head[2],
+		.tick_ms = TICK_MS,
 		.liar = -1,
 		.memory = head[3],
 		.guest = sim_alloc(head[0], sizeof(struct sim_guest)),

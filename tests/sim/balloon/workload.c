@@ -10,6 +10,8 @@
 
 #include "tests/sim/balloon/workload.h"
 
+#define TICK_MS 1000U
+
 enum schedule { STEADY, SHIFTING, BURSTY, SCAN, IDLE_MAJORITY, EVERYONE, LIAR, ECHO };
 enum pattern { EVEN, SKEWED, LOOP, ONCE };
 
@@ -235,6 +237,7 @@ void workload_make(struct sim_workload *workload, unsigned index, u64 seed)
 		.guests = recipe->guests,
 		.ticks = recipe->ticks,
 		.phase = recipe->phase,
+		.tick_ms = TICK_MS,
 		.holdout = recipe->seed >= 100,
 		.shifting = recipe->schedule == SHIFTING,
 		.liar = recipe->schedule == LIAR || recipe->schedule == ECHO ? 0 : -1,

@@ -22,6 +22,7 @@ struct sim_guest {
 struct sim_workload {
 	const char *name;
 	unsigned guests, ticks, phase;
+	u32 tick_ms;
 	bool holdout;  /* its seed was never used in tuning */
 	bool shifting; /* the goal against `static` counts */
 	int liar;      /* guest that lies, or -1 */
