@@ -1,10 +1,10 @@
 /*
- * A guest is doubted once it brought in more than its RAM twice over, and yet a part of its RAM was
- * not used in that time: nobody evicts pages that he needs rather than those. So is one that hits
- * and reads nothing, with much in the pool, while half of its RAM lies idle: that could hold what
- * it hits. While a guest is doubted
- * its hits count as nothing, so others take of what it holds; and if it then reads from disk about
- * what it would have to miss, it is trusted again, each time for longer.
+ * Which hits are believed (balloon/trust.h). A guest is doubted once it brought in more than its
+ * RAM twice over, and yet a part of its RAM was not used in that time: nobody evicts the pages that
+ * it needs rather than those. So is one that hits and reads nothing, with much in the pool, while
+ * half of its RAM lies idle: that could hold what it hits. While a guest is doubted its hits count
+ * as nothing, so others take of what it holds; and if it then reads from disk about what it would
+ * have to miss, it is trusted again, each time for longer.
  */
 #include "balloon/trust.h"
 
