@@ -17,7 +17,7 @@ check-all: check-deps
 	@$(MAKE) check-built lint FULL=1 && $(MAKE) prove && $(MAKE) fuzz T=$(if $(filter command line,$(origin T)),$T,20)
 
 check-deps:
-	@tools/deps.sh build run check
+	@tools/deps.sh build run check bench
 
 # Benchmarks have no tests of their own, so at least they must build.
 .PHONY: bench-programs
