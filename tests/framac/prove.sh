@@ -98,7 +98,7 @@ HOME=$out why3 config detect >"$out/why3.log" 2>&1 || echo "why3 finds no prover
 prove_contract granules tmem/pack_run.h granules_for 's/length + GRANULE - 1) \/ GRANULE/length + GRANULE - 2) \/ GRANULE/'
 prove packs tmem/pack_run.c 's/sum - gaps\[first\] >= granules; first++/sum >= granules; first++/'
 prove pools tmem/client.h 's/(u32)id < TMEM_POOLS_PER_GUEST/id < (s32)TMEM_POOLS_PER_GUEST/'
-prove shares tmem/evict.c 's/u64 its_pages, its_weight;/u32 its_pages, its_weight;/; s/u64 pages = 0, weight = 1;/u32 pages = 0, weight = 1;/'
+prove shares tmem/evict.h 's/u64 its_held, its_weight;/u32 its_held, its_weight;/; s/u64 most = self/u32 most = self/'
 prove batch kernel/vm/hypercall.c 's/|| start % sizeof(struct tmem_batch_entry))/)/'
 prove sizes manifest/convert.c 's/if (number > (~0UL - digit) .*/if (false)/'
 exit $failed

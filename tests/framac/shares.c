@@ -1,12 +1,14 @@
 /*
- * The share arithmetic of eviction (choose_victim() in tmem/evict.c), with any number of clients,
- * any counts that 28-bit slots allow, with and without frames, and any weights, those of a shared
- * pool's owner too, which are the sum of its sharers': no product overflows, no client outside the
- * table is read, and the victim is NULL or has pages.
+ * The share arithmetic of eviction (furthest_over_share() in tmem/evict.h, through
+ * choose_victim()), with any number of clients, any counts that 28-bit slots allow, with and
+ * without frames, and any weights, those of a shared pool's owner too, which are the sum of its
+ * sharers': no product overflows, no client outside the table is read, and the victim is NULL or
+ * has pages.
  */
 #include "tests/framac/port.h"
 
 #include SOURCE
+#include "tmem/evict.c"
 
 static struct tmem_client records[3];
 static struct tmem store;
