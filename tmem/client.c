@@ -31,9 +31,7 @@ bool client_refill(struct tmem_client *client, enum tmem_class class)
 	return take_batch(client, class) != 0;
 }
 
-/* The own magazine is empty: a batch from the arena, else one frame of the other class, since
- * mixing is better than evicting. */
-static __attribute__((noinline)) u32 refill(struct tmem_client *client, unsigned class)
+__attribute__((noinline)) u32 client_fetch_slot(struct tmem_client *client, unsigned class)
 {
 	if (!take_batch(client, class)) {
 		if (class == VIRTUAL)
@@ -47,7 +45,7 @@ u32 client_take_slot(struct tmem_client *client, unsigned class)
 {
 	u32 slot = client_slot_at_hand(client, class);
 
-	return slot == SLOT_NONE ? refill(client, class) : slot;
+	return slot == SLOT_NONE ? client_fetch_slot(client, class) : slot;
 }
 
 void client_spill(struct tmem_client *client, unsigned class, u32 keep)

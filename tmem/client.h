@@ -227,6 +227,9 @@ static inline u32 client_slot_at_hand(struct tmem_client *client, unsigned class
 /* A slot of the client's own magazines or of the arena; SLOT_NONE if neither has one. Client lock.
  */
 u32 client_take_slot(struct tmem_client *client, unsigned class);
+/* The same when the magazine is empty: a batch from the arena, else one frame of the other class,
+ * since mixing is better than evicting. */
+u32 client_fetch_slot(struct tmem_client *client, unsigned class);
 /* A batch for the magazine of frames of this class, which is empty. False: there is none. Client
  * lock. */
 bool client_refill(struct tmem_client *client, enum tmem_class class);

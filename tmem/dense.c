@@ -4,6 +4,7 @@
 #include "tmem/dense.h"
 
 #include "tmem/dedup.h"
+#include "tmem/dense_equal.h"
 
 #include <abi/errno.h>
 
@@ -22,20 +23,7 @@ static void *frame_at(const struct tmem_client *client, u32 slot)
 	return block_frame(block_of(client->tmem, slot), slot);
 }
 
-static u32 make_content(enum content_kind kind, u32 id)
-{
-	return (u32)kind << CONTENT_KIND_SHIFT | id;
-}
-
 /* ---- Life --------------------------------------------------------------------------- */
-
-/* The table's hash of a frame: 25 bits of the content's hash, spread. */
-static u64 rehash_frame(const void *owner, const u64 keys[6], u32 slot)
-{
-	const struct dense *dense = owner;
-
-	return hash_word(keys, page_hash(page_at(dense->client->tmem, slot)));
-}
 
 int dense_create(struct tmem_client *client)
 {
@@ -47,9 +35,7 @@ int dense_create(struct tmem_client *client)
 	slab_init(&dense->filled, sizeof(struct filled_content));
 	slab_init(&dense->shared, sizeof(struct shared_content));
 	slab_init(&dense->lines, sizeof(struct line));
-	for (unsigned class = 0; class < TMEM_CLASSES; class ++)
-		table_init(&dense->contents[class], &dense->lines, client->hash_keys, rehash_frame,
-			dense);
+	equal_init(dense);
 	pack_init(&dense->pack, client->tmem, client->number);
 	client->dense = dense;
 	return 0;
@@ -87,161 +73,8 @@ static bool place_filled(struct tmem_client *client, u64 word, u32 *content)
 		return false;
 	id = slab_take(&dense->filled, sizeof(*filled), (void **)&filled);
 	filled->word = word;
-	*content = make_content(CONTENT_FILLED, id);
+	*content = content_make(CONTENT_FILLED, id);
 	return true;
-}
-
-/* ---- Equal pages -------------------------------------------------------------------- */
-
-struct content_key_of_page {
-	const struct tmem_client *client;
-	const void *copy;
-	u32 hash;
-};
-
-static inline bool match_content(const void *owner, const void *key, u32 slot)
-{
-	const struct dense *dense = owner;
-	const struct content_key_of_page *wanted = key;
-
-	return page_hash(page_at(dense->client->tmem, slot)) == wanted->hash &&
-	       content_equals(frame_at(dense->client, slot), wanted->copy);
-}
-
-/* The frame that holds just this, or 0. */
-static u32 find_equal(struct tmem_client *client, enum tmem_class class, const void *copy, u32 hash)
-{
-	struct dense *dense = dense_of(client);
-	const struct table *table = &dense->contents[class];
-	struct content_key_of_page wanted = {.client = client, .copy = copy, .hash = hash};
-	u32 slot = table_find_part(
-		table, &table->now, hash_word(table->now.keys, hash), match_content, &wanted);
-
-	if (!slot && table_is_moving(table))
-		slot = table_find_part(table, &table->old, hash_word(table->old.keys, hash),
-			match_content, &wanted);
-	return slot;
-}
-
-static void note_frame(struct tmem_client *client, enum tmem_class class, u32 slot, u32 hash)
-{
-	struct dense *dense = dense_of(client);
-	struct table *table = &dense->contents[class];
-	struct page *page = page_at(client->tmem, slot);
-
-	/* Without memory for its entry it is not shared: nothing worse. */
-	if (!hash || slab_reserve(client->tmem, &dense->lines, TABLE_SPARE_LINES) ||
-		table_reserve(client->tmem, table))
-		return;
-	WRITE_ONCE(page->client, client->number | hash << HASH_SHIFT);
-	table_insert(client->tmem, table, hash_word(table->now.keys, hash), slot);
-}
-
-/* What note_frame() will touch wherever the page belongs, fetched while that is not known yet: a
- * bucket that is split next, and with the insertion that does it the records of what is in it. */
-static void prefetch_split(const struct tmem_client *client, enum tmem_class class)
-{
-	const struct table *table = &dense_of(client)->contents[class];
-	const struct line *split = table_next_split(table);
-
-	if (!split)
-		return;
-	if (!table_wants_bucket(table)) {
-		__builtin_prefetch(split);
-		return;
-	}
-	for (u32 place = 0; place < LINE_PLACES; place++)
-		if (split->tags[place])
-			__builtin_prefetch(page_at(client->tmem, entry_id(split->entries[place])));
-}
-
-void dense_note(struct tmem_client *client, const struct pool *pool, u32 slot, u32 hash)
-{
-	note_frame(client, pool->persistent ? PERSISTENT : EPHEMERAL, slot, hash);
-}
-
-void dense_forget(struct tmem_client *client, enum tmem_class class, u32 slot, struct page *page)
-{
-	u32 hash = page_hash(page);
-	struct table *table;
-
-	if (!hash)
-		return;
-	table = &dense_of(client)->contents[class];
-	table_remove(client->tmem, table, hash_word(table->now.keys, hash), slot);
-	WRITE_ONCE(page->client, client->number);
-}
-
-static enum tmem_class class_of(const struct tmem_client *client, const struct page *page)
-{
-	return client->pools[page_pool(page)]->persistent ? PERSISTENT : EPHEMERAL;
-}
-
-/* The frame of a stored page becomes the content of that page and others to come; its id, or 0
- * without memory. */
-static u32 make_shared(struct tmem_client *client, u32 slot)
-{
-	struct dense *dense = dense_of(client);
-	struct page *page = page_at(client->tmem, slot);
-	enum tmem_class class = class_of(client, page);
-	struct shared_content *shared;
-	u32 id, record;
-
-	if (slab_reserve(client->tmem, &dense->shared, 1))
-		return 0;
-	record = client_take_slot(client, VIRTUAL);
-	if (record == SLOT_NONE)
-		return 0;
-	id = slab_take(&dense->shared, sizeof(*shared), (void **)&shared);
-	*shared = (struct shared_content){.slot = slot, .refs = 1};
-	client_move_record(client, slot, record, make_content(CONTENT_SHARED, id));
-	page->owner = id;
-	page->next = (u32) class << SLOT_BITS;
-	page_set_state(page, SLOT_SHARED);
-	dense->shared_frames[class]++;
-	dense->pages[class]++;
-	dense->shared_pages++;
-	client->pools[page_pool(page_at(client->tmem, record))]->dense_pages[CONTENT_SHARED]++;
-	return id;
-}
-
-static bool place_equal(struct tmem_client *client, enum tmem_class class, struct dense_look *look)
-{
-	u32 slot = find_equal(client, class, look->copy, look->hash);
-	const struct page *page;
-	u32 id;
-
-	if (!slot)
-		return false;
-	page = page_at(client->tmem, slot);
-	id = page_state(page) == SLOT_SHARED ? page->owner : make_shared(client, slot);
-	if (!id) {
-		/* One page a content is noted. */
-		look->hash = 0;
-		return false;
-	}
-	shared_at(&dense_of(client)->shared, id)->refs++;
-	look->content = make_content(CONTENT_SHARED, id);
-	return true;
-}
-
-static void release_shared(struct tmem_client *client, u32 id)
-{
-	struct dense *dense = dense_of(client);
-	struct shared_content *shared = shared_at(&dense->shared, id);
-	u32 slot = shared->slot;
-	struct block *block = block_of(client->tmem, slot);
-	struct page *page = block_page(block, slot);
-	enum tmem_class class;
-
-	if (--shared->refs)
-		return;
-	class = (enum tmem_class)(page->next >> SLOT_BITS);
-	dense_forget(client, class, slot, page);
-	shared->refs = 0;
-	slab_put(client->tmem, &dense->shared, SHARED_ID_SHIFT, id, shared);
-	dense->shared_frames[class]--;
-	client_give_slot(client, block, page, slot);
 }
 
 /* ---- Compressed pages --------------------------------------------------------------- */
@@ -267,7 +100,7 @@ static enum dense_outcome place_packed(
 	}
 	if (!id)
 		return DENSE_NEEDS_OWN;
-	look->content = make_content(CONTENT_PACKED, id);
+	look->content = content_make(CONTENT_PACKED, id);
 	return DENSE_PLACED;
 }
 
@@ -277,7 +110,7 @@ static void packed_moved(void *argument, u32 owner, u32 old_id, u32 new_id)
 	struct tmem_client *client = argument;
 
 	(void)old_id;
-	WRITE_ONCE(page_at(client->tmem, owner)->client, make_content(CONTENT_PACKED, new_id));
+	WRITE_ONCE(page_at(client->tmem, owner)->client, content_make(CONTENT_PACKED, new_id));
 }
 
 bool dense_compact(struct tmem_client *client)
@@ -318,7 +151,7 @@ static bool place_common(
 	if (!id)
 		return false;
 	pool->counts.equal += *spare == frame;
-	look->content = make_content(CONTENT_COMMON, id);
+	look->content = content_make(CONTENT_COMMON, id);
 	return true;
 }
 
@@ -415,7 +248,7 @@ static bool find_place(
 	if (client->group)
 		return place_common(
 			client, pool, look, pool->modes & TMEM_MODE_COMPRESS ? &no_frame : spare);
-	if (!place_equal(client, pool->persistent ? PERSISTENT : EPHEMERAL, look))
+	if (!equal_place(client, pool->persistent ? PERSISTENT : EPHEMERAL, look))
 		return false;
 	pool->counts.equal++;
 	return true;
@@ -432,7 +265,7 @@ static bool look_at(
 		u64 hash;
 
 		if (!client->group)
-			prefetch_split(client, class);
+			equal_prefetch(client, class);
 		hash = content_copy(&client->tmem->content_key, look->copy, look->data);
 		look->hash = (u32)(hash >> (64 - HASH_BITS)) | 1;
 		if (find_place(client, pool, look, spare))
@@ -532,7 +365,7 @@ void dense_release(struct tmem_client *client, struct pool *pool, u32 content)
 				filled_at(&dense->filled, id));
 		break;
 	case CONTENT_SHARED:
-		release_shared(client, id);
+		equal_release(client, id);
 		break;
 	case CONTENT_PACKED:
 		free_packed(client, id);
@@ -545,24 +378,6 @@ void dense_release(struct tmem_client *client, struct pool *pool, u32 content)
 }
 
 /* ---- Reclaim ------------------------------------------------------------------------ */
-
-static void move_shared(struct tmem_client *client, u32 slot, u32 to)
-{
-	struct page *page = page_at(client->tmem, slot), *target = page_at(client->tmem, to);
-	enum tmem_class class = (enum tmem_class)(page->next >> SLOT_BITS);
-	struct dense *dense = dense_of(client);
-	u32 hash = page_hash(page);
-
-	tmem_port_copy_away(frame_at(client, to), frame_at(client, slot));
-	dense_forget(client, class, slot, page);
-	shared_at(&dense->shared, page->owner)->slot = to;
-	target->owner = page->owner;
-	target->next = page->next;
-	page_set_state(target, SLOT_SHARED);
-	page_set_state(page, SLOT_EMPTY);
-	WRITE_ONCE(target->client, client->number);
-	note_frame(client, class, to, hash);
-}
 
 enum tmem_class dense_class(const struct tmem_client *client, u32 slot)
 {
@@ -584,7 +399,7 @@ bool dense_vacate(struct tmem_client *client, u32 slot, u32 *to,
 	if (page_state(page) == SLOT_SHARED) {
 		if (!*to)
 			return false;
-		move_shared(client, slot, *to);
+		equal_move(client, slot, *to);
 		*to = SLOT_NONE;
 		return true;
 	}

@@ -25,6 +25,11 @@ _Static_assert(ARRAY_SIZE(((struct pool *)0)->dense_pages) == CONTENT_KINDS, "a 
 /* A page full of zeros: filled, and no record of with what. */
 #define CONTENT_ZEROS 0U
 
+static inline u32 content_make(enum content_kind kind, u32 id)
+{
+	return (u32)kind << CONTENT_KIND_SHIFT | id;
+}
+
 /* What a virtual page's content is, by its highest bits. */
 static inline enum content_kind content_kind(u32 content)
 {

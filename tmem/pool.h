@@ -137,7 +137,7 @@ struct pool {
 		u64 uncommon;
 	};
 	u32 cursor;         /* no object of a dying pool has an id below this */
-	bool glances_first; /* the last page may have been full of one word: see put.c */
+	bool glances_first; /* the last page may have been full of one word: see put.h */
 	/* What says of a key whether it is sampled, and is the seed of its hashes: the sum of its
 	 * object. That is the hash which the table of objects goes by anyhow, and @salt; but if
 	 * the pool is filtered or rekeyed it is computed for itself (pool_sum_apart()). */
