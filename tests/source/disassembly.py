@@ -3,18 +3,21 @@
 Frames are bounded from above: a return address, each register that is pushed, and the largest adjustment of the
 stack pointer. An indirect call may reach any function whose address is stored in the image's data or loaded by
 an instruction, except those that call back into the caller: control flows down only (docs/design.md); or just the
-one that is known to be called there.
+one that is known to be called there. A vendor's functions are called by the few that say `virt->`.
+
+Functions with a name that others have, too, are called name@address here.
 """
 
 import re
 import struct
 import subprocess
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 
 FUNCTION = re.compile(r"^([0-9a-f]{16}) <([^>]+)>:$")
 INSTRUCTION = re.compile(r"^ *([0-9a-f]+):\t(\S+)\s*(.*)$")
-TARGET = re.compile(r"<([^>+]+)(\+0x[0-9a-f]+)?>$")
+TARGET = re.compile(r"^([0-9a-f]+) <[^>+]+>$")
 VECTOR = re.compile(r"%([xyz]mm\d|mm[0-7]|st\b)")
 # x87 and MMX instructions that name no register.
 VECTOR_NAMES = re.compile(r"^(f(?!xsave|xrstor)[a-z0-9]+|emms)$")
@@ -23,7 +26,11 @@ VECTOR_NAMES = re.compile(r"^(f(?!xsave|xrstor)[a-z0-9]+|emms)$")
 ENTRIES = {"kernel_main", "cpu_main", "other_cpu", "exception_stubs", "interrupt_stubs", "vmx_exit"}
 
 # Calls through a pointer that has one value in the image: what calls, and what is called.
-ONE_TARGET = {"parser_send": "report"}
+ONE_TARGET = {"parser_send": "report", "end": "dispatch_report"}
+
+# Members of struct virt, and who calls them.
+VENDOR = re.compile(r"(vmx|svm|ept)_(present|probe|layout|cpu_enable|cpu_disable|vcpu_create|vcpu_destroy|run)$")
+VENDOR_CALLERS = {"kernel_main", "dispatch", "cpu_main", "guests_start", "guests_reap", "ending"}
 
 
 @dataclass
@@ -53,13 +60,16 @@ class Image:
             ["objdump", "-d", "--no-show-raw-insn", str(path)],
             capture_output=True, text=True, check=True, timeout=120,
         ).stdout
+        starts = [(int(match[1], 16), match[2]) for match in map(FUNCTION.match, text.splitlines()) if match]
+        same = Counter(name for _, name in starts)
+        self.names = {at: name if same[name] == 1 else f"{name}@{at & 0xFFFFFFFF:x}" for at, name in starts}
         self.functions = {}
         self.loaded = set()  # immediate operands: addresses that instructions load
         current = None
         for line in text.splitlines():
             start = FUNCTION.match(line)
             if start:
-                current = Function(start[2], int(start[1], 16))
+                current = Function(self.names[int(start[1], 16)], int(start[1], 16))
                 self.functions[current.name] = current
             elif current:
                 match = INSTRUCTION.match(line)
@@ -74,9 +84,10 @@ class Image:
             if operands.startswith("*"):
                 # A jump through a table of its own is a switch.
                 function.indirect |= name.startswith("call") or "(" not in operands
-            elif target and target[1] != function.name and not target[2]:
-                function.calls.add(target[1])
-                function.sequence.append(target[1])
+            elif target and int(target[1], 16) != function.address and int(target[1], 16) in self.names:
+                callee = self.names[int(target[1], 16)]
+                function.calls.add(callee)
+                function.sequence.append(callee)
         elif name.startswith("ret"):
             function.returns += 1
         elif name.startswith("push"):
@@ -128,12 +139,16 @@ class Image:
     def callees(self, name):
         function = self.functions[name]
         names = {callee for callee in function.calls if callee in self.functions}
-        if name in ONE_TARGET:
-            assert ONE_TARGET[name] in self.address_taken
-            names.add(ONE_TARGET[name])
+        one = ONE_TARGET.get(name.split("@")[0])
+        if function.indirect and one:
+            assert one in self.address_taken
+            names.add(one)
         elif function.indirect:
-            names |= {t for t in self.address_taken if not self._reaches(t, name, set())}
-        return names
+            names |= {
+                t for t in self.address_taken
+                if (name in VENDOR_CALLERS or not VENDOR.match(t)) and not self._reaches(t, name, set())
+            }
+        return sorted(names)
 
     def deepest(self):
         """(bytes, names) of the deepest chain of calls; circles through indirect calls are cut."""

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from disassembly import Image
-from image import HYPERVISOR
+from disassembly import VENDOR, VENDOR_CALLERS, Image
+from image import HYPERVISOR, ROOT
 
 TEXT_MAX = 256 * 1024
 STACK_MAX = 8 * 1024  # of the 16 KiB that each CPU has; the rest is for what this cannot see
@@ -95,3 +95,13 @@ def test_nothing_recurses(image):
     # BUG prints through the formatter, which ends in BUG where it would allocate; BUG ends a second one.
     bad = [" -> ".join(circle) for circle in image.recursions() if "bug" not in circle]
     assert not bad, "\n".join(bad)
+
+
+def test_the_vendors_functions_are_called_where_it_is_said(image):
+    called = {path.stem for path in (ROOT / "kernel").rglob("*.c") if re.search(r"\bvirt->\w+\(", path.read_text(encoding="utf-8"))}
+    assert called == {"main", "dispatch", "guests", "ending"}
+    vendors = {name for name in image.address_taken if VENDOR.match(name)}
+    assert {"vmx_run", "svm_run", "vmx_vcpu_create", "svm_vcpu_create"} <= vendors
+    for name in vendors:
+        assert not {f.name for f in image.functions.values() if name in f.calls} - vendors
+    assert VENDOR_CALLERS == {f.name for f in image.functions.values() if f.indirect and f.name in VENDOR_CALLERS}
