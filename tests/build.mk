@@ -14,10 +14,10 @@ SOURCES   = $(or $(shell git ls-files '*.c' '*.h'),$(error git does not list the
 check: check-deps
 	@$(MAKE) check-built
 check-all: check-deps
-	@$(MAKE) check-built lint FULL=1 && $(MAKE) prove && $(MAKE) fuzz T=$(if $(filter command line,$(origin T)),$T,20)
+	@$(MAKE) check-built lint FULL=1 && $(MAKE) fuzz T=$(if $(filter command line,$(origin T)),$T,20)
 
 check-deps:
-	@tools/deps.sh build run check bench
+	@tools/deps.sh build run check bench prove
 
 # Benchmarks have no tests of their own, so at least they must build.
 .PHONY: bench-programs
@@ -32,7 +32,7 @@ check-built: all unit bench-programs
 	@$(PYTHON) tools/check_report.py $(if $(FULL),--complete) $(FIGURES)/check.tsv $(RESULTS)/unit.tsv $(RESULTS)/host.tsv $(RESULTS)/boot.tsv
 
 check-host: all
-	@cd tests && O=$(abspath $O) $(PYTEST) -n $(JOBS) host source --results $(abspath $(RESULTS))/host.tsv
+	@cd tests && O=$(abspath $O) $(PYTEST) -n $(JOBS) framac spin host source --results $(abspath $(RESULTS))/host.tsv
 
 check-boot: all
 	@cd tests && O=$(abspath $O) $(PYTEST) -n $(JOBS) --dist loadgroup boot --results $(abspath $(RESULTS))/boot.tsv $(if $(FULL),--full) $(if $(K),-k '$K')

@@ -1,7 +1,10 @@
 """What all Python tests share: the tools on their path, and a record of every result (--results FILE)."""
 
+import shutil
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -19,6 +22,17 @@ def pytest_configure(config):
     # With xdist, workers send their reports to the controller, which writes them all.
     if path and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Recorder(Path(path)), "sluice-recorder")
+
+
+@pytest.fixture
+def needs():
+    """A test that calls needs("tool", ...) fails without these: what was not proved is no pass."""
+
+    def check(*tools):
+        missing = [tool for tool in tools if not shutil.which(tool)]
+        assert not missing, f"not found: {', '.join(missing)}; `tools/deps.sh check prove` installs what is missing"
+
+    return check
 
 
 class Recorder:

@@ -1,8 +1,7 @@
-# `make prove-spin`: Spin on the lock-free miss path (miss.pml) and on volatile pages (volatile.pml). Every scenario must hold, and every planted
-# error must be found. At most 4 GiB of memory; $O/spin/results.tsv.
+# `make prove-spin`: Spin on the lock-free miss path and on volatile pages (test_spin.py), as part of `make check-host`.
 
 .PHONY: prove-spin prove
 prove-spin:
-	@tools/deps.sh prove
-	@tests/spin/prove.sh tests/spin $O/spin
+	@tools/deps.sh check prove
+	@cd tests && O=$(abspath $O) $(PYTEST) -n $(JOBS) spin
 prove: prove-spin

@@ -3,7 +3,7 @@
  * table.h table_may_have()) against everything that changes the index under the client's lock: insertion,
  * bucket split and merge, rekeying with two tables, removal, eviction by another CPU, and destruction of the
  * pool with pages that are freed later (kernel/vm/limbo.c, kernel/core/percpu.c). docs/testing.md names the
- * assumptions; spin.mk the scenarios and the errors that are planted to see that they are found.
+ * assumptions; test_spin.py the scenarios and the errors that are planted to see that they are found.
  *
  * Memory is x86-TSO: every store of a CPU that other CPUs may read goes through its FIFO buffer, which the
  * process Memory empties one store at a time; loads look into the own buffer first; a locked instruction

@@ -2,7 +2,7 @@
  * Volatile pages (docs/volatile.md): one page of a guest with two vCPUs that keep to the rules, and a
  * hypervisor that discards it again and again (kernel/vm/memory_discard.c, memory_volatile.c), with
  * translations that live on until a CPU flushes, host pointers that live until the end of an exit, and
- * quiescence by epochs (kernel/core/percpu.c). tests/spin/prove.sh names the errors that are planted.
+ * quiescence by epochs (kernel/core/percpu.c). tests/spin/test_spin.py names the errors that are planted.
  *
  * What both sides do to the state byte are locked instructions, and a store buffer is empty behind one;
  * the page itself is only touched between two of them. So memory is simply sequential here.
