@@ -22,8 +22,6 @@
 #include "tests/unit/tmem_host/store.h"
 #include "tmem/dense.h"
 
-#define KIND(kind, seed) ((u64)(kind) << HOST_KIND_SHIFT | (seed))
-
 static struct tmem *tmem;
 static struct tmem_client *client;
 static void *taken[32];
@@ -61,14 +59,6 @@ static u64 frames(void)
 	return stats.frames;
 }
 
-static struct tmem_client_stats stats_now(void)
-{
-	struct tmem_client_stats stats;
-
-	tmem_client_stats(client, &stats);
-	return stats;
-}
-
 static void filled_pages_cost_no_frame(void **state)
 {
 	u64 before;
@@ -82,8 +72,8 @@ static void filled_pages_cost_no_frame(void **state)
 					 KIND(HOST_PAGE_FILLED, index)),
 			0);
 	assert_int_equal(frames(), before);
-	assert_int_equal(stats_now().dense_pages, 3000);
-	assert_int_equal(stats_now().dense_frames, 0);
+	assert_int_equal(stats_of(client).dense_pages, 3000);
+	assert_int_equal(stats_of(client).dense_frames, 0);
 	assert_int_equal(store_audit(tmem), 0);
 	for (u32 index = 0; index < 3000; index++)
 		assert_int_equal(get_seed(client, handle_of(index & 1, 1, index),
@@ -132,7 +122,7 @@ static void ordinary_and_filled_pages_alternate(void **state)
 		assert_int_equal(tmem_pool_create(client, 0, 0, 0), 0);
 		for (unsigned round = 0; round < 3; round++) {
 			put_alternating(0, count);
-			assert_int_equal(stats_now().filled_pages, count / 3);
+			assert_int_equal(stats_of(client).filled_pages, count / 3);
 			for (u32 i = 0; i < count; i++) {
 				const struct tmem_handle handle = handle_of(0, i / 96, i % 96);
 
@@ -145,7 +135,7 @@ static void ordinary_and_filled_pages_alternate(void **state)
 		/* Persistent ones are admitted before they are copied. */
 		assert_int_equal(tmem_pool_create(client, TMEM_POOL_PERSISTENT, 0, 0), 1);
 		put_alternating(1, count);
-		assert_int_equal(stats_now().filled_pages, count / 3);
+		assert_int_equal(stats_of(client).filled_pages, count / 3);
 		assert_int_equal(tmem_persistent_held(tmem), count);
 		store_end_client(client);
 		assert_int_equal(store_end(tmem), 0);
@@ -155,7 +145,7 @@ static void ordinary_and_filled_pages_alternate(void **state)
 		assert_int_equal(tmem_pool_create(client, 0, 0, 0), 0);
 		for (unsigned round = 0; round < 2; round++)
 			put_alternating(0, count);
-		assert_true(stats_now().evictions > 500);
+		assert_true(stats_of(client).evictions > 500);
 		finish();
 	}
 	store_guest_pages = store_modes = 0;
@@ -169,8 +159,8 @@ static void equal_pages_are_stored_once(void **state)
 		assert_int_equal(
 			put_seed(client, handle_of(1, 1, index), KIND(HOST_PAGE_REPEATED, index)),
 			0);
-	assert_int_equal(stats_now().dense_frames, 8);
-	assert_int_equal(stats_now().dense_pages, 800);
+	assert_int_equal(stats_of(client).dense_frames, 8);
+	assert_int_equal(stats_of(client).dense_pages, 800);
 	assert_int_equal(store_audit(tmem), 0);
 	/* A copy on replace: the others keep what they had. */
 	assert_int_equal(put_seed(client, handle_of(1, 1, 8), 12345), 0);
@@ -184,7 +174,7 @@ static void equal_pages_are_stored_once(void **state)
 
 		assert_int_equal(tmem_flush_page(client, &handle), 0);
 	}
-	assert_int_equal(stats_now().dense_frames, 0);
+	assert_int_equal(stats_of(client).dense_frames, 0);
 	finish();
 }
 
@@ -195,9 +185,9 @@ static void classes_do_not_share(void **state)
 	start(4096, 0, TMEM_MODE_DEDUP);
 	assert_int_equal(put_seed(client, handle_of(0, 1, 1), 7), 0);
 	assert_int_equal(put_seed(client, handle_of(1, 1, 1), 7), 0);
-	assert_int_equal(stats_now().dense_pages, 0);
+	assert_int_equal(stats_of(client).dense_pages, 0);
 	assert_int_equal(put_seed(client, handle_of(1, 1, 2), 7), 0);
-	assert_int_equal(stats_now().dense_pages, 2);
+	assert_int_equal(stats_of(client).dense_pages, 2);
 	finish();
 }
 
@@ -209,8 +199,8 @@ static void compressed_pages_need_fewer_frames(void **state)
 		assert_int_equal(put_seed(client, handle_of(1, 1, index),
 					 KIND(HOST_PAGE_COMPRESSIBLE, index)),
 			0);
-	assert_int_equal(stats_now().dense_pages, 3000);
-	assert_in_range(stats_now().dense_frames, 1, 3000 / 2);
+	assert_int_equal(stats_of(client).dense_pages, 3000);
+	assert_in_range(stats_of(client).dense_frames, 1, 3000 / 2);
 	for (u32 index = 0; index < 3000; index++)
 		assert_int_equal(get_seed(client, handle_of(1, 1, index),
 					 KIND(HOST_PAGE_COMPRESSIBLE, index)),
@@ -377,7 +367,7 @@ static void what_is_hashed_is_what_is_stored(void **state)
 		mprotect(guest_page, PAGE_SIZE, PROT_READ | PROT_WRITE);
 		assert_int_equal(tmem_get(client, &first, stored), 0);
 		assert_int_equal(tmem_put(client, &second, stored), 0);
-		assert_int_equal(stats_now().equal_found, round + 1);
+		assert_int_equal(stats_of(client).equal_found, round + 1);
 	}
 	sigaction(SIGSEGV, &old_fault, NULL);
 	sigaction(SIGTRAP, &old_step, NULL);

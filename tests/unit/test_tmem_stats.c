@@ -17,8 +17,7 @@
 #include "tests/unit/tmem_host/store.h"
 #include "tmem/pack_page.h"
 
-#define KIND(kind, seed) ((u64)(kind) << HOST_KIND_SHIFT | (seed))
-#define ALL_MODES        (TMEM_MODE_FILLED | TMEM_MODE_DEDUP | TMEM_MODE_COMPRESS)
+#define ALL_MODES (TMEM_MODE_FILLED | TMEM_MODE_DEDUP | TMEM_MODE_COMPRESS)
 
 static struct tmem *tmem;
 static struct tmem_client *clients[2];
@@ -55,14 +54,6 @@ static void finish(void)
 		store_end_client(clients[i]);
 	assert_int_equal(store_end(tmem), 0);
 	assert_int_equal(host_complaints, 0);
-}
-
-static struct tmem_client_stats stats_of(unsigned i)
-{
-	struct tmem_client_stats stats;
-
-	tmem_client_stats(clients[i], &stats);
-	return stats;
 }
 
 static const struct tmem_pool_info *info_of(unsigned i, unsigned pool)
@@ -133,7 +124,7 @@ static void replaced_dropped_and_flushed_are_told_apart(int pool, u8 modes)
 	assert_int_equal(info->modes, modes);
 
 	assert_int_equal(flush_object(0, pool), 0);
-	stats = stats_of(0);
+	stats = stats_of(clients[0]);
 	assert_int_equal(stats.puts, 13);
 	assert_int_equal(stats.puts_stored, 10);
 	assert_int_equal(stats.puts_replaced, 2);
@@ -144,7 +135,7 @@ static void replaced_dropped_and_flushed_are_told_apart(int pool, u8 modes)
 	/* And they stay when the pool goes. */
 	while (tmem_pool_destroy(clients[0], pool) == -SLUICE_EAGAIN)
 		;
-	stats = stats_of(0);
+	stats = stats_of(clients[0]);
 	assert_int_equal(stats.puts_replaced, 2);
 	assert_int_equal(stats.puts_dropped, 2);
 	finish();
@@ -197,7 +188,7 @@ static u64 compressed(u64 seed)
 /* What client @who has without frames of its own. */
 static void contents_are(unsigned who, u64 filled, u64 shared, u64 packed, u64 bytes)
 {
-	struct tmem_client_stats stats = stats_of(who);
+	struct tmem_client_stats stats = stats_of(clients[who]);
 
 	assert_int_equal(stats.filled_pages, filled);
 	assert_int_equal(stats.shared_pages, shared);
@@ -227,7 +218,7 @@ static void contents_without_a_frame_of_their_own(void **state)
 	assert_true(bytes > 7 * 400 && bytes < 7 * 3000);
 
 	contents_are(0, 3, 5, 7, bytes);
-	stats = stats_of(0);
+	stats = stats_of(clients[0]);
 	assert_int_equal(stats.equal_found, 4);
 	assert_int_equal(stats.dense_pages, 15);
 	info = info_of(0, 0);
@@ -255,11 +246,11 @@ static void contents_without_a_frame_of_their_own(void **state)
 	assert_int_equal(flush_object(0, 0), 0);
 	assert_int_equal(flush_object(0, 1), 0);
 	contents_are(0, 0, 0, 0, 0);
-	stats = stats_of(0);
+	stats = stats_of(clients[0]);
 	assert_int_equal(stats.shared_peak, 5);
 	assert_int_equal(stats.compressed_peak, bytes);
 	/* The other one had nothing of it. */
-	assert_int_equal(stats_of(1).shared_peak + stats_of(1).equal_found, 0);
+	assert_int_equal(stats_of(clients[1]).shared_peak + stats_of(clients[1]).equal_found, 0);
 	finish();
 }
 
@@ -274,7 +265,7 @@ static void evicted_contents_are_counted_out(void **state)
 			KIND(index % 2 ? HOST_PAGE_COMPRESSIBLE : HOST_PAGE_FILLED, index));
 	while (tmem_client_set_caps(clients[0], ~0UL, 10) == -SLUICE_EAGAIN)
 		;
-	stats = stats_of(0);
+	stats = stats_of(clients[0]);
 	/* A page without a frame frees none, so that some more may have gone than the cap demands.
 	 * The oldest went, and both kinds took turns. */
 	assert_in_range(stats.evictions, 30, 39);
@@ -295,8 +286,8 @@ static void pages_that_a_group_shares(void **state)
 		put(0, 0, index, 100 + index);
 	for (u32 index = 0; index < 4; index++)
 		put(1, 0, index, 100 + index);
-	assert_int_equal(stats_of(0).equal_found, 0);
-	assert_int_equal(stats_of(1).equal_found, 4);
+	assert_int_equal(stats_of(clients[0]).equal_found, 0);
+	assert_int_equal(stats_of(clients[1]).equal_found, 4);
 	assert_int_equal(info_of(0, 0)->shared_pages, 6);
 	assert_int_equal(info_of(1, 0)->shared_pages, 4);
 	tmem_stats(tmem, &store);
@@ -305,8 +296,8 @@ static void pages_that_a_group_shares(void **state)
 	tmem_stats(tmem, &store);
 	assert_int_equal(store.common_frames, 4);
 	assert_int_equal(store.common_peak, 6);
-	assert_int_equal(stats_of(0).shared_pages, 0);
-	assert_int_equal(stats_of(0).shared_peak, 6);
+	assert_int_equal(stats_of(clients[0]).shared_pages, 0);
+	assert_int_equal(stats_of(clients[0]).shared_peak, 6);
 	finish();
 }
 
@@ -348,8 +339,8 @@ static void seat_at_a_shared_pool(void **state)
 	assert_int_equal(info->refusals, 2);
 	assert_int_equal(info->flushes, 1);
 	assert_int_equal(info->flushed_pages, 6);
-	assert_int_equal(stats_of(0).flushed_pages, 6);
-	assert_int_equal(stats_of(1).puts_replaced, 2);
+	assert_int_equal(stats_of(clients[0]).flushed_pages, 6);
+	assert_int_equal(stats_of(clients[1]).puts_replaced, 2);
 	finish();
 }
 

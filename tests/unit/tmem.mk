@@ -23,7 +23,10 @@ test_tmem_threads_SRC      := $(TMEM_SRC) tests/unit/tmem_host/store.c tests/uni
 test_tmem_threads_SANITIZE := thread
 
 test_tmem_dense_SRC   := $(TMEM_SRC) tests/unit/tmem_host/store.c
-test_tmem_frames_SRC  := $(TMEM_SRC) tests/unit/tmem_host/store.c
+NUMBERED_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c tests/unit/tmem_host/numbered.c
+test_tmem_frames_SRC  := $(NUMBERED_SRC)
+test_tmem_sparse_SRC  := $(NUMBERED_SRC)
+test_tmem_reclaim_SRC := $(NUMBERED_SRC)
 test_tmem_pack_SRC    := $(TMEM_SRC) tests/unit/tmem_host/pack_model.c
 test_tmem_content_SRC := tmem/content.c
 
@@ -34,7 +37,7 @@ test_tmem_filter_threads_SRC      := $(FILTER_SRC) tests/unit/tmem_host/suppress
 test_tmem_filter_threads_SANITIZE := thread
 
 $O/unit/test_window $O/unit/test_flip $O/unit/test_flip_cpus: $(LZ4_OBJ)
-$(patsubst %,$O/unit/test_tmem_%,audit directory slab table control shared save restore filter filter_threads sample model rules flip flip_threads dedup shares stats memory threads dense frames pack port promise control_calls guest switches): $(LZ4_OBJ)
+$(patsubst %,$O/unit/test_tmem_%,audit directory slab table control shared save restore filter filter_threads sample model rules flip flip_threads dedup shares stats memory threads dense frames sparse reclaim pack port promise control_calls guest switches): $(LZ4_OBJ)
 test_tmem_control_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_shared_SRC  := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_save_SRC    := $(TMEM_SRC) tests/unit/tmem_host/store.c tests/unit/tmem_host/stream.c

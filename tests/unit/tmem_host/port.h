@@ -49,6 +49,7 @@ enum host_page_kind {
 	HOST_PAGE_COMPRESSIBLE, /* to a third or so */
 	HOST_PAGE_KINDS
 };
+#define KIND(kind, seed) ((u64)(kind) << HOST_KIND_SHIFT | (seed))
 void host_fill_page(void *page, u64 seed);
 bool host_page_holds(const void *page, u64 seed);
 

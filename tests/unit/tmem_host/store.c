@@ -81,18 +81,20 @@ int get_seed(struct tmem_client *client, struct tmem_handle handle, u64 seed)
 	return result ? result : !host_page_holds(buffer, seed);
 }
 
-u64 ephemeral_pages(const struct tmem_client *client)
+struct tmem_client_stats stats_of(const struct tmem_client *client)
 {
 	struct tmem_client_stats stats;
 
 	tmem_client_stats(client, &stats);
-	return stats.ephemeral_pages;
+	return stats;
+}
+
+u64 ephemeral_pages(const struct tmem_client *client)
+{
+	return stats_of(client).ephemeral_pages;
 }
 
 u64 persistent_pages(const struct tmem_client *client)
 {
-	struct tmem_client_stats stats;
-
-	tmem_client_stats(client, &stats);
-	return stats.persistent_pages;
+	return stats_of(client).persistent_pages;
 }

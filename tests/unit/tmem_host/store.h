@@ -28,6 +28,7 @@ struct tmem_handle handle_of(int pool, u64 object, u32 index);
 int put_seed(struct tmem_client *client, struct tmem_handle handle, u64 seed);
 int get_seed(struct tmem_client *client, struct tmem_handle handle, u64 seed);
 
+struct tmem_client_stats stats_of(const struct tmem_client *client);
 u64 ephemeral_pages(const struct tmem_client *client);
 u64 persistent_pages(const struct tmem_client *client);
 
