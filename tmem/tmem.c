@@ -133,40 +133,42 @@ static inline u32 find_recent(struct pool *pool, const struct tmem_handle *handl
  * way: it and its neighbours there are in client->half. It may be the oldest page, but not the
  * newest. Neither slot 0 is in a half nor the place of a sampled page.
  */
+#define OTHER_HALF (SLOT_MASK >> HALF_SHIFT << HALF_SHIFT)
 static inline __attribute__((always_inline)) bool unqueue_near(
 	struct tmem_client *client, u32 slot, bool aged)
 {
 	struct page *before = &client->lists[QUEUE_SMALL].head;
 	struct page *page, *after;
-	u32 to_next, to_prev; /* the bits by which the neighbours' slots differ */
+	u32 to_next, to_prev; /* the bits by which the neighbours' words differ from @slot */
 
 	if (!client_has_half(client, slot))
 		return false;
 	page = near_page(client, slot);
-	to_next = (page->next ^ slot) & SLOT_MASK;
-	to_prev = (page->prev ^ slot) & SLOT_MASK;
-	if (unlikely(to_next >> HALF_SHIFT))
+	to_next = page->next ^ slot;
+	to_prev = page->prev ^ slot;
+	if (unlikely(to_next & OTHER_HALF))
 		return false;
 	if (aged)
 		before = &client->lists[page_state(page) - SLOT_QUEUED].head;
-	if (to_prev != slot) {
-		if (unlikely(to_prev >> HALF_SHIFT))
+	if (page->prev & SLOT_MASK) {
+		if (unlikely(to_prev & OTHER_HALF))
 			return false;
 		before = near_page(client, page->prev);
 	}
 	if (aged)
 		client->main_pages -= page_state(page) == SLOT_QUEUED_MAIN;
-	before->next ^= to_next;
+	before->next ^= to_next & SLOT_MASK;
 	after = near_page(client, page->next);
-	WRITE_ONCE(after->prev, after->prev ^ to_prev);
+	WRITE_ONCE(after->prev, after->prev ^ (to_prev & SLOT_MASK));
 	page_set_state(page, SLOT_EMPTY);
 	return true;
 }
 
 /*
  * The page that left its queue leaves its place in the recent group, and its slot goes into the
- * magazine. True: group and magazine need no more than another number; else end_leave() is due,
- * after the page was copied.
+ * magazine. (Counts that others read change by one instruction, which stores a word.) True: group
+ * and magazine need no more than another number; else end_leave() is due, after the page was
+ * copied.
  */
 static inline __attribute__((always_inline)) bool leave_place(
 	struct tmem_client *client, struct group *group, u32 place, u32 slot)
@@ -176,8 +178,8 @@ static inline __attribute__((always_inline)) bool leave_place(
 
 	group->places[place] = SLOT_NONE;
 	magazine->words[count + 1] = slot;
-	WRITE_ONCE(magazine->count, (u32)count + 1);
-	WRITE_ONCE(client->stats.ephemeral_pages, client->stats.ephemeral_pages - 1);
+	magazine->count++;
+	client->stats.ephemeral_pages--;
 	if (unlikely(count == MAGAZINE_SLOTS - 1)) {
 		group->count--;
 		return false;
