@@ -108,4 +108,15 @@ static inline bool mfn_is_none(mfn_t n)
 #define READ_ONCE(x)     __atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define WRITE_ONCE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
 
+/* WRITE_ONCE(*word, *word + change) in one instruction, where WRITE_ONCE() takes three. It is no
+ * atomic addition: a lock keeps others from writing. */
+static inline void add_once_u32(u32 *word, u32 change)
+{
+	__asm__("addl %1, %0" : "+m"(*word) : "ri"(change) : "cc");
+}
+static inline void add_once_u64(u64 *word, u64 change)
+{
+	__asm__("addq %1, %0" : "+m"(*word) : "re"(change) : "cc");
+}
+
 #endif

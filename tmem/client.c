@@ -121,6 +121,16 @@ bool pool_flags_are_valid(u64 flags)
 	return !(flags & ~(u64)(TMEM_POOL_PERSISTENT | NO_MODES));
 }
 
+static const struct pool no_pool = {.dying = true, .lock_upto = ~0UL};
+
+/* @pool: NULL if there is none any more. */
+static void set_pool(struct tmem_client *client, u32 id, struct pool *pool)
+{
+	__atomic_store_n(&client->pools[id], pool, __ATOMIC_RELEASE);
+	__atomic_store_n(
+		&client->called[id], pool ? pool : (struct pool *)&no_pool, __ATOMIC_RELEASE);
+}
+
 int client_add_pool(
 	struct tmem_client *client, int id, u32 flags, const u64 uuid[2], const struct seat *seat)
 {
@@ -144,7 +154,7 @@ int client_add_pool(
 	}
 	special_set(client, pool);
 	client->pools_end = MAX(client->pools_end, (u32)id + 1);
-	__atomic_store_n(&client->pools[id], pool, __ATOMIC_RELEASE);
+	set_pool(client, (u32)id, pool);
 	return id;
 }
 
@@ -196,7 +206,7 @@ void client_forget_pool(struct tmem_client *client, struct pool *pool)
 		client->private_gets += pool_gets(pool);
 	}
 	client_filter_close(client, pool);
-	WRITE_ONCE(client->pools[pool->id], NULL);
+	set_pool(client, pool->id, NULL);
 	pool_free(client->tmem, pool);
 }
 
@@ -263,6 +273,8 @@ static struct tmem_client *make_structure(struct tmem *tmem, u8 number, void *pa
 
 	client->number = number;
 	client->tmem = tmem;
+	for (u32 id = 0; id < TMEM_POOLS_PER_GUEST; id++)
+		set_pool(client, id, NULL);
 	tmem_port_lock_init(&client->lock, TMEM_LOCK_CLIENT);
 	__atomic_store_n(&tmem->clients[number], client, __ATOMIC_RELEASE);
 	WRITE_ONCE(tmem->client_count, number + 1U);

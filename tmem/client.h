@@ -100,10 +100,14 @@ struct tmem_client {
 	/* Of the owner of a shared pool; @sharers and @life are guarded by the sharers' lock too.
 	 */
 	u32 sharers;
-	u32 calls;    /* under way for sharers: it stays until they have ended */
-	u32 life;     /* which one of those that had this structure */
-	u32 sequence; /* odd while the lock is held: see client_sequence() */
+	u32 calls; /* under way for sharers: it stays until they have ended */
+	u32 life;  /* which one of those that had this structure */
+	/* Of the lock: see client_begin_look(). */
+	u32 turns_begun, turns_ended;
 	struct pool *pools[TMEM_POOLS_PER_GUEST];
+	/* The same, but where there is no pool one that is special: so the short ways need not ask.
+	 */
+	struct pool *called[TMEM_POOLS_PER_GUEST];
 	/* By the pools' ids: recent_key[0]. Of a pool that is gone it says nothing. */
 	u64 recent_words[TMEM_POOLS_PER_GUEST];
 	struct page_list lists[LISTS];       /* of ephemeral pages: by enum queue, and LIST_* */
@@ -132,27 +136,32 @@ _Static_assert(sizeof(struct tmem_client) <= PAGE_SIZE, "a client is one page");
 static inline void client_lock(struct tmem_client *client)
 {
 	tmem_port_lock(&client->lock);
-	client->sequence++;
+	client->turns_begun++;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 static inline void client_unlock(struct tmem_client *client)
 {
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	client->sequence++;
+	client->turns_ended++;
 	tmem_port_unlock(&client->lock);
 }
 
 /*
- * For a look at the index without the lock: what was seen between two calls that return the same
- * even number was consistent. (Odd ones: somebody holds the lock.) A number comes again after 2^31
- * turns of the lock, which no look outlasts. The writers need no atomic operation, since stores and
+ * For a look at the index without the lock: the turns of the lock that had ended when it began. It
+ * holds if no other has begun at its end: then nothing was changed meanwhile. A number comes again
+ * after 2^32 turns, which no look outlasts. The writers need no atomic operation, since stores and
  * loads of a word are seen in order (x86).
  */
-static inline u32 client_sequence(const struct tmem_client *client)
+static inline u32 client_begin_look(const struct tmem_client *client)
 {
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	return __atomic_load_n(&client->sequence, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&client->turns_ended, __ATOMIC_ACQUIRE);
+}
+static inline bool client_look_holds(const struct tmem_client *client, u32 turns)
+{
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return __atomic_load_n(&client->turns_begun, __ATOMIC_ACQUIRE) == turns;
 }
 
 /* The client is at work: its share is its own for the next TMEM_IDLE_TICKS. */
@@ -208,9 +217,19 @@ static inline struct page *client_page(const struct tmem_client *client, u32 slo
 /* The pool a guest named, or NULL. It may have been made just now, while the lock is not held. */
 static inline struct pool *named_pool(const struct tmem_client *client, s32 id)
 {
+	u64 number = (u32)id; /* and no "pools[id]", for which another addition would be compiled */
+
 	return likely((u32)id < TMEM_POOLS_PER_GUEST)
-		       ? __atomic_load_n(&client->pools[id], __ATOMIC_ACQUIRE)
+		       ? __atomic_load_n(client->pools + number, __ATOMIC_ACQUIRE)
 		       : NULL;
+}
+
+/* The same for the short ways, which deal with pools only that have nothing special about them: a
+ * special one instead of NULL, not to be written to. @id is below TMEM_POOLS_PER_GUEST. */
+static inline struct pool *called_pool(const struct tmem_client *client, u64 id)
+{
+	HIDE_FROM_COMPILER(id); /* it would compute a part of the address for several arrays */
+	return __atomic_load_n(client->called + id, __ATOMIC_ACQUIRE);
 }
 
 /* A slot of the client's own magazine; SLOT_NONE if it is empty. Client lock. */

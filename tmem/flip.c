@@ -130,11 +130,11 @@ static struct page *find_flippable(struct tmem_client *client, struct pool *pool
 /* A miss is found without the lock, and counted by tmem_get(). */
 bool tmem_surely_misses(const struct tmem_client *client, const struct tmem_handle *handle)
 {
-	u32 sequence = client_sequence(client);
+	u32 turns = client_begin_look(client);
 	struct pool *pool = named_pool(client, handle->pool);
 
 	return !pool || (pool_surely_lacks(pool, pool_object_hash(pool, handle->object)) &&
-				client_sequence(client) == sequence && !(sequence & 1));
+				client_look_holds(client, turns));
 }
 
 bool tmem_flips_get(struct tmem_client *client, const struct tmem_handle *handle)

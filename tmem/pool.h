@@ -142,11 +142,11 @@ struct pool {
 	 * object. That is the hash which the table of objects goes by anyhow, and @salt; but if
 	 * the pool is filtered or rekeyed it is computed for itself (pool_sum_apart()). */
 	u32 sample_threshold; /* of 2^32 keys so many are told of, and no get of one */
-	/* Unless it is 0, gets with a sample word up to this take the lock (tmem_get()): those of
+	u32 own_sample;       /* the threshold of the client's own sample, 0: none */
+	/* Gets whose pool_long_sample() is not above this take the lock (tmem_get()): those of
 	 * sampled keys, and all of them in a pool that is special, or of which misses alone are not
 	 * enough (pool_set_lock_upto()). */
-	u32 lock_upto;
-	u32 own_sample; /* the threshold of the client's own sample, 0: none */
+	u64 lock_upto;
 	u64 salt;
 	/* What was looked up last: the next page is often its neighbour. Invariant: @recent_object
 	 * is NULL if it is gone; else @recent_key is its key and @recent_sum its sum.
@@ -327,7 +327,7 @@ static inline u64 pool_object_hash(const struct pool *pool, const u64 key[3])
 
 /* Whether the pool surely has no page of the object with that @hash, and is not special, by one
  * look that needs no lock; but then it says something only if nothing was changed meanwhile
- * (client_sequence()). A pool whose table is moving is rekeyed, and so special. */
+ * (client_begin_look()). A pool whose table is moving is rekeyed, and so special. */
 static inline bool pool_surely_lacks(const struct pool *pool, u64 hash)
 {
 	const struct line *line = table_may_have(&pool->object_table, hash);
@@ -340,7 +340,17 @@ static inline void pool_set_lock_upto(struct pool *pool)
 {
 	bool always = pool->persistent || pool->filtered || pool->special;
 
-	WRITE_ONCE(pool->lock_upto, always ? ~0U : MAX(pool->sample_threshold, pool->own_sample));
+	u64 sampled = (u64)MAX(pool->sample_threshold, pool->own_sample) << 32;
+
+	/* One of 2^64 keys too many where nothing is sampled. */
+	WRITE_ONCE(pool->lock_upto, always ? ~0UL : sampled - (sampled != 0));
+}
+
+/* The sample word above the lower half of @sum: so it is computed and compared with fewer
+ * instructions. */
+static inline u64 pool_long_sample(u64 sum, u32 index)
+{
+	return sum + ((u64)(index * TMEM_SAMPLE_STEP) << 32);
 }
 
 /* The object's sum; @hash is by pool_object_hash(). */

@@ -15,6 +15,15 @@
 /* Entries (or empty buckets) of the old part that go at each insertion and removal. */
 #define ENTRIES_MOVED 16U
 
+/* Where pointers lead that have no page of pointers, or no leaf. Nobody writes there, though the
+ * tables' pointers do not say so. */
+static const struct line empty_leaf[LINES_PER_LEAF];
+static struct line *const empty_middle[TABLE_POINTERS] = {
+	[0 ... TABLE_POINTERS - 1] = (struct line *)empty_leaf,
+};
+#define EMPTY_LEAF   ((struct line *)empty_leaf)
+#define EMPTY_MIDDLE ((struct line **)empty_middle)
+
 /* To be called when buckets or @spare have changed. */
 static void set_reserve(struct table *table)
 {
@@ -23,10 +32,21 @@ static void set_reserve(struct table *table)
 	table->reserve_at = page_needed ? table->now.buckets * TABLE_LOAD_MAX : ~0U;
 }
 
+/* By plain stores, which others see in order: not by memset() (see metadata_alloc()). */
+static void clear_part(struct table_part *part)
+{
+	WRITE_ONCE(part->buckets, 0);
+	WRITE_ONCE(part->mask, 0);
+	for (u32 i = 0; i < TABLE_MIDDLES; i++)
+		WRITE_ONCE(part->middles[i], EMPTY_MIDDLE);
+}
+
 void table_init(struct table *table, struct slab *lines, const u64 keys[6], table_rehash rehash,
 	const void *owner)
 {
 	memset(table, 0, sizeof(*table));
+	clear_part(&table->now);
+	clear_part(&table->old);
 	memcpy(table->now.keys, keys, sizeof(table->now.keys));
 	table->lines = lines;
 	table->rehash = rehash;
@@ -35,13 +55,23 @@ void table_init(struct table *table, struct slab *lines, const u64 keys[6], tabl
 
 /* ---- Buckets of a part -------------------------------------------------------------- */
 
+/* A page of pointers, none of which has a leaf; NULL without memory. */
+static struct line **new_middle(struct tmem *tmem)
+{
+	struct line **middle = metadata_alloc(tmem);
+
+	for (u32 i = 0; middle && i < TABLE_POINTERS; i++)
+		middle[i] = EMPTY_LEAF;
+	return middle;
+}
+
 static void drop_middles(struct tmem *tmem, struct table_part *part)
 {
 	part->mask = 0;
-	for (u32 i = 0; i < TABLE_MIDDLES && part->middles[i]; i++) {
+	for (u32 i = 0; i < TABLE_MIDDLES && part->middles[i] != EMPTY_MIDDLE; i++) {
 		struct line **middle = part->middles[i];
 
-		WRITE_ONCE(part->middles[i], NULL);
+		WRITE_ONCE(part->middles[i], EMPTY_MIDDLE);
 		metadata_retire(tmem, middle);
 	}
 }
@@ -76,7 +106,7 @@ static void part_pop(struct tmem *tmem, struct table_part *part)
 		struct line **place = table_leaf(part, part->buckets / LINES_PER_LEAF);
 
 		metadata_free(tmem, *place);
-		*place = NULL;
+		*place = EMPTY_LEAF;
 	}
 	if (part->buckets == 0)
 		drop_middles(tmem, part);
@@ -226,16 +256,19 @@ static void chain_clear(struct tmem *tmem, struct table *table, struct line *fir
 int table_reserve(struct tmem *tmem, struct table *table)
 {
 	u32 leaf = table->now.buckets / LINES_PER_LEAF;
-	struct line ***middle = &table->now.middles[leaf / TABLE_POINTERS];
+	struct line ***place = &table->now.middles[leaf / TABLE_POINTERS];
 
 	if (table_is_ready(table))
 		return 0;
 	if (leaf >= TABLE_LEAVES)
 		return -SLUICE_ENOMEM;
-	if (!*middle)
-		*middle = metadata_alloc(tmem);
-	if (!*middle)
-		return -SLUICE_ENOMEM;
+	if (*place == EMPTY_MIDDLE) {
+		struct line **middle = new_middle(tmem);
+
+		if (!middle)
+			return -SLUICE_ENOMEM;
+		__atomic_store_n(place, middle, __ATOMIC_RELEASE);
+	}
 	table->spare = metadata_alloc(tmem);
 	set_reserve(table);
 	return table->spare ? 0 : -SLUICE_ENOMEM;
@@ -337,20 +370,11 @@ static void merge_bucket(struct tmem *tmem, struct table *table)
 
 /* ---- Moving to new keys ------------------------------------------------------------- */
 
-/* By plain stores, which others see in order: not by memset() (see metadata_alloc()). */
-static void clear_part(struct table_part *part)
-{
-	WRITE_ONCE(part->buckets, 0);
-	WRITE_ONCE(part->mask, 0);
-	for (u32 i = 0; i < TABLE_MIDDLES; i++)
-		WRITE_ONCE(part->middles[i], NULL);
-}
-
 /* Put off when there is no page for the first bucket. */
 static void start_moving(struct tmem *tmem, struct table *table)
 {
 	void *page = table->spare ? table->spare : metadata_alloc(tmem);
-	struct line **middle = metadata_alloc(tmem);
+	struct line **middle = new_middle(tmem);
 
 	if (!page || !middle) {
 		table->spare = page;
@@ -463,7 +487,7 @@ static void visit_leaves(
 {
 	for (u32 i = 0; i < part->buckets; i += LINES_PER_LEAF)
 		visit(*table_leaf(part, i / LINES_PER_LEAF), argument);
-	for (u32 i = 0; i < TABLE_MIDDLES && part->middles[i]; i++)
+	for (u32 i = 0; i < TABLE_MIDDLES && part->middles[i] != EMPTY_MIDDLE; i++)
 		visit(part->middles[i], argument);
 }
 

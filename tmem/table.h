@@ -42,8 +42,8 @@ _Static_assert(sizeof(struct line) == 64, "a line is a cache line");
 
 /* Buckets lie in leaves of 64, leaves are named by pages of 512 pointers, and these stand here. So
  * a reader without the lock, whatever mix of old and new it sees, follows pointers out of such
- * pages only, which are kept until nobody can be reading (tmem_port_free_later()), and meets a leaf
- * or NULL. */
+ * pages only, which are kept until nobody can be reading (tmem_port_free_later()), and meets a
+ * leaf. Where there is none, the pointers lead to one whose lines are empty, which is nobody's. */
 #define TABLE_POINTERS (PAGE_SIZE / sizeof(void *))
 #define TABLE_MIDDLES  64U
 #define TABLE_LEAVES   (TABLE_MIDDLES * TABLE_POINTERS) /* so no mask leads beyond @middles */
@@ -186,18 +186,14 @@ static inline struct line *table_line(const struct table_part *part, u32 bucket)
 	return *table_leaf(part, bucket / LINES_PER_LEAF) + bucket % LINES_PER_LEAF;
 }
 
-/* The first line of the bucket that @hash names, or NULL: for readers without the lock, and for
- * parts without buckets. */
+/* The first line of the bucket that @hash names; an empty one, which is not to be written to, if
+ * there is no such bucket. For readers without the lock, and for parts without buckets. */
 static inline const struct line *table_look(const struct table_part *part, u64 hash)
 {
 	u32 bucket = table_bucket(part, hash), leaf = bucket / LINES_PER_LEAF;
-	struct line **middle = part->middles[leaf / TABLE_POINTERS];
-	const struct line *lines;
 
-	if (unlikely(!middle))
-		return NULL;
-	lines = middle[leaf % TABLE_POINTERS];
-	return likely(lines) ? lines + bucket % LINES_PER_LEAF : NULL;
+	return part->middles[leaf / TABLE_POINTERS][leaf % TABLE_POINTERS] +
+	       bucket % LINES_PER_LEAF;
 }
 
 /* The bytes of @word that are zero, as bits 7, 15, ... */
@@ -251,7 +247,7 @@ static inline const struct line *table_may_have(const struct table *table, u64 h
 {
 	const struct line *line = table_look(&table->now, hash);
 
-	return unlikely(line && READ_ONCE(line->present) >> table_bit(hash) & 1) ? line : NULL;
+	return unlikely(READ_ONCE(line->present) >> table_bit(hash) & 1) ? line : NULL;
 }
 
 /* A second look, at such a @line: whether nothing with @hash is in its chain; false says: search.
@@ -271,7 +267,7 @@ static inline __attribute__((always_inline)) u32 table_find_part(const struct ta
 	const struct line *line = table_look(part, hash);
 	u8 tag = table_tag(hash);
 
-	while (line) {
+	for (;;) {
 		u64 first, rest;
 
 		line_match(line, tag, &first, &rest);
@@ -288,9 +284,10 @@ static inline __attribute__((always_inline)) u32 table_find_part(const struct ta
 			if (likely(entry_has_mark(entry, hash) && match(table->owner, key, id)))
 				return id;
 		}
-		line = unlikely(line->next) ? table_next_line(table, line) : NULL;
+		if (likely(!line->next))
+			return 0;
+		line = table_next_line(table, line);
 	}
-	return 0;
 }
 
 /* The load that table_insert() keeps: entries a bucket, upper and lower bound. */

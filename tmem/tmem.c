@@ -166,9 +166,8 @@ static inline __attribute__((always_inline)) bool unqueue_near(
 
 /*
  * The page that left its queue leaves its place in the recent group, and its slot goes into the
- * magazine. (Counts that others read change by one instruction, which stores a word.) True: group
- * and magazine need no more than another number; else end_leave() is due, after the page was
- * copied.
+ * magazine. True: group and magazine need no more than another number; else end_leave() is due,
+ * after the page was copied.
  */
 static inline __attribute__((always_inline)) bool leave_place(
 	struct tmem_client *client, struct group *group, u32 place, u32 slot)
@@ -178,8 +177,8 @@ static inline __attribute__((always_inline)) bool leave_place(
 
 	group->places[place] = SLOT_NONE;
 	magazine->words[count + 1] = slot;
-	magazine->count++;
-	client->stats.ephemeral_pages--;
+	add_once_u32(&magazine->count, 1);
+	add_once_u64(&client->stats.ephemeral_pages, -1UL);
 	if (unlikely(count == MAGAZINE_SLOTS - 1)) {
 		group->count--;
 		return false;
@@ -369,90 +368,68 @@ static __attribute__((noinline)) int get_locked(
 	struct tmem_client *client, const struct tmem_handle *handle, void *page)
 {
 	struct pool *pool;
+	u64 id;
 
 	client_lock(client);
-	pool = named_pool(client, handle->pool);
-	if (unlikely(!pool || !page))
+	id = (u32)handle->pool;
+	if (unlikely(id >= TMEM_POOLS_PER_GUEST || !page))
 		return get_slowly(client, handle, page);
+	pool = called_pool(client, id);
 	if (!pool_is_near(pool, handle->object, handle->index, POOL_PLAIN))
 		return get_uncommon(client, handle, page, pool);
 	return get_recent(client, handle, page, pool, false);
 }
 
 /* A look at the index without the lock ends with a miss if nothing was changed since its beginning.
- * An odd @sequence is never equal. */
-static inline __attribute__((always_inline)) int end_look(
-	struct pool *pool, const struct tmem_handle *handle, void *page, u32 sequence)
+ */
+static inline __attribute__((always_inline)) int end_look(struct tmem_client *client,
+	const struct tmem_handle *handle, void *page, struct pool *pool, u32 turns)
 {
-	if (unlikely(client_sequence(pool->client) != (sequence & ~1U)))
-		return get_locked(pool->client, handle, page);
+	if (unlikely(!client_look_holds(client, turns)))
+		return get_locked(client, handle, page);
 	pool_count_miss(pool);
 	return -SLUICE_ENOENT;
 }
 
 /* The second look, at the tags of a line. */
-static __attribute__((noinline)) int look_closely(struct pool *pool,
-	const struct tmem_handle *handle, void *page, const struct line *line, u64 hash,
-	u32 sequence)
+static __attribute__((noinline)) int look_closely(struct tmem_client *client,
+	const struct tmem_handle *handle, void *page, struct pool *pool, u64 hash, u32 turns)
 {
-	if (!line_surely_lacks(line, hash))
-		return get_locked(pool->client, handle, page);
-	return end_look(pool, handle, page, sequence);
-}
-
-/* The first look, at a bit. */
-static inline __attribute__((always_inline)) int look(
-	struct pool *pool, const struct tmem_handle *handle, void *page, u64 hash, u32 sequence)
-{
-	const struct line *line = table_may_have(&pool->object_table, hash);
-
-	if (unlikely(line))
-		return look_closely(pool, handle, page, line, hash, sequence);
-	return end_look(pool, handle, page, sequence);
-}
-
-/* Of a pool some of whose misses are to be told. */
-static __attribute__((noinline)) int look_if_not_sampled(
-	struct pool *pool, const struct tmem_handle *handle, void *page, u64 hash, u32 sequence)
-{
-	if (tmem_sample_word(hash + pool->salt, handle->index) <= READ_ONCE(pool->lock_upto))
-		return get_locked(pool->client, handle, page);
-	return look(pool, handle, page, hash, sequence);
+	if (!line_surely_lacks(table_look(&pool->object_table.now, hash), hash))
+		return get_locked(client, handle, page);
+	return end_look(client, handle, page, pool, turns);
 }
 
 /*
- * A get of another object than the one before: a look without the lock. It is a miss if the object
- * is not there and nothing was changed while we looked. Of persistent pools' pages, and where
- * anything is special, a second look under the lock is worth it; misses of keys that are in a
+ * A get of another object than the one before begins with a look without the lock. It is a miss if
+ * the object is not there and nothing was changed while we looked. Of persistent pools' pages, and
+ * where anything is special, a second look under the lock is worth it; misses of keys that are in a
  * sample have to be told. The pool may go away while it is read; its memory stays
- * (metadata_retire()). The client is read out of the pool again, lest a register be saved for it.
+ * (metadata_retire()).
  */
-static __attribute__((noinline)) int get_distant(
-	struct tmem_client *client, const struct tmem_handle *handle, void *page)
+int tmem_get(struct tmem_client *client, const struct tmem_handle *handle, void *page)
 {
-	u32 sequence = client_sequence(client);
-	struct pool *pool = named_pool(client, handle->pool);
-	u64 hash;
+	u64 id = (u32)handle->pool, hash;
+	struct pool *pool;
+	u32 turns;
 
-	if (unlikely(!pool))
+	client_note_use(client);
+	if (unlikely(id >= TMEM_POOLS_PER_GUEST))
 		return get_locked(client, handle, page);
+	/* If the object before is asked for again, a hit is likely. */
+	if (__atomic_load_n(client->recent_words + id, __ATOMIC_RELAXED) == handle->object[0])
+		return get_locked(client, handle, page);
+	turns = client_begin_look(client);
+	pool = called_pool(client, id);
 	if (unlikely(!page))
 		return get_locked(client, handle, page);
 	hash = pool_object_hash(pool, handle->object);
-	if (unlikely(READ_ONCE(pool->lock_upto)))
-		return look_if_not_sampled(pool, handle, page, hash, sequence);
-	return look(pool, handle, page, hash, sequence);
-}
-
-int tmem_get(struct tmem_client *client, const struct tmem_handle *handle, void *page)
-{
-	u32 id = (u32)handle->pool % TMEM_POOLS_PER_GUEST;
-
-	client_note_use(client);
-	/* If the object before is asked for again, a hit is likely. */
-	if (READ_ONCE(client->recent_words[id]) == handle->object[0])
+	if (unlikely(pool_long_sample(hash + pool->salt, handle->index) <=
+		     READ_ONCE(pool->lock_upto)))
 		return get_locked(client, handle, page);
-	return get_distant(client, handle, page);
+	if (unlikely(table_may_have(&pool->object_table, hash)))
+		return look_closely(client, handle, page, pool, hash, turns);
+	return end_look(client, handle, page, pool, turns);
 }
 
 int client_flush_page(struct tmem_client *client, const struct tmem_handle *handle)
@@ -543,11 +520,13 @@ static __attribute__((noinline)) int flush_uncommon(
 int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle)
 {
 	struct pool *pool;
+	u64 id;
 
 	client_lock(client);
-	pool = named_pool(client, handle->pool);
-	if (unlikely(!pool))
+	id = (u32)handle->pool;
+	if (unlikely(id >= TMEM_POOLS_PER_GUEST))
 		return flush_slowly(client, handle);
+	pool = called_pool(client, id);
 	if (!pool_is_near(pool, handle->object, handle->index, POOL_PLAIN))
 		return flush_uncommon(client, handle, pool);
 	return flush_recent(client, handle, pool, false);

@@ -1,5 +1,5 @@
 /*
- * The lock-free miss path of the tmem engine (tmem.c get_distant() and look_closely(), client.h client_sequence(),
+ * The lock-free miss path of the tmem engine (tmem.c tmem_get() and look_closely(), client.h client_begin_look(),
  * table.h table_may_have()) against everything that changes the index under the client's lock: insertion,
  * bucket split and merge, rekeying with two tables, removal, eviction by another CPU, and destruction of the
  * pool with pages that are freed later (kernel/vm/limbo.c, kernel/core/percpu.c). docs/testing.md names the
@@ -7,8 +7,8 @@
  *
  * Memory is x86-TSO: every store of a CPU that other CPUs may read goes through its FIFO buffer, which the
  * process Memory empties one store at a time; loads look into the own buffer first; a locked instruction
- * waits until the buffer is empty. The sequence counts modulo 8, so at most TURNS turns of the lock begin
- * during one look (in the engine: less than 2^31).
+ * waits until the buffer is empty. Turns of the lock are counted modulo 8, and at most TURNS of them begin
+ * during one look (in the engine: less than 2^32).
  *
  * Sizes: two keys, up to three buckets with one place each and a further line, one bucket a leaf.
  */
@@ -23,25 +23,26 @@
 
 /* ---- Memory ------------------------------------------------------------------------------------- */
 
-#define SEQ        0
-#define POOLPTR    1 /* client->pools[0]: the number of a pool page, 0 = NULL */
-#define SERVING    2 /* the client's ticket lock */
-#define SEEN(c)    (3 + (c))
+#define BEGUN      0 /* turns of the client's lock, */
+#define ENDED      1
+#define POOLPTR    2 /* client->called[0]: the number of a pool page, 0 = the one that stands for none */
+#define SERVING    3 /* the client's ticket lock */
+#define SEEN(c)    (4 + (c))
 #define POOLS      2
 #define F_KEYS     0 /* which of two sets of hash keys */
 #define F_BUCKETS  1
 #define F_MASK     2
-#define F_MIDDLE   3 /* the number of a middle page */
+#define F_MIDDLE   3 /* the number of a middle page, 0 = the one that is nobody's */
 #define F_OLD      4 /* old.buckets */
 #define F_DYING    5
-#define FIELD(p, f) (6 + ((p) - 1) * 6 + (f))
+#define FIELD(p, f) (7 + ((p) - 1) * 6 + (f))
 #define MIDDLES    3
-#define MIDDLE(d, i) (18 + ((d) - 1) * 3 + (i)) /* the number of a leaf */
+#define MIDDLE(d, i) (19 + ((d) - 1) * 3 + (i)) /* the number of a leaf, 0 = the empty one */
 #define LEAVES     6
-#define PLACE(l)   (27 + ((l) - 1) * 3) /* a key, 0 = free */
-#define NEXT(l)    (28 + ((l) - 1) * 3) /* the key in a further line, 0 = no further line */
-#define PRESENT(l) (29 + ((l) - 1) * 3) /* the bits of the keys in both */
-#define SIZE       45
+#define PLACE(l)   (28 + ((l) - 1) * 3) /* a key, 0 = free */
+#define NEXT(l)    (29 + ((l) - 1) * 3) /* the key in a further line, 0 = no further line */
+#define PRESENT(l) (30 + ((l) - 1) * 3) /* the bits of the keys in both */
+#define SIZE       46
 
 #define IDLE       7 /* of SEEN: later than every epoch */
 #define FREE       0
@@ -159,16 +160,16 @@ inline lock(c)
 	}
 #ifdef UNFAIR_LOCK
 	/* Whoever comes first, as the tickets of the others did not matter. */
-	atomic { m[SERVING] == 0 && sb[c].n == 0 -> m[SERVING] = 1; store(c, SEQ, (m[SEQ] + 1) % 8) }
+	atomic { m[SERVING] == 0 && sb[c].n == 0 -> m[SERVING] = 1; store(c, BEGUN, (m[BEGUN] + 1) % 8) }
 #else
 	atomic {
 		m[SERVING] == ticket;
 		if
-		:: !looking -> m[SEQ] = 0 /* only differences count during one look */
+		:: !looking -> m[BEGUN] = 0; m[ENDED] = 0 /* only differences count during one look */
 		:: else
 		fi;
-#ifndef SEQUENCE_AFTER
-		store(c, SEQ, (m[SEQ] + 1) % 8)
+#ifndef COUNTED_AFTER
+		store(c, BEGUN, (m[BEGUN] + 1) % 8)
 #endif
 	}
 #endif
@@ -177,12 +178,11 @@ inline lock(c)
 inline unlock(c)
 {
 	atomic {
-		load(c, SEQ, x);
-#ifdef SEQUENCE_AFTER
-		store(c, SEQ, (x + 2) % 8);
-#else
-		store(c, SEQ, (x + 1) % 8);
+		load(c, ENDED, x);
+#ifdef COUNTED_AFTER
+		store(c, BEGUN, (x + 1) % 8);
 #endif
+		store(c, ENDED, (x + 1) % 8);
 #ifdef UNFAIR_LOCK
 		store(c, SERVING, 0);
 #else
@@ -554,7 +554,7 @@ inline start_moving(c, p)
 #ifdef STREAMING_UNFENCED
 	skip;
 #else
-	locked_instruction(c); /* metadata_alloc() again, whose lock stands between the sequence and: */
+	locked_instruction(c); /* metadata_alloc() again, whose lock stands between the count and: */
 #endif
 	store(c, FIELD(p, F_OLD), x);
 	/* memset() of the C library, which may use non-temporal stores. */
@@ -747,7 +747,11 @@ inline get(key)
 		looking = true;
 		turns = 0;
 		must = (present & BIT(key)) || (completing[READER] & BIT(key));
-		load(READER, SEQ, sequence)
+#ifdef BEGUN_TWICE
+		load(READER, BEGUN, begin)
+#else
+		load(READER, ENDED, begin)
+#endif
 	}
 	atomic {
 		load(READER, POOLPTR, held_pool);
@@ -784,7 +788,7 @@ inline get(key)
 			:: l == 0 -> absent = true
 			:: else ->
 				/* Leaves may be another's by now; what they say is only believed
-				   if the sequence stood still. */
+				   if no turn of the lock has begun. */
 				load(READER, PRESENT(l), x);
 				if
 				:: !(x & BIT(key)) -> atomic { absent = true; x = 0; l = 0 }
@@ -798,14 +802,12 @@ inline get(key)
 		fi;
 		absent = absent && !special;
 		special = false;
-		atomic { load(READER, SEQ, x); h = 0;
+		atomic { load(READER, BEGUN, x); h = 0;
 		if
-#ifdef NO_SEQUENCE
+#ifdef UNCOUNTED
 		:: absent -> skip
-#elif defined(NO_PARITY)
-		:: absent && x == sequence -> skip
 #else
-		:: absent && x == sequence && (sequence & 1) == 0 -> skip
+		:: absent && x == begin -> skip
 #endif
 		:: else -> absent = false
 		fi;
@@ -817,7 +819,7 @@ inline get(key)
 		:: else
 		fi }
 	fi;
-	d_step { held_pool = 0; looking = false; turns = 0; sequence = 0; must = false }
+	d_step { held_pool = 0; looking = false; turns = 0; begin = 0; must = false }
 	if
 	:: absent
 	:: else ->
@@ -854,7 +856,7 @@ inline get(key)
 
 proctype Reader()
 {
-	byte ticket, x, y, h, l, p, sequence;
+	byte ticket, x, y, h, l, p, begin;
 #ifdef OWN
 	byte d, t, n;
 #endif

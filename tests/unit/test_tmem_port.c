@@ -294,6 +294,7 @@ static void the_index_of_a_destroyed_pool_waits_for_its_readers(void **state)
 {
 	struct tmem_handle key;
 	const struct pool *pool;
+	const struct line *nowhere;
 	struct line **middle;
 	int left;
 
@@ -316,10 +317,14 @@ static void the_index_of_a_destroyed_pool_waits_for_its_readers(void **state)
 	assert_int_equal(class_of(middle), FRAME_LIMBO);
 	/* It still leads nowhere else: a pool that is going, no bucket. */
 	assert_true(pool->dying && !pool->persistent);
-	assert_true(
-		!pool->object_table.now.middles[0] || pool->object_table.now.middles[0] == middle);
-	for (unsigned i = 0; i < PAGE_SIZE / sizeof(*middle); i++)
-		assert_null(middle[i]);
+	assert_ptr_not_equal(pool->object_table.now.middles[0], middle);
+	nowhere = pool->object_table.now.middles[0][0];
+	for (unsigned i = 0; i < LINES_PER_LEAF; i++)
+		assert_true(!nowhere[i].present && !nowhere[i].first_tags && !nowhere[i].next);
+	for (unsigned i = 0; i < TABLE_POINTERS; i++) {
+		assert_ptr_equal(middle[i], nowhere);
+		assert_ptr_equal(pool->object_table.now.middles[0][i], nowhere);
+	}
 	assert_int_equal(audit_run(), 0);
 	/* The next pool does not get them. */
 	assert_int_equal(tmem_pool_create(client, 0, 0, 0), ephemeral);
