@@ -5,6 +5,8 @@
  */
 #include "tmem/put.h"
 
+#include <abi/errno.h>
+
 /*
  * For tmem_put(), with the client's lock held, which it releases: a page as it has it in a pool
  * that is persistent, or whose pages age, or may be full of one word. All that waits for memory is
@@ -58,14 +60,30 @@ static __attribute__((noinline)) int put_short_persistent(struct tmem_client *cl
 	return put_short(client, handle, data, pool, PERSISTENT);
 }
 
-/* The same, before it is known which way the page takes. Apart, so that the plain way pays for
- * nothing of it. */
+/* For put_uncommon(), of a store that keeps keys only. */
+static __attribute__((noinline)) int put_nowhere(struct tmem_client *client,
+	const struct tmem_handle *handle, const void *data, struct pool *pool)
+{
+	if (unlikely(pool->special || client->filter_due))
+		return put_slowly(client, handle, data);
+	client->stats.puts++;
+	client->stats.puts_refused++;
+	pool->counts.refusals++;
+	if (pool_samples(pool, pool_sum_of_key(pool, handle->object), handle->index))
+		client_sampled(client, pool, handle, TMEM_EVENT_PUT);
+	client_unlock(client);
+	return -SLUICE_ENOSPC;
+}
+
+/* The same as put_short(), before it is known which way the page takes. Apart, so that the plain
+ * way pays for nothing of it. */
 static __attribute__((noinline)) int put_uncommon(struct tmem_client *client,
 	const struct tmem_handle *handle, const void *data, struct pool *pool)
 {
 	if (!pool_is_uncommonly_near(pool, handle->object, handle->index, POOL_SHORT_PUTS) ||
 		pool->glances_first)
-		return put_slowly(client, handle, data);
+		return unlikely(client->tmem->keys_only) ? put_nowhere(client, handle, data, pool)
+							 : put_slowly(client, handle, data);
 	return pool->persistent ? put_short_persistent(client, handle, data, pool)
 				: put_short_ephemeral(client, handle, data, pool);
 }
