@@ -3,8 +3,9 @@
 # in guest-shim/apps/apps.mk, or in the build.mk of a test guest that adds its own.
 
 include guest-shim/apps/apps.mk
-# The shim's own test.
+# The shim's own test, and guests that only want memory.
 GUEST_shim := $(sort $(wildcard tests/guests/shim/*.c))
+GUEST_hungry := tests/guests/hungry/hungry.c
 
 NEWLIB_GUEST = $(eval NEWLIB_GUEST := $(shell tools/newlib.sh guest))$(NEWLIB_GUEST)
 GCC_INCLUDE  := $(shell $(CC) -print-file-name=include)
@@ -50,7 +51,7 @@ $O/guests/shim.tar: tests/guests/shim/pack.py
 	$(call quiet,PACK,$@)mkdir -p $(@D) && $< $@
 
 # The same applications on the host (hosted/shim_hosted.c): build/hosted/NAME. They find their files in $SHIM_DATA.
-HOSTED := $(filter-out shim,$(GUESTS))
+HOSTED := $(filter-out shim hungry,$(GUESTS))
 
 define hosted_rule
 $O/hosted/$1: $(GUEST_$1) guest-shim/hosted/shim_hosted.c guest-shim/hosted/threads_hosted.c \

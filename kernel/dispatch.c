@@ -48,10 +48,13 @@ static void tick(void)
 	timer_arm(&tick_timer, arch_tsc() + ticks_from_us(TICK_US));
 }
 
-/* The pace of the balloon policies, from the manifest. */
+/* The pace of the balloon policies, from the manifest: between the end of one tick and the next, so
+ * that guests get on however long a tick takes. */
 static void tick_policy(void)
 {
-	timer_arm(&policy_timer, arch_tsc() + ticks_from_us(policy_tick()));
+	u64 pause_us = policy_tick();
+
+	timer_arm(&policy_timer, arch_tsc() + ticks_from_us(pause_us));
 }
 
 static void serve_timers(void)

@@ -101,9 +101,10 @@ QEMU = emulator.Machine(backend="qemu", memory=MEMORY, extra=("-icount", "shift=
 MOVE_UNITS = (16, 32)
 MOVE_MIN, MOVE_MAX = 16, 80  # MiB
 # Ticks of 100 ms: guests without a driver that use a part of their RAM for two seconds; and guests of the shim that all
-# want more than they have for four, where there is three quarters of what they may have together.
+# want more than they have, where there is three quarters of what they may have together.
 TICK_IDLE = {3: 32, 64: 4}  # MiB of each guest
 TICK_HUNGRY = {3: 32, 64: 8}
+HUNGRY_SECONDS = 4
 TICK_MEMORY = 1024
 
 # Goals of VMX: what a guest sees, in instructions; then the machine's.
@@ -167,20 +168,20 @@ class Row:
 def make_image(folder, args, manifest):
     (folder / "sluice.toml").write_text(manifest)
     image = folder / "bench.iso"
-    modules = [f"{name}.elf={args.guests / name}.elf" for name in ("bench", "null", "move", "idle", "shim")]
-    modules.append(f"shim.tar={args.guests / 'shim.tar'}")
+    modules = [f"{name}.elf={args.guests / name}.elf" for name in ("bench", "null", "move", "idle", "hungry")]
     subprocess.run(
         [ROOT / "boot/mkiso.sh", image, args.hypervisor, folder / "sluice.toml", *modules], check=True
     )
     return image
 
 
-def boot(machine, args, manifest):
-    """The log of a machine that ended by itself."""
+def boot(machine, args, manifest, what):
+    """The log of a machine that ended by itself; @what is measured in it."""
+    print(f"bench: {what}: {machine}", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as name:
         run = emulator.run(make_image(Path(name), args, manifest), machine, timeout=args.timeout)
     if not run.powered_off:
-        raise BenchError(f"{machine}: the machine did not power off:\n" + emulator.last_lines(run.log))
+        raise BenchError(f"{what}: {machine}: the machine did not power off:\n" + emulator.last_lines(run.log))
     return run.log
 
 
@@ -224,7 +225,7 @@ def without_excluded(name, figures):
 
 def round_trips(machine, args):
     """Rows of everything that the bench guest times."""
-    log = boot(machine, args, BENCH_MANIFEST)
+    log = boot(machine, args, BENCH_MANIFEST, "round trips")
     require_verified(log, "bench")
     backend = stats_of(log, "machine")["backend"]
     figures = guest_figures(log)
@@ -242,7 +243,7 @@ def round_trips(machine, args):
 
 def key_figures(machine, args):
     """Rows of puts and gets of a store that only looks at keys, which nothing is copied by."""
-    log = boot(machine, args, KEYS_MANIFEST)
+    log = boot(machine, args, KEYS_MANIFEST, "keys only")
     require_verified(log, "bench")
     backend = stats_of(log, "machine")["backend"]
     figures = guest_figures(log)
@@ -251,7 +252,7 @@ def key_figures(machine, args):
 
 def plain_figures(machine, args, routines):
     """Rows of puts and gets where nothing is looked at or remembered. @routines: what copying a page costs."""
-    log = boot(machine, args, PLAIN_MANIFEST)
+    log = boot(machine, args, PLAIN_MANIFEST, "plain store")
     require_verified(log, "bench")
     backend = stats_of(log, "machine")["backend"]
     figures = routines | guest_figures(log)
@@ -271,7 +272,7 @@ def flip_figures(machine, args, routines):
 
     Whether one is better than the other these cannot tell: what a flush costs shows on hardware only.
     """
-    log = boot(machine, args, FLIP_MANIFEST)
+    log = boot(machine, args, FLIP_MANIFEST, "page flip")
     backend = stats_of(log, "machine")["backend"]
     rows = []
     for guest, suffix in (("copy", "copy"), ("flip", "flip"), ("flip2", "flip_two_vcpus")):
@@ -293,7 +294,7 @@ def flip_figures(machine, args, routines):
 
 def machine_figures(machine, args):
     """Rows of the boot and of memory, with the null guest and the log kept in its ring."""
-    log = boot(machine, args, NULL_MANIFEST)
+    log = boot(machine, args, NULL_MANIFEST, "boot and memory")
     require_verified(log, "null")
     stats = stats_of(log, "machine")
     backend = stats["backend"]
@@ -315,7 +316,8 @@ def move_log(machine, args, units):
         for name, least in (("taker", MOVE_MIN), ("giver", MOVE_MAX - 2 * units))
     ]
     balloon = {"policy": "alternate", "tick_ms": 100}
-    log = boot(machine, args, derive.write({"machine": {"console": "ring"}, "balloon": balloon, "guest": guests}))
+    manifest = derive.write({"machine": {"console": "ring"}, "balloon": balloon, "guest": guests})
+    log = boot(machine, args, manifest, f"{units} units of 2 MiB that move")
     for name in ("taker", "giver"):
         require_verified(log, name)
         if move_console(log, name)["moved"] != units:
@@ -375,10 +377,10 @@ def idle_guests(count, mib):
 
 
 def hungry_guests(count, mib):
-    disks = [{"name": "data", "module": "shim.tar", "service_us": 100}, {"name": "swap", "size": f"{mib // 2}M", "service_us": 100}]
-    line = f"expect=nothing pages={mib * 280} rounds=3000 seconds=4"
+    swap = [{"name": "swap", "size": f"{mib // 2}M", "service_us": 100}]
+    line = f"pages={mib * 280} seconds={HUNGRY_SECONDS}"
     return [
-        {"name": f"hungry{i}", "kernel": "shim.elf", "memory_min": "4M", "memory_max": f"{mib}M", "cmdline": line, "disk": disks}
+        {"name": f"hungry{i}", "kernel": "hungry.elf", "memory_min": "4M", "memory_max": f"{mib}M", "cmdline": line, "disk": swap}
         for i in range(count)
     ]
 
@@ -389,7 +391,7 @@ def tick_figure(machine, args, name, guests, memory=None):
     if memory:
         balloon["memory"] = f"{memory}M"
     manifest = derive.write({"machine": {"console": "ring"}, "balloon": balloon, "guest": guests})
-    log = boot(dataclasses.replace(machine, memory=TICK_MEMORY), args, manifest)
+    log = boot(dataclasses.replace(machine, memory=TICK_MEMORY), args, manifest, name)
     for guest in guests:
         require_verified(log, guest["name"])
     stats = stats_of(log, "policy")
@@ -460,7 +462,7 @@ def main():
     parser.add_argument("--guests", type=Path, required=True, help="folder of the test guests")
     parser.add_argument("--bench-tmem", type=Path, required=True, help="the program of tests/bench/tmem")
     parser.add_argument("--out", type=Path, required=True, help="the .tsv file to write")
-    parser.add_argument("--timeout", type=int, default=400, help="seconds for each boot")
+    parser.add_argument("--timeout", type=int, default=600, help="seconds for each boot")
     parser.add_argument("--strict", action="store_true", help="fail when a goal is missed")
     args = parser.parse_args()
 
