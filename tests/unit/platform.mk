@@ -14,8 +14,12 @@ test_blk_misuse_SRC = $(test_blk_SRC)
 test_balloon_SRC = $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c)
 test_balloon_target_SRC = $(test_balloon_SRC)
 test_policy_LIBS := -llz4
+test_policy_plan_LIBS := $(test_policy_LIBS)
+test_policy_pool_LIBS := $(test_policy_LIBS)
 test_policy_SRC = $(test_tmem_port_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c balloon/*.c) \
-	kernel/vm/balloon_control.c kernel/policy.c kernel/policy_plan.c kernel/policy_record.c kernel/samples.c
+	kernel/vm/balloon_control.c kernel/policy.c kernel/policy_plan.c kernel/policy_record.c kernel/samples.c tests/unit/fake/policy_guests.c
+test_policy_plan_SRC = $(test_policy_SRC)
+test_policy_pool_SRC = $(test_policy_SRC)
 test_lapic_SRC = $(test_pc_SRC)
 test_pc_SRC = $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c) \
 	$(addprefix arch/x86/guest/,cpuid.c ioapic.c lapic.c lapic_ipi.c lapic_timer.c msr.c platform.c ports.c uart.c)

@@ -3,6 +3,13 @@
  */
 #include "tests/unit/tmem_host/store.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include <abi/errno.h>
 
 #include "tests/unit/tmem_host/port.h"
@@ -33,6 +40,15 @@ struct tmem_client *store_client(struct tmem *tmem, u32 weight, u64 persistent_m
 	return tmem_client_create(tmem, &config);
 }
 
+struct tmem_client *store_client_with_pool(struct tmem *tmem, u64 flags)
+{
+	struct tmem_client *client = store_client(tmem, 1, ~0UL);
+
+	assert_non_null(client);
+	assert_int_equal(tmem_pool_create(client, flags, 0, 0), 0);
+	return client;
+}
+
 void store_end_client(struct tmem_client *client)
 {
 	while (tmem_client_destroy(client) == -SLUICE_EAGAIN)
@@ -47,6 +63,12 @@ u64 store_end(struct tmem *tmem)
 	left = host_pages_in_use();
 	host_memory_exit();
 	return left;
+}
+
+void store_finish(struct tmem *tmem)
+{
+	assert_int_equal(store_end(tmem), 0);
+	assert_int_equal(host_complaints, 0);
 }
 
 static void count_page(void *page, void *argument)

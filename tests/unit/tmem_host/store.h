@@ -15,10 +15,14 @@ extern u8 store_modes;
 /* Of new clients: 0 for first in, first out. */
 extern u64 store_guest_pages;
 struct tmem_client *store_client(struct tmem *tmem, u32 weight, u64 persistent_max);
+/* With pool 0, of these TMEM_POOL_*. */
+struct tmem_client *store_client_with_pool(struct tmem *tmem, u64 flags);
 /* To the end, however many steps it takes. */
 void store_end_client(struct tmem_client *client);
 /* Destroys the store; the number of pages it still has. */
 u64 store_end(struct tmem *tmem);
+/* The same where it must have none, and nobody complained. */
+void store_finish(struct tmem *tmem);
 /* The audit: 0 and every page in use was visited once, else -1. */
 int store_audit(struct tmem *tmem);
 
