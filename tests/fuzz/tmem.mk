@@ -1,5 +1,5 @@
 fuzz_tmem_SRC := $(wildcard tmem/*.c) tests/unit/tmem_host/port.c tests/unit/tmem_host/compress.c \
-	tests/unit/tmem_host/model.c tests/unit/tmem_host/window.c
+	$(wildcard tests/unit/tmem_host/model*.c) tests/unit/tmem_host/window.c
 fuzz_tmem_LIBS := $(LZ4_OBJ)
 fuzz_tmem_FLAGS := $(FUZZ_NO_COMPARISONS)
 fuzz_pack_SRC := $(wildcard tmem/*.c) tests/unit/tmem_host/port.c tests/unit/tmem_host/compress.c \

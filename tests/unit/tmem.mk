@@ -2,7 +2,8 @@
 
 TMEM_SRC := $(wildcard tmem/*.c) tests/unit/tmem_host/port.c tests/unit/tmem_host/compress.c
 
-test_tmem_model_SRC  := $(TMEM_SRC) tests/unit/tmem_host/model.c tests/unit/tmem_host/window.c
+MODEL_SRC := $(wildcard tests/unit/tmem_host/model*.c) tests/unit/tmem_host/window.c
+test_tmem_model_SRC  := $(TMEM_SRC) $(MODEL_SRC)
 test_tmem_rules_SRC  := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_dedup_SRC  := $(TMEM_SRC) tests/unit/tmem_host/store.c tests/unit/tmem_host/stream.c \
 	tests/unit/tmem_host/suppressions.c
