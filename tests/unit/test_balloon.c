@@ -18,17 +18,17 @@
 static void what_the_registers_say(void **state)
 {
 	(void)state;
-	assert_int_equal(reg(0x008), VIRTIO_ID_BALLOON);
+	assert_int_equal(reg(SLOT, 0x008), VIRTIO_ID_BALLOON);
 	for (u32 queue = 0; queue < 6; queue++) {
-		set_reg(0x030, queue);
-		assert_int_equal(reg(0x034), queue < 4 ? VIRTQUEUE_SIZE_MAX : 0);
+		set_reg(SLOT, 0x030, queue);
+		assert_int_equal(reg(SLOT, 0x034), queue < 4 ? VIRTQUEUE_SIZE_MAX : 0);
 	}
-	set_reg(0x014, 0);
-	assert_int_equal(reg(0x010), FEATURES);
+	set_reg(SLOT, 0x014, 0);
+	assert_int_equal(reg(SLOT, 0x010), FEATURES);
 	/* A driver that would take pages back without saying so is refused. */
-	assert_int_equal(negotiate(FEATURES & ~1u), 3);
-	assert_int_equal(negotiate(FEATURES | 8), 3);
-	assert_int_equal(negotiate(1), 11);
+	assert_int_equal(negotiate(SLOT, FEATURES & ~1u), 3);
+	assert_int_equal(negotiate(SLOT, FEATURES | 8), 3);
+	assert_int_equal(negotiate(SLOT, 1), 11);
 }
 
 static void pages_go_and_come_back(void **state)
@@ -314,11 +314,11 @@ static void chains_that_change(void **state)
 	}
 	set_desc(BALLOON_INFLATE, 0, ARRAY, 4 * 100, 0, 0);
 	offer(BALLOON_INFLATE, 0);
-	set_reg(0x030, BALLOON_INFLATE);
-	set_reg(0x044, 0);
+	set_reg(SLOT, 0x030, BALLOON_INFLATE);
+	set_reg(SLOT, 0x044, 0);
 	notify(BALLOON_INFLATE);
 	assert_int_equal(vm->memory.ballooned_pages, 514);
-	assert_int_equal(reg(0x070), 15);
+	assert_int_equal(reg(SLOT, 0x070), 15);
 }
 
 static void no_frame_for_a_table(void **state)
@@ -334,7 +334,7 @@ static void no_frame_for_a_table(void **state)
 		held[count++] = frame;
 	send_numbers(BALLOON_INFLATE, &number, 1);
 	assert_int_equal(vm->memory.ballooned_pages, 0);
-	assert_int_equal(reg(0x070), 15); /* not its fault */
+	assert_int_equal(reg(SLOT, 0x070), 15); /* not its fault */
 	frame_free(held[--count], 0);
 	serve();
 	assert_int_equal(vm->memory.ballooned_pages, 1);

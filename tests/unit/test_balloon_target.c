@@ -17,15 +17,15 @@
 static void a_target_is_told_and_logged(void **state)
 {
 	struct balloon_status sample;
-	u32 generation = reg(0x0fc);
+	u32 generation = reg(SLOT, 0x0fc);
 	(void)state;
 
-	assert_int_equal(reg(0x100), 0);
+	assert_int_equal(reg(SLOT, 0x100), 0);
 	balloon_set_target(vm, PAGES - 100, "a test");
-	assert_int_equal(reg(0x100), 100);
-	assert_int_not_equal(reg(0x0fc), generation);
+	assert_int_equal(reg(SLOT, 0x100), 100);
+	assert_int_not_equal(reg(SLOT, 0x0fc), generation);
 	assert_int_equal(raised, 1);
-	assert_int_equal(reg(0x060), VIRTIO_INTERRUPT_CONFIG);
+	assert_int_equal(reg(SLOT, 0x060), VIRTIO_INTERRUPT_CONFIG);
 	assert_non_null(strstr(fake_log_last,
 		"guest \"web\": balloon: target 15984 KiB, was 16384; it has 16384"));
 	fake_log_reset();
@@ -41,14 +41,14 @@ static void a_target_is_told_and_logged(void **state)
 	assert_int_equal(sample.stats_age, BALLOON_NEVER);
 	/* Never below memory_min, nor above memory_max. */
 	balloon_set_target(vm, 5, "a test");
-	assert_int_equal(reg(0x100), PAGES - MIB(4) / PAGE_SIZE);
+	assert_int_equal(reg(SLOT, 0x100), PAGES - MIB(4) / PAGE_SIZE);
 	balloon_set_target(vm, ~0UL, "a test");
-	assert_int_equal(reg(0x100), 0);
+	assert_int_equal(reg(SLOT, 0x100), 0);
 	/* The driver's word of it is kept for the driver alone. */
-	set_reg(0x104, 77);
-	set_reg(0x100, 78);
-	assert_int_equal(reg(0x104), 77);
-	assert_int_equal(reg(0x100), 0);
+	set_reg(SLOT, 0x104, 77);
+	set_reg(SLOT, 0x100, 78);
+	assert_int_equal(reg(SLOT, 0x104), 77);
+	assert_int_equal(reg(SLOT, 0x100), 0);
 	assert_int_equal(virtio_mmio_read(vm, SLOT * PLATFORM_VIRTIO_STRIDE + 0x108, 4), 0);
 }
 
@@ -107,7 +107,7 @@ static void nonsense_is_dropped_and_named(void **state)
 	assert_int_equal(sample.stats[BALLOON_STAT_FREE], BALLOON_STAT_UNKNOWN);
 	assert_int_equal(sample.stats[BALLOON_STAT_SWAP_IN], ~1UL);
 	assert_non_null(strstr(fake_log_text, "guest \"web\": balloon: statistic 4 says 16777217"));
-	assert_int_equal(reg(0x070), 15);
+	assert_int_equal(reg(SLOT, 0x070), 15);
 }
 
 static bool is_responsive(void)
@@ -152,7 +152,7 @@ static void a_guest_without_driver_is_named(void **state)
 	struct balloon_status sample;
 	(void)state;
 
-	set_reg(0x070, 0);
+	set_reg(SLOT, 0x070, 0);
 	ticks(200);
 	assert_int_equal(fake_log_lines, 0); /* nothing was asked of it */
 	balloon_set_target(vm, PAGES - 10, "a test");
@@ -168,7 +168,7 @@ static void a_guest_without_driver_is_named(void **state)
 	assert_int_equal(raised, 0);
 	/* It comes after all. */
 	bring_up();
-	assert_int_equal(reg(0x100), 10);
+	assert_int_equal(reg(SLOT, 0x100), 10);
 	send_range(BALLOON_INFLATE, 2000, 10);
 	ticks(1);
 	assert_true(is_responsive());

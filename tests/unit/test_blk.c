@@ -231,10 +231,10 @@ static void before_driver_ok(void **state)
 	(void)state;
 	bring_up(0);
 	set_reg(0, 0x070, 0);
-	negotiate(0);
+	assert_int_equal(negotiate(0, 0), 11);
 	offered = 0;
 	guest_write(AVAIL + 2, &offered, 2);
-	set_rings(0, DESC, AVAIL, USED, QUEUE);
+	set_rings(0, 0, DESC, AVAIL, USED, QUEUE);
 	request(0, BLK_T_IN, 0, DATA, 512);
 	notify(0);
 	assert_int_equal(pins(), 6);
@@ -362,8 +362,8 @@ static void requests_wait_for_frames(void **state)
 	/* The same for rings that stand where nothing is yet. */
 	while (!mfn_is_none(frame = frame_alloc(FRAME_DEVICE, 0, 0)))
 		held[count++] = frame;
-	negotiate(1);
-	set_rings(1, MIB(7), MIB(7) + 0x1000, MIB(7) + 0x2000, QUEUE);
+	assert_int_equal(negotiate(1, 0), 11);
+	set_rings(1, 0, MIB(7), MIB(7) + 0x1000, MIB(7) + 0x2000, QUEUE);
 	assert_int_equal(reg(1, 0x044), 0);
 	assert_int_equal(reg(1, 0x070), 11);
 	for (unsigned i = 0; i < 80; i++)

@@ -90,7 +90,7 @@ static void *reset_again(void *argument)
 		set_reg(0, 0x024, 1);
 		set_reg(0, 0x020, 1);
 		set_reg(0, 0x070, 11);
-		set_rings(0, DESC, AVAIL, USED, QUEUE);
+		set_rings(0, 0, DESC, AVAIL, USED, QUEUE);
 		set_reg(0, 0x070, 15);
 		serve_quietly();
 	}
@@ -199,26 +199,26 @@ static void bad_rings(void **state)
 {
 	(void)state;
 	assert_int_equal(disks_create(vm), 0);
-	negotiate(0);
-	set_rings(0, DESC, AVAIL, USED, 3);
+	assert_int_equal(negotiate(0, 0), 11);
+	set_rings(0, 0, DESC, AVAIL, USED, 3);
 	needs_reset(0, "queue size 3");
-	negotiate(0);
-	set_rings(0, DESC, AVAIL, USED, VIRTQUEUE_SIZE_MAX * 2);
+	assert_int_equal(negotiate(0, 0), 11);
+	set_rings(0, 0, DESC, AVAIL, USED, VIRTQUEUE_SIZE_MAX * 2);
 	needs_reset(0, "queue size 128");
-	negotiate(0);
-	set_rings(0, DESC + 8, AVAIL, USED, QUEUE);
+	assert_int_equal(negotiate(0, 0), 11);
+	set_rings(0, 0, DESC + 8, AVAIL, USED, QUEUE);
 	needs_reset(0, "descriptor ring");
-	negotiate(0);
-	set_rings(0, DESC, GUEST_RAM - 4, USED, QUEUE);
+	assert_int_equal(negotiate(0, 0), 11);
+	set_rings(0, 0, DESC, GUEST_RAM - 4, USED, QUEUE);
 	needs_reset(0, "available ring");
-	negotiate(0);
-	set_rings(0, DESC, AVAIL, ~0UL - 3, QUEUE);
+	assert_int_equal(negotiate(0, 0), 11);
+	set_rings(0, 0, DESC, AVAIL, ~0UL - 3, QUEUE);
 	needs_reset(0, "used ring");
-	negotiate(0);
-	set_rings(0, DESC, AVAIL, PLATFORM_VIRTIO_BASE, QUEUE);
+	assert_int_equal(negotiate(0, 0), 11);
+	set_rings(0, 0, DESC, AVAIL, PLATFORM_VIRTIO_BASE, QUEUE);
 	needs_reset(0, "used ring");
-	negotiate(0);
-	set_rings(0, DESC, AVAIL, USED, QUEUE);
+	assert_int_equal(negotiate(0, 0), 11);
+	set_rings(0, 0, DESC, AVAIL, USED, QUEUE);
 	assert_int_equal(reg(0, 0x044), 1);
 }
 

@@ -18,7 +18,7 @@ static void frames_change_hands(void **state)
 		u64 *was, generation;
 
 		start(layouts[l], 1);
-		fill(touch(0, FIRST), 1);
+		fake_engine_fill(touch(0, FIRST), 1);
 		assert_int_equal(fake_level_at(&vms[0]->memory, FIRST), 2);
 		declare(0, FIRST, PAGES);
 		assert_int_equal(fake_level_at(&vms[0]->memory, FIRST), 1);
@@ -34,19 +34,19 @@ static void frames_change_hands(void **state)
 		assert_int_equal(frame_of(ptr_to_mfn(was))->class, FRAME_TMEM);
 		assert_int_equal(audit_run(), 0);
 
-		fill(mapped(0, FIRST), 2);
+		fake_engine_fill(mapped(0, FIRST), 2);
 		assert_int_equal(get(&vcpus[0][0], precache[0], 7, FIRST), 0);
 		assert_ptr_equal(mapped(0, FIRST), was);
-		assert_true(holds(was, 1));
+		assert_true(fake_engine_holds(was, 1));
 		assert_int_equal(vms[0]->memory.flip.spare_count, 1);
 		assert_int_equal(get(&vcpus[0][0], precache[0], 7, FIRST), -SLUICE_ENOENT);
 		assert_int_equal(flips(0), 2);
 		/* The next one gets the guest's own frame back, as it was. */
 		assert_int_equal(put(&vcpus[0][0], precache[0], 8, FIRST), 0);
-		assert_true(holds(mapped(0, FIRST), 2));
+		assert_true(fake_engine_holds(mapped(0, FIRST), 2));
 		assert_int_equal(vms[0]->memory.flip.spare_count, 0);
 		assert_int_equal(get(&vcpus[0][0], precache[0], 8, FIRST), 0);
-		assert_true(holds(mapped(0, FIRST), 1));
+		assert_true(fake_engine_holds(mapped(0, FIRST), 1));
 		finish();
 	}
 }
@@ -57,12 +57,12 @@ static void what_is_not_declared_is_copied(void **state)
 
 	(void)state;
 	start(&fake_ept, 1);
-	fill(touch(0, FIRST), 1);
-	fill(touch(0, FIRST + 1), 2);
+	fake_engine_fill(touch(0, FIRST), 1);
+	fake_engine_fill(touch(0, FIRST + 1), 2);
 	was = mapped(0, FIRST);
 	assert_int_equal(put(&vcpus[0][0], precache[0], 1, FIRST), 0);
 	assert_ptr_equal(mapped(0, FIRST), was);
-	assert_true(holds(was, 1));
+	assert_true(fake_engine_holds(was, 1));
 	declare(0, FIRST + 1, 1);
 	assert_int_equal(get(&vcpus[0][0], precache[0], 1, FIRST), 0);
 	assert_int_equal(flips(0), 0);
@@ -70,14 +70,14 @@ static void what_is_not_declared_is_copied(void **state)
 	assert_int_equal(flips(0), 1);
 	/* Got where nothing is flipped. */
 	assert_int_equal(get(&vcpus[0][0], precache[0], 1, FIRST), 0);
-	assert_true(holds(mapped(0, FIRST), 2));
+	assert_true(fake_engine_holds(mapped(0, FIRST), 2));
 	/* A persistent page stays in the store. */
-	fill(mapped(0, FIRST + 1), 3);
+	fake_engine_fill(mapped(0, FIRST + 1), 3);
 	assert_int_equal(put(&vcpus[0][0], preswap[0], 1, FIRST + 1), 0);
 	assert_int_equal(flips(0), 2);
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(get(&vcpus[0][0], preswap[0], 1, FIRST + 1), 0);
-		assert_true(holds(mapped(0, FIRST + 1), 3));
+		assert_true(fake_engine_holds(mapped(0, FIRST + 1), 3));
 	}
 	assert_int_equal(flips(0), 2);
 	finish();
@@ -165,14 +165,14 @@ static void a_collapse_under_way_is_called_off(void **state)
 {
 	(void)state;
 	start(&fake_ept, 1);
-	fill(touch(0, FIRST), 1);
+	fake_engine_fill(touch(0, FIRST), 1);
 	declare(0, FIRST, 1);
 	assert_int_equal(flip_undeclare(&vcpus[0][0], FIRST, 1), 0);
 	memory_collapse_tick(vms[0]);
 	assert_true(vms[0]->memory.collapse.active);
 	declare(0, FIRST, 1);
 	assert_false(vms[0]->memory.collapse.active);
-	assert_true(holds(mapped(0, FIRST), 1));
+	assert_true(fake_engine_holds(mapped(0, FIRST), 1));
 	finish();
 }
 
@@ -183,18 +183,18 @@ static void pinned_pages_stay(void **state)
 
 	(void)state;
 	start(&fake_ept, 1);
-	fill(touch(0, FIRST), 1);
+	fake_engine_fill(touch(0, FIRST), 1);
 	declare(0, FIRST, PAGES);
 	assert_int_equal(put(vcpu, precache[0], 1, FIRST), 0);
-	fill(mapped(0, FIRST), 2);
+	fake_engine_fill(mapped(0, FIRST), 2);
 	assert_int_equal(memory_pin(vms[0], gfn(FIRST), &host), 0);
 	/* Nothing changes for a get. */
 	assert_int_equal(get(vcpu, precache[0], 1, FIRST), -SLUICE_EBUSY);
-	assert_true(holds(mapped(0, FIRST), 2));
+	assert_true(fake_engine_holds(mapped(0, FIRST), 2));
 	/* A put that fails leaves no old copy. */
 	assert_int_equal(put(vcpu, precache[0], 1, FIRST), -SLUICE_EBUSY);
 	assert_int_equal(put(vcpu, 9, 1, FIRST), -SLUICE_EBADF);
-	assert_true(holds(mapped(0, FIRST), 2));
+	assert_true(fake_engine_holds(mapped(0, FIRST), 2));
 	memory_unpin(vms[0], gfn(FIRST));
 	assert_int_equal(get(vcpu, precache[0], 1, FIRST), -SLUICE_ENOENT);
 	finish();
@@ -209,19 +209,19 @@ static void refused_pages_stay(void **state)
 	start(&fake_ept, 1);
 	declare(0, FIRST, PAGES);
 	for (u32 i = 0; i < 100; i++) {
-		fill(touch(0, FIRST + i), i);
+		fake_engine_fill(touch(0, FIRST + i), i);
 		assert_int_equal(put(vcpu, preswap[0], i, FIRST + i), 0);
 	}
 	assert_int_equal(flips(0), 100);
-	fill(touch(0, FIRST), 1000);
+	fake_engine_fill(touch(0, FIRST), 1000);
 	assert_int_equal(put(vcpu, preswap[0], 100, FIRST), -SLUICE_ENOSPC);
-	assert_true(holds(mapped(0, FIRST), 1000));
+	assert_true(fake_engine_holds(mapped(0, FIRST), 1000));
 	tmem_client_freeze(vms[0]->tmem, true);
 	assert_int_equal(put(vcpu, precache[0], 100, FIRST), -SLUICE_ENOSPC);
-	assert_true(holds(mapped(0, FIRST), 1000));
+	assert_true(fake_engine_holds(mapped(0, FIRST), 1000));
 	for (u32 i = 0; i < 100; i++) {
 		assert_int_equal(get(vcpu, preswap[0], i, FIRST + 200), 0);
-		assert_true(holds(mapped(0, FIRST + 200), i));
+		assert_true(fake_engine_holds(mapped(0, FIRST + 200), i));
 	}
 	finish();
 }
@@ -235,8 +235,8 @@ static void short_memory_copies(void **state)
 	(void)state;
 	start(&fake_ept, 1);
 	declare(0, FIRST, PAGES);
-	fill(touch(0, FIRST), 1);
-	fill(touch(0, FIRST + 1), 2);
+	fake_engine_fill(touch(0, FIRST), 1);
+	fake_engine_fill(touch(0, FIRST + 1), 2);
 	was = mapped(0, FIRST);
 	frames_set_reserve((frames_free() + 1) * PAGE_SIZE);
 	assert_int_equal(put(vcpu, precache[0], 1, FIRST), -SLUICE_ENOMEM);
@@ -244,7 +244,7 @@ static void short_memory_copies(void **state)
 	frames_set_reserve(0);
 	assert_int_equal(put(vcpu, precache[0], 1, FIRST), 0);
 	assert_int_equal(flips(0), 1);
-	fill(touch(0, FIRST + 2), 3);
+	fake_engine_fill(touch(0, FIRST + 2), 3);
 	assert_int_equal(put(vcpu, precache[0], 3, FIRST + 2), 0);
 	/* One that was kept needs nobody's memory. */
 	assert_int_equal(get(vcpu, precache[0], 1, FIRST), 0);
@@ -263,7 +263,7 @@ static void frames_are_not_kept_for_long(void **state)
 	start(&fake_ept, 1);
 	declare(0, FIRST, PAGES);
 	for (u32 i = 0; i < FLIP_SPARES + 10; i++) {
-		fill(touch(0, FIRST + i), i);
+		fake_engine_fill(touch(0, FIRST + i), i);
 		assert_int_equal(put(vcpu, precache[0], i, FIRST + i), 0);
 	}
 	for (u32 i = 0; i < FLIP_SPARES + 10; i++)

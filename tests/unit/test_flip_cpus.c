@@ -22,7 +22,7 @@ static void frames_wait_for_every_cpu(void **state)
 
 	(void)state;
 	start(&fake_ept, 2);
-	fill(touch(0, FIRST), 1);
+	fake_engine_fill(touch(0, FIRST), 1);
 	declare(0, FIRST, PAGES);
 	fake_all_pass();
 	stale = mapped(0, FIRST);
@@ -45,7 +45,7 @@ static void frames_wait_for_every_cpu(void **state)
 	assert_int_equal(frame_of(ptr_to_mfn(stale))->class, FRAME_TMEM);
 
 	/* The same way back. */
-	fill(mapped(0, FIRST + 1) ? mapped(0, FIRST + 1) : touch(0, FIRST + 1), 3);
+	fake_engine_fill(mapped(0, FIRST + 1) ? mapped(0, FIRST + 1) : touch(0, FIRST + 1), 3);
 	assert_int_equal(get(vcpu, precache[0], 1, FIRST + 1), -SLUICE_EAGAIN);
 	assert_null(mapped(0, FIRST + 1));
 	fake_all_pass();
@@ -61,7 +61,7 @@ static void frames_wait_for_every_cpu(void **state)
 
 static void begin_put(void)
 {
-	fill(touch(0, FIRST), 1);
+	fake_engine_fill(touch(0, FIRST), 1);
 	declare(0, FIRST, PAGES);
 	fake_all_pass();
 	fake_run_as(0);
@@ -88,7 +88,7 @@ static void a_flip_is_called_off(void **state)
 			touch(0, FIRST)[5] = 77;
 			break;
 		case SERVICE:
-			assert_true(holds(memory_page(vms[0], gfn(FIRST)), 1));
+			assert_true(fake_engine_holds(memory_page(vms[0], gfn(FIRST)), 1));
 			break;
 		case PIN:
 			assert_int_equal(memory_pin(vms[0], gfn(FIRST), &host), 0);
@@ -104,11 +104,11 @@ static void a_flip_is_called_off(void **state)
 			assert_int_equal(flip_undeclare(vcpu, FIRST, PAGES), 0);
 			break;
 		case OTHER_FLIP: /* by an interrupt's handler on the same vCPU */
-			fill(touch(0, FIRST + 1), 2);
+			fake_engine_fill(touch(0, FIRST + 1), 2);
 			fake_all_pass();
 			fake_run_as(0);
 			assert_int_equal(put(vcpu, precache[0], 2, FIRST + 1), -SLUICE_EAGAIN);
-			assert_true(holds(mapped(0, FIRST), 1));
+			assert_true(fake_engine_holds(mapped(0, FIRST), 1));
 			break;
 		case END:
 			finish();
@@ -183,7 +183,7 @@ static void random_step(unsigned cpus, u64 seed)
 	fake_run_as(cpu);
 	switch (choose(10)) {
 	case 0 ... 2:
-		fill(memory_page(vms[i], gfn(frame)), seed * GUESTS + i);
+		fake_engine_fill(memory_page(vms[i], gfn(frame)), seed * GUESTS + i);
 		guest->frames[frame] = seed * GUESTS + i;
 		break;
 	case 3 ... 5:
@@ -207,7 +207,8 @@ static void random_step(unsigned cpus, u64 seed)
 		}
 		if (result == 0) {
 			if (*stored)
-				assert_true(holds(memory_page(vms[i], gfn(frame)), *stored));
+				assert_true(fake_engine_holds(
+					memory_page(vms[i], gfn(frame)), *stored));
 			guest->frames[frame] = *stored;
 			if (!persistent)
 				*stored = 0;
@@ -220,7 +221,8 @@ static void random_step(unsigned cpus, u64 seed)
 		if (choose(4) == 0)
 			memory_flip_tick(vms[i]);
 		if (guest->frames[frame])
-			assert_true(holds(memory_page(vms[i], gfn(frame)), guest->frames[frame]));
+			assert_true(fake_engine_holds(
+				memory_page(vms[i], gfn(frame)), guest->frames[frame]));
 		else
 			check_foreign(i, frame);
 		break;

@@ -39,63 +39,35 @@ static void start(u64 ram, unsigned cpus)
 	ephemeral = tmem_pool_create(client, 0, 0, 0);
 	persistent = tmem_pool_create(client, TMEM_POOL_PERSISTENT, 0, 0);
 	assert_true(ephemeral >= 0 && persistent >= 0);
-	vm = fake_vm(0);
-	assert_int_equal(memory_commit("guest", GUEST >> PAGE_SHIFT, GUEST >> PAGE_SHIFT), 0);
-	assert_int_equal(memory_create(vm, GUEST, &fake_ept), 0);
-	vcpu.vm = vm;
+	vm = fake_engine_guest(&vcpu, GUEST, &fake_ept);
 }
 
 static void finish(void)
 {
-	memory_destroy(vm);
-	memory_uncommit(GUEST >> PAGE_SHIFT, GUEST >> PAGE_SHIFT);
-	fake_limbo_empty();
+	fake_engine_end_guest(vm);
 	fake_engine_end_client(client);
 	assert_int_equal(audit_run(), 0);
 	fake_engine_end();
 }
 
-static void fill_page(u8 *page, u64 number)
-{
-	for (unsigned i = 0; i < PAGE_SIZE / sizeof(u64); i++)
-		((u64 *)page)[i] = number * 0x9e3779b97f4a7c15 + i;
-}
-
-static bool page_is(const u8 *page, u64 number)
-{
-	static __thread u8 wanted[PAGE_SIZE];
-
-	fill_page(wanted, number);
-	return memcmp(page, wanted, PAGE_SIZE) == 0;
-}
-
-static struct tmem_handle handle(s32 pool, u64 number)
-{
-	return (struct tmem_handle){
-		.object = {number / 1000 + 1, 0, 0},
-		.index = (u32)(number % 1000),
-		.pool = pool,
-	};
-}
-
 /* Puts page @number through a page of the guest's own. */
 static int put(s32 pool, u64 number)
 {
-	struct tmem_handle key = handle(pool, number);
+	struct tmem_handle key = fake_engine_handle(pool, number);
 	u8 *page = memory_page(vm, gfn(3));
 
-	fill_page(page, number);
+	fake_engine_fill(page, number);
 	return tmem_put(client, &key, page);
 }
 
 static int get(s32 pool, u64 number)
 {
-	struct tmem_handle key = handle(pool, number);
+	struct tmem_handle key = fake_engine_handle(pool, number);
 	u8 *page = memory_page(vm, gfn(4));
 	int result = tmem_get(client, &key, page);
 
 	if (result == 0)
-		assert_true(page_is(page, number));
+		assert_true(fake_engine_holds(page, number));
 	return result;
 }
 
@@ -169,7 +141,7 @@ static void thin_persistent_blocks_never_break_a_promise(void **state)
 	while (put(persistent, kept) == 0)
 		kept++;
 	for (u64 number = 0; number < kept; number++) {
-		struct tmem_handle key = handle(persistent, number);
+		struct tmem_handle key = fake_engine_handle(persistent, number);
 
 		if (number % 97)
 			assert_int_equal(tmem_flush_page(client, &key), 0);
@@ -242,7 +214,7 @@ static void a_page_freed_later_waits_for_every_cpu(void **state)
 		start(MIB(48), WATCHERS);
 		page = tmem_port_alloc(0);
 		assert_non_null(page);
-		fill_page(page, last);
+		fake_engine_fill(page, last);
 		tmem_port_free_later(page);
 		limbo_drain();
 		for (unsigned cpu = 0; cpu < WATCHERS; cpu++) {
@@ -251,7 +223,7 @@ static void a_page_freed_later_waits_for_every_cpu(void **state)
 			pass(cpu);
 			pass(cpu);
 			assert_int_equal(class_of(page), FRAME_LIMBO);
-			assert_true(page_is(page, last));
+			assert_true(fake_engine_holds(page, last));
 		}
 		pass(last);
 		assert_int_equal(class_of(page), FRAME_FREE);
@@ -302,7 +274,7 @@ static void the_index_of_a_destroyed_pool_waits_for_its_readers(void **state)
 	start(MIB(48), WATCHERS);
 	pool = client->pools[ephemeral];
 	for (u64 number = 0; number < 300; number++) {
-		key = handle(ephemeral, number * 1000);
+		key = fake_engine_handle(ephemeral, number * 1000);
 		assert_int_equal(tmem_put(client, &key, memory_page(vm, gfn(3))), 0);
 	}
 	middle = pool->object_table.now.middles[0];
@@ -354,7 +326,7 @@ static void *work(void *argument)
 		random = random * 6364136223846793005 + 1442695040888963407;
 		number = (random >> 33) % 20000 * THREADS + cpu; /* handles of its own */
 		frame = (random >> 40) % (GUEST / PAGE_SIZE / THREADS) * THREADS + cpu;
-		key = handle(ephemeral, number);
+		key = fake_engine_handle(ephemeral, number);
 		switch (random >> 61) {
 		case 0:
 			(void)!memory_remove(vm, gfn(frame));
@@ -368,14 +340,14 @@ static void *work(void *argument)
 			page = memory_page(vm, gfn(frame));
 			if (!page)
 				return (void *)"no page";
-			if (tmem_get(client, &key, page) == 0 && !page_is(page, number))
+			if (tmem_get(client, &key, page) == 0 && !fake_engine_holds(page, number))
 				return (void *)"a get gave another page's contents";
 			break;
 		default:
 			page = memory_page(vm, gfn(frame));
 			if (!page)
 				return (void *)"no page";
-			fill_page(page, number);
+			fake_engine_fill(page, number);
 			(void)!tmem_put(client, &key, page);
 		}
 		epoch_quiescent(epoch_now());

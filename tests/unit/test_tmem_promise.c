@@ -35,32 +35,21 @@ static void start(u64 ram)
 	assert_int_equal(tmem_port_start_compression(), 0);
 	client = fake_engine_client(256, ~0UL, TMEM_MODE_COMPRESS);
 	assert_int_equal(tmem_pool_create(client, TMEM_POOL_PERSISTENT, 0, 0), 0);
-	vm = fake_vm(0);
-	assert_int_equal(memory_commit("guest", GUEST >> PAGE_SHIFT, GUEST >> PAGE_SHIFT), 0);
-	assert_int_equal(memory_create(vm, GUEST, &fake_ept), 0);
-	vcpu.vm = vm;
+	vm = fake_engine_guest(&vcpu, GUEST, &fake_ept);
 }
 
 static void finish(void)
 {
-	memory_destroy(vm);
-	memory_uncommit(GUEST >> PAGE_SHIFT, GUEST >> PAGE_SHIFT);
-	fake_limbo_empty();
+	fake_engine_end_guest(vm);
 	fake_engine_end_client(client);
 	fake_engine_end();
-}
-
-static struct tmem_handle handle(u64 number)
-{
-	return (struct tmem_handle){
-		.object = {number / 1000 + 1, 0, 0}, .index = (u32)(number % 1000)};
 }
 
 /* Puts a page of which @bytes cannot be compressed, and the rest is zeros. */
 static int put(u64 number, u64 bytes)
 {
 	static u8 page[PAGE_SIZE] __aligned_to(PAGE_SIZE);
-	struct tmem_handle key = handle(number);
+	struct tmem_handle key = fake_engine_handle(0, number);
 	u64 random = number + 1;
 
 	for (u64 i = 0; i < PAGE_SIZE; i++) {
@@ -80,7 +69,7 @@ static void sparse_packs_never_break_a_promise(void **state)
 		kept++;
 	assert_true(frames_of_class(FRAME_TMEM) < kept);
 	for (u64 number = 0; number < kept; number++) {
-		struct tmem_handle key = handle(number);
+		struct tmem_handle key = fake_engine_handle(0, number);
 
 		if (number % 10)
 			assert_int_equal(tmem_flush_page(client, &key), 0);

@@ -37,13 +37,10 @@ static u64 page[PAGE_SIZE / 8] __aligned_to(PAGE_SIZE);
 static void start(const struct nested_layout *layout, unsigned cpus)
 {
 	fake_engine_machine(MIB(128), cpus);
-	vm = fake_vm(0);
+	vm = fake_engine_guest(&vcpu, GUEST, layout);
 	vm->tmem = fake_engine_client(256, ~0UL, 0);
 	pool = tmem_pool_create(vm->tmem, 0, 0, 0);
 	assert_int_equal(pool, 0);
-	assert_int_equal(memory_commit("guest", GUEST >> PAGE_SHIFT, GUEST >> PAGE_SHIFT), 0);
-	assert_int_equal(memory_create(vm, GUEST, layout), 0);
-	vcpu.vm = vm;
 }
 
 static void finish(void)
@@ -54,9 +51,7 @@ static void finish(void)
 	assert_int_equal(audit_run(), 0);
 	fake_engine_end_client(vm->tmem);
 	vm->tmem = NULL;
-	memory_destroy(vm);
-	memory_uncommit(GUEST >> PAGE_SHIFT, GUEST >> PAGE_SHIFT);
-	fake_limbo_empty();
+	fake_engine_end_guest(vm);
 	assert_int_equal(audit_run(), 0);
 	fake_engine_end();
 }

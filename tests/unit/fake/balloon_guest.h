@@ -6,11 +6,9 @@
 #define FAKE_BALLOON_GUEST_H
 
 #include <abi/errno.h>
-#include <abi/platform.h>
 
-#include "arch/x86/guest/ioapic.h"
 #include "fake/machine.h"
-#include "fake/vm.h"
+#include "fake/virtio_driver.h"
 #include "kernel/core/frame.h"
 #include "kernel/core/percpu.h"
 #include "kernel/virtio/balloon_state.h"
@@ -29,56 +27,7 @@
 
 #define FEATURES 0x27u /* all four */
 
-static struct vm *vm;
-static struct guest_config config;
-static unsigned raised;
 static u16 offered[4]; /* available indices of the driver */
-
-void ioapic_raise(struct vm *of, unsigned pin)
-{
-	assert_ptr_equal(of, vm);
-	assert_int_equal(pin, PLATFORM_VIRTIO_GSI + SLOT);
-	raised++;
-}
-
-void ioapic_lower(struct vm *of, unsigned pin)
-{
-	assert_ptr_equal(of, vm);
-	assert_int_equal(pin, PLATFORM_VIRTIO_GSI + SLOT);
-}
-
-static inline u32 reg(u32 offset)
-{
-	return (u32)virtio_mmio_read(vm, SLOT * PLATFORM_VIRTIO_STRIDE + offset, 4);
-}
-
-static inline void set_reg(u32 offset, u32 value)
-{
-	virtio_mmio_write(vm, SLOT * PLATFORM_VIRTIO_STRIDE + offset, 4, value);
-}
-
-static inline void guest_write(u64 address, const void *from, u64 bytes)
-{
-	assert_int_equal(memory_write(vm, gpa(address), from, bytes), 0);
-}
-
-static inline void guest_read(u64 address, void *to, u64 bytes)
-{
-	assert_int_equal(memory_read(vm, gpa(address), to, bytes), 0);
-}
-
-/* 11 if the device takes the features. */
-static inline u32 negotiate(u32 features)
-{
-	set_reg(0x070, 0);
-	set_reg(0x070, 3);
-	set_reg(0x024, 0);
-	set_reg(0x020, features);
-	set_reg(0x024, 1);
-	set_reg(0x020, 1);
-	set_reg(0x070, 11);
-	return reg(0x070);
-}
 
 static inline void start_queue(unsigned queue)
 {
@@ -86,22 +35,17 @@ static inline void start_queue(unsigned queue)
 
 	for (unsigned part = 0; part < 3; part++)
 		guest_write(RINGS(queue) + part * PAGE_SIZE, zeros, PAGE_SIZE);
-	set_reg(0x030, queue);
-	set_reg(0x038, QUEUE);
-	set_reg(0x080, RINGS(queue));
-	set_reg(0x090, RINGS(queue) + 0x1000);
-	set_reg(0x0a0, RINGS(queue) + 0x2000);
-	set_reg(0x044, 1);
-	assert_int_equal(reg(0x044), 1);
+	set_rings(SLOT, queue, RINGS(queue), RINGS(queue) + 0x1000, RINGS(queue) + 0x2000, QUEUE);
+	assert_int_equal(reg(SLOT, 0x044), 1);
 	offered[queue] = 0;
 }
 
 static inline void bring_up(void)
 {
-	assert_int_equal(negotiate(FEATURES), 11);
+	assert_int_equal(negotiate(SLOT, FEATURES), 11);
 	for (unsigned queue = 0; queue < 4; queue++)
 		start_queue(queue);
-	set_reg(0x070, 15);
+	set_reg(SLOT, 0x070, 15);
 	raised = 0;
 }
 
@@ -128,8 +72,7 @@ static inline int teardown(void **state)
 	(void)state;
 	assert_int_equal(audit_run(), 0);
 	balloon_destroy(vm);
-	for (u64 frame = 0; frame < vm->memory.gfn_count; frame++)
-		assert_int_equal(vm->memory.gfns[frame] >> GFN_PIN_SHIFT, 0);
+	assert_int_equal(pins(), 0);
 	assert_null(timer_pop(~0UL));
 	assert_int_equal(audit_run(), 0);
 	return 0;
@@ -159,7 +102,7 @@ static inline u16 used_index(unsigned queue)
 
 static inline void notify(unsigned queue)
 {
-	set_reg(0x050, queue);
+	set_reg(SLOT, 0x050, queue);
 }
 
 /* What the dispatch loop does: timers, and the head where limbo is emptied. */
@@ -203,7 +146,7 @@ static inline void send_numbers(unsigned queue, const u32 *numbers, u32 count)
  * reset the device works again. */
 static inline void is_broken(const char *message)
 {
-	assert_int_equal(reg(0x070) & 0x40, 0x40);
+	assert_int_equal(reg(SLOT, 0x070) & 0x40, 0x40);
 	if (!strstr(fake_log_text, message))
 		fail_msg("not said: \"%s\" in:\n%s", message, fake_log_text);
 	assert_non_null(strstr(fake_log_text, "guest \"web\""));

@@ -7,12 +7,10 @@
 
 #include <abi/errno.h>
 #include <abi/hypercall.h>
-#include <abi/platform.h>
 #include <abi/volatile.h>
 
-#include "arch/x86/guest/ioapic.h"
 #include "fake/machine.h"
-#include "fake/vm.h"
+#include "fake/virtio_driver.h"
 #include "kernel/core/frame.h"
 #include "kernel/core/percpu.h"
 #include "kernel/virtio/blk.h"
@@ -36,24 +34,7 @@
 #define MODULE_START MIB(32)
 #define MODULE_BYTES (64 * SECTOR_SIZE)
 
-static struct vm *vm;
-static struct guest_config config;
-static unsigned raised, lowered;
 static u16 offered; /* the driver's available index */
-
-void ioapic_raise(struct vm *of, unsigned pin)
-{
-	assert_ptr_equal(of, vm);
-	assert_in_range(pin, PLATFORM_VIRTIO_GSI, PLATFORM_VIRTIO_GSI + 1);
-	__atomic_fetch_add(&raised, 1, __ATOMIC_RELAXED);
-}
-
-void ioapic_lower(struct vm *of, unsigned pin)
-{
-	assert_ptr_equal(of, vm);
-	assert_in_range(pin, PLATFORM_VIRTIO_GSI, PLATFORM_VIRTIO_GSI + 1);
-	__atomic_fetch_add(&lowered, 1, __ATOMIC_RELAXED);
-}
 
 /* Disk 0: 1 MiB, blank; disk 1: a read-only module. */
 static inline int setup(void **state)
@@ -92,55 +73,9 @@ static inline int teardown(void **state)
 {
 	(void)state;
 	disks_destroy(vm);
-	for (u64 frame = 0; frame < vm->memory.gfn_count; frame++)
-		assert_int_equal(vm->memory.gfns[frame] >> GFN_PIN_SHIFT, 0);
+	assert_int_equal(pins(), 0);
 	assert_null(timer_pop(~0UL));
 	return 0;
-}
-
-static inline u32 reg(unsigned slot, u32 offset)
-{
-	return (u32)virtio_mmio_read(vm, slot * PLATFORM_VIRTIO_STRIDE + offset, 4);
-}
-
-static inline void set_reg(unsigned slot, u32 offset, u32 value)
-{
-	virtio_mmio_write(vm, slot * PLATFORM_VIRTIO_STRIDE + offset, 4, value);
-}
-
-static inline void guest_write(u64 address, const void *from, u64 bytes)
-{
-	assert_int_equal(memory_write(vm, gpa(address), from, bytes), 0);
-}
-
-static inline void guest_read(u64 address, void *to, u64 bytes)
-{
-	assert_int_equal(memory_read(vm, gpa(address), to, bytes), 0);
-}
-
-/* virtio 1.2, 3.1.1, up to FEATURES_OK. */
-static inline void negotiate(unsigned slot)
-{
-	set_reg(slot, 0x070, 0);
-	set_reg(slot, 0x070, 1);
-	set_reg(slot, 0x070, 3);
-	set_reg(slot, 0x024, 1);
-	set_reg(slot, 0x020, 1); /* VERSION_1 */
-	set_reg(slot, 0x070, 11);
-	assert_int_equal(reg(slot, 0x070), 11);
-}
-
-static inline void set_rings(unsigned slot, u64 desc, u64 avail, u64 used, u32 size)
-{
-	set_reg(slot, 0x030, 0);
-	set_reg(slot, 0x038, size);
-	set_reg(slot, 0x080, (u32)desc);
-	set_reg(slot, 0x084, (u32)(desc >> 32));
-	set_reg(slot, 0x090, (u32)avail);
-	set_reg(slot, 0x094, (u32)(avail >> 32));
-	set_reg(slot, 0x0a0, (u32)used);
-	set_reg(slot, 0x0a4, (u32)(used >> 32));
-	set_reg(slot, 0x044, 1);
 }
 
 static inline void bring_up(unsigned slot)
@@ -150,8 +85,8 @@ static inline void bring_up(unsigned slot)
 	assert_int_equal(disks_create(vm), 0);
 	guest_write(AVAIL, zeros, VIRTQ_AVAIL_BYTES(QUEUE));
 	guest_write(USED, zeros, VIRTQ_USED_BYTES(QUEUE));
-	negotiate(slot);
-	set_rings(slot, DESC, AVAIL, USED, QUEUE);
+	assert_int_equal(negotiate(slot, 0), 11);
+	set_rings(slot, 0, DESC, AVAIL, USED, QUEUE);
 	assert_int_equal(reg(slot, 0x044), 1);
 	set_reg(slot, 0x070, 15);
 }
@@ -229,15 +164,6 @@ static inline void pass(u64 ticks)
 {
 	fake_tsc += ticks;
 	serve_timers();
-}
-
-static inline u64 pins(void)
-{
-	u64 count = 0;
-
-	for (u64 frame = 0; frame < vm->memory.gfn_count; frame++)
-		count += vm->memory.gfns[frame] >> GFN_PIN_SHIFT;
-	return count;
 }
 
 /* The device asks for its reset, and works again after it. */

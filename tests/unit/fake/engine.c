@@ -54,6 +54,43 @@ void fake_engine_end_client(struct tmem_client *client)
 	assert_int_equal(left, 0);
 }
 
+struct vm *fake_engine_guest(struct vcpu *vcpu, u64 bytes, const struct nested_layout *layout)
+{
+	vcpu->vm = fake_vm(0);
+	assert_int_equal(memory_commit("guest", bytes >> PAGE_SHIFT, bytes >> PAGE_SHIFT), 0);
+	assert_int_equal(memory_create(vcpu->vm, bytes, layout), 0);
+	return vcpu->vm;
+}
+
+void fake_engine_end_guest(struct vm *vm)
+{
+	u64 pages = vm->memory.ram_pages;
+
+	memory_destroy(vm);
+	memory_uncommit(pages, pages);
+	fake_limbo_empty();
+}
+
+void fake_engine_fill(void *page, u64 seed)
+{
+	for (u64 i = 0; i < PAGE_SIZE / 8; i++)
+		((u64 *)page)[i] = seed * 0x9e3779b97f4a7c15UL + i;
+}
+
+bool fake_engine_holds(const void *page, u64 seed)
+{
+	for (u64 i = 0; i < PAGE_SIZE / 8; i++)
+		if (((const u64 *)page)[i] != seed * 0x9e3779b97f4a7c15UL + i)
+			return false;
+	return true;
+}
+
+struct tmem_handle fake_engine_handle(s32 pool, u64 number)
+{
+	return (struct tmem_handle){
+		.object = {number / 1000 + 1, 0, 0}, .index = (u32)(number % 1000), .pool = pool};
+}
+
 void fake_engine_end(void)
 {
 	assert_int_equal(tmem_persistent_held(tmem_store), 0);

@@ -96,20 +96,6 @@ static inline u64 *touch(unsigned i, u64 frame)
 	return mapped(i, frame);
 }
 
-static inline void fill(u64 *page, u64 seed)
-{
-	for (u64 i = 0; i < PAGE_SIZE / 8; i++)
-		page[i] = seed * 0x9e3779b97f4a7c15UL + i;
-}
-
-static inline bool holds(const u64 *page, u64 seed)
-{
-	for (u64 i = 0; i < PAGE_SIZE / 8; i++)
-		if (page[i] != seed * 0x9e3779b97f4a7c15UL + i)
-			return false;
-	return true;
-}
-
 static inline bool is_zero(const u64 *page)
 {
 	for (u64 i = 0; i < PAGE_SIZE / 8; i++)
