@@ -161,7 +161,7 @@ static inline u32 client_begin_look(const struct tmem_client *client)
 static inline bool client_look_holds(const struct tmem_client *client, u32 turns)
 {
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	return __atomic_load_n(&client->turns_begun, __ATOMIC_ACQUIRE) == turns;
+	return client->turns_begun == turns; /* an operand, which no atomic load becomes */
 }
 
 /* The client is at work: its share is its own for the next TMEM_IDLE_TICKS. */

@@ -96,12 +96,14 @@ int tmem_put(struct tmem_client *client, const struct tmem_handle *handle, const
 	struct group *group;
 	struct pool *pool;
 	u32 place, count, slot;
+	u64 id;
 
 	client_lock(client);
 	client_note_use(client);
-	pool = named_pool(client, handle->pool);
-	if (unlikely(!pool || !page))
+	id = (u32)handle->pool;
+	if (unlikely(id >= TMEM_POOLS_PER_GUEST || !page))
 		return put_slowly(client, handle, page);
+	pool = called_pool(client, id);
 	if (!pool_is_near(pool, handle->object, handle->index, POOL_PLAIN))
 		return put_uncommon(client, handle, page, pool);
 	group = pool->recent_group;
