@@ -270,6 +270,19 @@ int pool_reserve(struct tmem *tmem, struct pool *pool)
 	return error;
 }
 
+/*
+ * Of a row of up to 34 indices the sample words lie evenly: in units of 2^32 / 34, that of place i
+ * is (21 i modulo 34) + 0.0132 i further than the first, and 21 * 13 is 1 modulo 34. So where the
+ * threshold is at most one unit, two places can be below it, and these are computed.
+ */
+#define SAMPLE_ROW 34U
+
+static void mark_if_sampled(struct group *group, u32 place, u32 first_word, u32 threshold)
+{
+	if (place < GROUP_PAGES && first_word + place * TMEM_SAMPLE_STEP < threshold)
+		group->places[place] = (u32)PLACE_SAMPLED;
+}
+
 /* Not inlined: with nothing in it, a group needs none of this. */
 static __attribute__((noinline)) void mark_sampled_places(
 	const struct pool *pool, struct group *group)
@@ -277,10 +290,16 @@ static __attribute__((noinline)) void mark_sampled_places(
 	u32 word = tmem_sample_word(pool->recent_sum, group->number * GROUP_PAGES);
 	u32 threshold = pool->sample_threshold;
 
-#pragma GCC unroll 32
-	for (u32 place = 0; place < GROUP_PAGES; place++, word += TMEM_SAMPLE_STEP)
-		if (unlikely(word < threshold))
-			group->places[place] = (u32)PLACE_SAMPLED;
+	if (likely(threshold <= ~0U / SAMPLE_ROW)) {
+		u32 unit = (u32)((u64)-word * SAMPLE_ROW >> 32); /* where the words begin anew */
+		u32 place = unit * 13 % SAMPLE_ROW;
+
+		mark_if_sampled(group, place, word, threshold);
+		mark_if_sampled(group, (place + 13) % SAMPLE_ROW, word, threshold);
+		return;
+	}
+	for (u32 place = 0; place < GROUP_PAGES; place++)
+		mark_if_sampled(group, place, word, threshold);
 }
 
 /* A group of the recent object, without pages, for indices from @number * 32 on, in the table and

@@ -145,6 +145,23 @@ static void a_sampled_page_is_always_told_of(void **state)
 	end();
 }
 
+/* What is marked in groups is compared by the audit, whatever the threshold. */
+static void the_places_of_groups_are_marked(void **state)
+{
+	const u32 thresholds[] = {1, ONE_PERCENT, ~0U / 34, ~0U / 34 + 1, 1U << 30};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(thresholds); i++) {
+		start(false, thresholds[i], 0);
+		for (unsigned n = 0; n < 3600; n++) {
+			struct tmem_handle handle = handle_of(0, n / 8, n / 2 * 40 + n % 2);
+
+			assert_int_equal(tmem_put(client, &handle, page), 0);
+		}
+		end();
+	}
+}
+
 static void nobody_is_told_without_a_threshold_or_of_what_did_not_happen(void **state)
 {
 	struct tmem_handle nowhere = handle_of(7, 1, 1), handle = handle_of(0, 1, 1);
@@ -233,6 +250,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_in_a_hundred_whatever_the_keys),
 		cmocka_unit_test(a_sampled_page_is_always_told_of),
+		cmocka_unit_test(the_places_of_groups_are_marked),
 		cmocka_unit_test(nobody_is_told_without_a_threshold_or_of_what_did_not_happen),
 		cmocka_unit_test(keys_only_stores_nothing_and_tells_all_the_same),
 		cmocka_unit_test(a_filter_lacks_no_sampled_page),
