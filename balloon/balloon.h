@@ -132,8 +132,10 @@ struct balloon_guest {
 	struct balloon_target target; /* of the last plan; share 0 before the first */
 	bool known;                   /* has been planned before */
 	u64 hits_rate, misses_rate;   /* gets a tick, smoothed; 256ths */
-	/* refault: gets, and those of them that hit or that a disk was read for; halved together */
-	u64 gets_lately, backed_lately;
+	u64 first_rate;               /* of the misses, first reads of files */
+	/* refault: gets, those of them that hit or that a disk was read for, and first reads of
+	 * files; halved together */
+	u64 gets_lately, backed_lately, first_lately;
 	u64 refaults_rate;     /* pages read again a tick, smoothed; 256ths */
 	u64 pressure;          /* share of the guest's faults that waited for a disk, 1024ths */
 	u64 base;              /* refault: its holding as the last plan left it */

@@ -12,13 +12,25 @@
 #define HOPE        24U
 #define GETS_LATELY 16384U /* about as many as the histogram remembers */
 
+/* First reads of files in this tick, as far as they are known to be no more: what comes from swap
+ * was written there. */
+static u64 first_reads(const struct balloon_sample *sample)
+{
+	u64 misses = sample->tmem[BALLOON_EPHEMERAL].gets - sample->tmem[BALLOON_EPHEMERAL].hits;
+
+	if (sample->disk_reads == BALLOON_UNKNOWN)
+		return 0;
+	misses = MIN(misses, sample->disk_reads);
+	return misses - MIN(misses, sample->refaults);
+}
+
 /*
  * Gets that mean something, hits and misses of a tick: a miss is believed only if the guest's disks
  * read a page for it, so a guest cannot become hungry by asking for what it does not need.
  */
 static void note_rates(struct balloon_guest *guest, const struct balloon_sample *sample)
 {
-	u64 hits = 0, misses = 0;
+	u64 hits = 0, misses = 0, first = first_reads(sample);
 
 	for (unsigned kind = 0; kind < BALLOON_CLASSES; kind++) {
 		hits += sample->tmem[kind].hits;
@@ -27,12 +39,15 @@ static void note_rates(struct balloon_guest *guest, const struct balloon_sample 
 	guest->gets_lately += hits + misses;
 	misses = MIN(misses, sample->disk_reads);
 	guest->backed_lately += hits + misses;
+	guest->first_lately += first;
 	while (guest->gets_lately > GETS_LATELY) {
 		guest->gets_lately /= 2;
 		guest->backed_lately /= 2;
+		guest->first_lately /= 2;
 	}
 	guest->hits_rate = (guest->hits_rate + 3 * hits * 256) / 4;
 	guest->misses_rate = (guest->misses_rate + 3 * misses * 256) / 4;
+	guest->first_rate = (guest->first_rate + 3 * first * 256) / 4;
 }
 
 /* How far below the present RAM an estimated distance may still be one above it: so large a part,
@@ -43,15 +58,22 @@ static void note_rates(struct balloon_guest *guest, const struct balloon_sample 
 /* Misses of which no distance is known are taken for so many steps beyond what the guest holds. */
 #define UNKNOWN_STEPS 8U
 
-/* The weights of buckets, sampled gets in 256ths, into @weights; the sum of those that the present
- * gets can be of, and the unexplained ones, is returned. */
-static u64 weigh(const struct ghosts *ghosts, u64 first, u64 *weights)
+/*
+ * The weights of buckets, sampled gets in 256ths, into @weights; the sum of those that the present
+ * gets can be of is returned, first reads aside. In it are those whose distance is beyond what is
+ * remembered, into @far: gets that no ghost explains, but for the part that first reads had of all
+ * gets lately. These are counted, so the histogram need not tell what of it they were: it may be
+ * older than the tick in which a guest had read all its files once.
+ */
+static u64 weigh(const struct balloon_guest *guest, const struct ghosts *ghosts, u64 first,
+	u64 *weights, u64 *far)
 {
-	u64 sum = READ_ONCE(ghosts->not_found), near = 0;
+	u64 none = READ_ONCE(ghosts->not_found), all = none, sum = 0, near = 0;
 	u64 near_steps = MIN(first / NEAR_PART, NEAR_PAGES / MAX(ghosts->step, 1UL));
 
 	for (u64 bucket = 0; bucket < BALLOON_BUCKETS; bucket++) {
 		weights[bucket] = MIN(READ_ONCE(ghosts->found[bucket]), 1U << 18);
+		all += weights[bucket];
 		/* A distance is an estimate: what seems to lie just below the present RAM was not
 		 * there, so it lies just above. */
 		if (bucket < first && bucket >= first - near_steps) {
@@ -63,7 +85,8 @@ static u64 weigh(const struct ghosts *ghosts, u64 first, u64 *weights)
 		if (bucket >= first)
 			sum += weights[bucket];
 	}
-	return sum;
+	*far = none - MIN(none, all * guest->first_lately / (guest->gets_lately + 1));
+	return sum + *far;
 }
 
 /*
@@ -122,7 +145,8 @@ static void await(const struct balloon_guest *guest, const struct balloon_sample
 void curve_update(struct balloon_guest *guest, const struct balloon_sample *sample, u64 hold)
 {
 	const struct ghosts *ghosts = sample->ghosts;
-	u64 first, last, split, sum = 0, within = 0, beyond = 0, factor, gets, rate, believed;
+	u64 first, last, split, sum = 0, within = 0, beyond = 0, factor, gets, rate, believed,
+				far = 0;
 	u64 gain[BALLOON_BUCKETS] = {0}; /* weights at first */
 	bool full;
 
@@ -134,10 +158,10 @@ void curve_update(struct balloon_guest *guest, const struct balloon_sample *samp
 	 * shape there, but the present gets are none of them. */
 	first = MIN(sample->actual / guest->step, BALLOON_BUCKETS - 1);
 	last = MIN(first + 1 + sample->max / guest->step, BALLOON_BUCKETS);
-	gets = ghosts ? weigh(ghosts, first, gain) : 0;
+	gets = ghosts ? weigh(guest, ghosts, first, gain, &far) : 0;
 	/* Of distances, only so many are believed as gets were backed by a page: a guest that
 	 * asks for what is not there, and does not read it either, has them as it likes. */
-	rate = guest->hits_rate + guest->misses_rate;
+	rate = guest->hits_rate + guest->misses_rate - guest->first_rate;
 	believed = rate * (guest->backed_lately + 1) / (guest->gets_lately + 1);
 	factor = gets ? (believed << 12) / gets : 0;
 	full = sample->actual + sample->pool >= hold - hold / 32;
@@ -146,16 +170,15 @@ void curve_update(struct balloon_guest *guest, const struct balloon_sample *samp
 		gain[bucket] = factor * gain[bucket] >> 12;
 	if (ghosts)
 		hope(guest, ghosts,
-			(factor * READ_ONCE(ghosts->not_found) >> 12) +
-				(gets ? rate - believed : 0),
+			(factor * far >> 12) + guest->first_rate + (gets ? rate - believed : 0),
 			first, last, gain);
 	for (u64 bucket = first; bucket < BALLOON_BUCKETS; bucket++)
 		*(bucket < split ? &within : &beyond) += gain[bucket];
-	/* Misses without any distance yet, such as first writes to swap: somewhere beyond. */
+	/* Pages asked for again without any distance yet, or written to swap: somewhere beyond. */
 	if (full && gets == 0)
 		for (u64 bucket = split; bucket < MIN(split + UNKNOWN_STEPS, BALLOON_BUCKETS);
 			bucket++)
-			gain[bucket] = guest->misses_rate / UNKNOWN_STEPS;
+			gain[bucket] += (guest->misses_rate - guest->first_rate) / UNKNOWN_STEPS;
 	/* The distances are estimates, hits and misses are not. More memory than it holds saves a
 	 * guest no more than all its misses; and if what it holds is full, what it holds saves no
 	 * more than its hits. What exceeds that is put right beside the boundary. */

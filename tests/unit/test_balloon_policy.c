@@ -320,6 +320,28 @@ static void first_reads_count_beyond_a_busy_edge(void **state)
 	}
 }
 
+/* A guest that has read all its files once reads them again. The sample remembers first reads for
+ * long, but those are counted too, and so it is as hungry as it is. */
+static void first_reads_of_before_do_not_hide_refaults(void **state)
+{
+	const struct balloon_guest *guest = &balloon.guest[1];
+
+	(void)state;
+	start("refault");
+	for (unsigned tick = 0; tick < 20; tick++) {
+		bool again = tick >= 10;
+
+		samples[1].actual = 8000;
+		hungry(1, 1000);
+		samples[1].refaults = again ? 1000 : 0;
+		ghosts[1].found[12000 / ghosts[1].step] = again ? 32 * 256 : 0;
+		ghosts[1].not_found = ghosts[1].first = 32 * 256;
+		ticks(1);
+	}
+	assert_true(
+		guest->curve[12600 / guest->step] - guest->curve[11000 / guest->step] > 800 * 256);
+}
+
 /* Guest @i works for some ticks with all that it holds, finding every page in RAM or in the pool.
  */
 static void work(unsigned i, unsigned count)
@@ -508,6 +530,7 @@ int main(void)
 		cmocka_unit_test(ram_grows_by_half_of_the_hits_in_a_full_share),
 		cmocka_unit_test(hits_that_leave_ram_idle_are_not_believed),
 		cmocka_unit_test(first_reads_count_beyond_a_busy_edge),
+		cmocka_unit_test(first_reads_of_before_do_not_hide_refaults),
 		cmocka_unit_test(what_does_not_pay_is_left_where_it_is),
 		cmocka_unit_test(who_will_be_back_later_gives_first),
 		cmocka_unit_test(priority_decides_between_equals),
