@@ -21,6 +21,7 @@
 #define BALLOON_BUCKETS  128U
 #define BALLOON_AGES     8U   /* classes of idle memory: age [2^k, 2^(k+1)) ticks, the last open */
 #define BALLOON_PRIORITY 100U /* an ordinary guest's */
+#define BALLOON_USE_ONE  (1U << 20) /* a chance of 1, in the units of struct balloon_guest */
 
 struct ghosts;
 

@@ -18,7 +18,6 @@
 #define TRIAL_TICKS      8U  /* mean time that memory taken on trial stays the guest's own */
 #define FREE_PART        32U /* of its RAM, so much is left free to a guest */
 #define AGE_STALE        4U  /* the class of RAM that was not used for 16 ticks */
-#define USE_ONE          (1U << 20)
 #define GROW_PART        20U /* of its maximum, RAM that a guest takes out of its share a second */
 #define GROW_HITS        2U  /* so many hits in a share that is full, for each page */
 #define GOAL_BOOST       8U  /* utility of a guest that misses its service goal */
@@ -58,7 +57,7 @@ static void note_use(struct balloon_guest *guest, const struct balloon_sample *s
 
 	for (unsigned age = 0; age < BALLOON_AGES; age++) {
 		u64 all = sample->idle[age] + sample->touched[age];
-		u64 now = balloon_part(USE_ONE, sample->touched[age], all);
+		u64 now = balloon_part(BALLOON_USE_ONE, sample->touched[age], all);
 
 		guest->use[age] = (u32)((guest->use[age] + 3 * now) / 4);
 	}
@@ -82,8 +81,8 @@ static u64 cold_pages(const struct balloon_guest *guest, const struct balloon_sa
 		u64 use = (u64)guest->use[age] * sample->priority / BALLOON_PRIORITY *
 			  (1000 + hold) / 1000;
 
-		/* use / USE_ONE < gain / 256 / pages */
-		if (use * need->pages >= need->gain * (USE_ONE / 256))
+		/* use / BALLOON_USE_ONE < gain / 256 / pages */
+		if (use * need->pages >= need->gain * (BALLOON_USE_ONE / 256))
 			break;
 	}
 	return cold;

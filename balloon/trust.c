@@ -11,10 +11,12 @@
 #define YOUNG_PART 128U /* of RAM, what may look idle for lack of precision */
 #define FRACTION   16U  /* in which pages brought in are counted */
 #define TIMES_RAM  2U
-#define STALE_PART 8U  /* of RAM, what an honest guest may leave unused in that time */
-#define IDLE_AGE   4U  /* the class of RAM that was not used for 16 ticks */
-#define IDLE_PART  2U  /* of RAM, if so much is idle it could hold what is hit in the pool */
-#define POOL_PART  4U  /* of what a guest holds; who has less in the pool is not asked */
+#define STALE_PART 8U /* of RAM, what an honest guest may leave unused in that time */
+#define IDLE_AGE   4U /* the class of RAM that was not used for 16 ticks */
+#define IDLE_PART  2U /* of RAM, if so much is idle it could hold what is hit in the pool */
+#define POOL_PART  4U /* of what a guest holds; who has less in the pool is not asked */
+/* Of the uses of a page in the pool, what those of a page in idle RAM must be to count. */
+#define AGAIN_PART 2U
 #define HITS_MORE  4U  /* than reads: only of such guests something could be taken unnoticed */
 #define DOUBT      32U /* ticks that a guest is doubted after it was last seen to waste RAM */
 
@@ -62,14 +64,22 @@ static bool wastes(struct balloon_guest *guest, const struct balloon_sample *sam
 	return found;
 }
 
-/* Whether its RAM could hold what it hits in the pool, and it needs nothing beyond. */
+/*
+ * Whether its RAM could hold what it hits in the pool, and it needs nothing beyond. Pages that are
+ * idle for long are used nevertheless, if a guest goes slowly through all that it has: in RAM then
+ * no less often, each, than in the pool.
+ */
 static bool has_idle_ram(
 	const struct balloon_guest *guest, const struct balloon_sample *sample, u64 hits)
 {
-	u64 idle = 0;
+	u64 idle = 0, again = 0;
 
-	for (unsigned age = IDLE_AGE; age < BALLOON_AGES; age++)
+	for (unsigned age = IDLE_AGE; age < BALLOON_AGES; age++) {
 		idle += sample->idle[age];
+		again += sample->idle[age] * guest->use[age];
+	}
+	if (again / MAX(idle, 1UL) * AGAIN_PART * sample->pool > hits * BALLOON_USE_ONE)
+		return false;
 	return idle > sample->actual / IDLE_PART &&
 	       sample->pool > (sample->actual + sample->pool) / POOL_PART &&
 	       hits > HITS_MORE * sample->refaults && hits * 256 > HITS_MORE * guest->reads_before;

@@ -68,6 +68,17 @@ static void who_has_ram_for_what_it_hits_is_doubted_at_once(void **state)
 	assert_int_equal(believed(500, 30), 100);
 }
 
+/* It goes slowly through all that it has: idle RAM is used again as often as the pool's pages. */
+static void who_uses_idle_ram_like_its_pool_is_believed(void **state)
+{
+	(void)state;
+	start(4000, 100, RAM * 6 / 10);
+	guest.use[BALLOON_AGES - 1] = BALLOON_USE_ONE / 40;
+	assert_int_equal(believed(500, 0), 100);
+	guest.use[BALLOON_AGES - 1] = BALLOON_USE_ONE / 400;
+	assert_int_equal(believed(1, 0), 0);
+}
+
 static void who_leaves_ram_idle_is_doubted_after_a_while(void **state)
 {
 	(void)state;
@@ -155,6 +166,7 @@ int main(void)
 		cmocka_unit_test(who_uses_its_ram_is_believed),
 		cmocka_unit_test(hits_beyond_what_was_used_are_cut),
 		cmocka_unit_test(who_has_ram_for_what_it_hits_is_doubted_at_once),
+		cmocka_unit_test(who_uses_idle_ram_like_its_pool_is_believed),
 		cmocka_unit_test(who_leaves_ram_idle_is_doubted_after_a_while),
 		cmocka_unit_test(few_hits_say_nothing),
 		cmocka_unit_test(who_loses_pages_and_reads_none_stays_doubted),
