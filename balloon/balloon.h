@@ -172,6 +172,8 @@ struct balloon_guest {
 struct balloon {
 	struct balloon_parameters parameters;
 	const struct balloon_policy *policy;
+	/* refault: reads that plans would have saved since one was carried out; 256ths */
+	u64 owed;
 	struct balloon_guest guest[BALLOON_GUESTS_MAX];
 	struct balloon_sample sample[BALLOON_GUESTS_MAX]; /* of this tick, checked */
 	struct balloon_wish wish[BALLOON_GUESTS_MAX];     /* of this tick */

@@ -24,6 +24,8 @@
 /* Within which a plan must have saved as many reads as pages move. */
 #define PAY_TICKS 24U
 #define PAY_MS    6400U
+/* Over which what plans would have saved is added up while none was carried out. */
+#define OWED_TICKS 192U
 /* What a guest used lately is known only so well: to a part of it. */
 #define SPARE_PART 4U
 
@@ -245,7 +247,9 @@ static u64 divide(struct balloon *engine, unsigned count, u64 room, u64 later, b
  * Curves are estimates, and where they are nearly equal each tick's noise would move memory to and
  * fro. So the plan as a whole must save, soon or within the takers' spells if these are shorter,
  * more reads than pages move, but for those that whoever gives them did not use lately: these need
- * not be read back. Else everyone keeps what it holds. Returns the room then left.
+ * not be read back. Or so much must be owed: what plans, tick after tick, would have saved had they
+ * been carried out, since a need that stays is worth more than one that may pass. Else everyone
+ * keeps what it holds. Returns the room then left.
  */
 static u64 stay_if_better(struct balloon *engine, unsigned count, u64 room)
 {
@@ -271,8 +275,12 @@ static u64 stay_if_better(struct balloon *engine, unsigned count, u64 room)
 		idle += hold - MIN(hold, used);
 	}
 	price -= balloon_part(price, MIN(idle, taken), taken);
-	if (with >= without + price)
+	engine->owed -= engine->owed / OWED_TICKS;
+	engine->owed += with - MIN(with, without);
+	if (with >= without + price || engine->owed >= price * ticks) {
+		engine->owed = 0;
 		return room;
+	}
 	for (unsigned i = 0; i < count; i++)
 		engine->guest[i].size = engine->guest[i].terms.hold;
 	return left;

@@ -388,6 +388,25 @@ static void what_does_not_pay_is_left_where_it_is(void **state)
 	assert_true(holds(1) >= 12000);
 }
 
+/* But a need that stays is met in the end, though the others go on using what they hold. */
+static void what_pays_late_moves_late(void **state)
+{
+	(void)state;
+	start("refault");
+	hungry(1, 60);
+	for (unsigned i = 0; i < 3; i += 2) {
+		ghosts[i].found[9999 / ghosts[i].step] = 64 * 256;
+		samples[i].pool = 2000;
+		samples[i].tmem[0].gets = samples[i].tmem[0].hits = 20;
+		samples[i].idle[7] = 0;
+		samples[i].touched[0] = samples[i].actual;
+	}
+	ticks(25);
+	assert_int_equal(holds(1), 10000);
+	ticks(50);
+	assert_in_range(holds(1), 12000, 13000);
+}
+
 /* Guests 0 and 2 work in turns; when guest 1 needs memory, the one that had its turn last gives. */
 static void who_will_be_back_later_gives_first(void **state)
 {
@@ -532,6 +551,7 @@ int main(void)
 		cmocka_unit_test(first_reads_count_beyond_a_busy_edge),
 		cmocka_unit_test(first_reads_of_before_do_not_hide_refaults),
 		cmocka_unit_test(what_does_not_pay_is_left_where_it_is),
+		cmocka_unit_test(what_pays_late_moves_late),
 		cmocka_unit_test(who_will_be_back_later_gives_first),
 		cmocka_unit_test(priority_decides_between_equals),
 		cmocka_unit_test(a_missed_goal_comes_first),
