@@ -50,7 +50,7 @@ SCENARIOS = [
     Scenario("pool_destruction", HOLDS, f"{POOL} IDLING"),
     Scenario("every_get_ends", HOLDS, LOCK, progress=True),
     Scenario("turns_uncounted", ABSENT, f"{TABLE} ONE_KEY UNCOUNTED"),
-    Scenario("turn_under_way", ABSENT, f"{TABLE} BEGUN_TWICE"),
+    Scenario("turn_under_way", ABSENT, f"{TABLE} ONE_KEY BEGUN_TWICE"),
     Scenario("counted_only_after", ABSENT, f"{TABLE} COUNTED_AFTER"),
     Scenario("bit_forgotten", ABSENT, f"{TABLE} BIT_FORGOTTEN"),
     Scenario("signal_past_buffer", ABSENT, "DEPTH=5 ONE_KEY SIGNAL_PAST_BUFFER"),
