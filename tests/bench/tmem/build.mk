@@ -2,7 +2,8 @@
 # It runs bench_pack and bench_evict too, for the rows that theirs are. LARGE=0 leaves the rows with 1,048,576 pages out
 # (15 GiB of memory, some minutes).
 
-BENCH_TMEM_OBJ    := $O/bench/tests/bench/tmem/bench.c.o $(BENCH_ENGINE_OBJ)
+BENCH_TMEM_OBJ    := $(patsubst %,$O/bench/tests/bench/tmem/%.c.o,bench contents operations measure store cells machine) \
+	$(BENCH_ENGINE_OBJ)
 
 $O/bench/bench_tmem: $(BENCH_TMEM_OBJ)
 	$(call quiet,HOSTLD,$@)$(CC) $^ -lpthread -o $@
