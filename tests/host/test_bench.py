@@ -55,7 +55,7 @@ def test_plain_figures_are_those_of_their_own_boot(monkeypatch):
         "[  1.000000] stat: guest=bench reason=shut down code=0 verified=1",
         "[  1.000000] stat: machine backend=SVM",
     ]
-    monkeypatch.setattr(bench, "boot", lambda machine, args, manifest: log)
+    monkeypatch.setattr(bench, "boot", lambda machine, args, manifest, what: log)
     monkeypatch.setattr(bench, "require_verified", lambda log, guest: None)
     rows = bench.plain_figures(None, None, {"copy_page": 700, "tmem_put": 5})
     assert [(r.name, r.value, r.backend) for r in rows] == [
