@@ -236,23 +236,13 @@ u32 pool_index_at(const struct pool *pool, const struct position *position)
 
 /* ---- Inserting ---------------------------------------------------------------------- */
 
-void pool_prefetch_insertion(const struct pool *pool, u64 hash)
+void pool_prefetch_split(const struct pool *pool)
 {
-	const struct table *table = &pool->object_table;
-	const struct line *split = table_next_split(table);
+	const struct line *split = table_next_split(&pool->object_table);
 
-	__builtin_prefetch(table_look(&table->now, hash), 1);
-	if (!split)
-		return;
-	/* It was fetched for the insertions before this one, if there is anything to read in it. */
-	if (table_wants_bucket(table)) {
-		for (u32 place = 0; place < LINE_PLACES; place++)
-			if (split->tags[place])
-				__builtin_prefetch(
-					object_at(pool, entry_id(split->entries[place])));
-	} else {
-		__builtin_prefetch(split);
-	}
+	for (u32 place = 0; split && place < LINE_PLACES; place++)
+		if (split->tags[place])
+			__builtin_prefetch(object_at(pool, entry_id(split->entries[place])));
 }
 
 int pool_reserve(struct tmem *tmem, struct pool *pool)
@@ -340,25 +330,43 @@ static void group_only_page(
 	pool_set_near(pool, index, page_at(tmem, slot), slot);
 }
 
-static void add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u64 hash, u32 index,
-	u32 slot, struct page *page)
+/* Gives the page in @slot an object of its own, which becomes the recent one; returns its id, which
+ * is not in the table yet. */
+static inline u32 make_object(
+	struct pool *pool, const u64 key[3], u64 hash, u32 index, u32 slot, struct page *page)
 {
 	struct object *object;
 	u32 object_id = slab_take(&pool->objects, sizeof(*object), (void **)&object);
 
-	*object = (struct object){
-		.key = {key[0], key[1], key[2]},
-		.first = slot & SLOT_MASK,
-		.index = index,
-	};
+	object->key[0] = key[0];
+	object->key[1] = key[1];
+	object->key[2] = key[2];
+	object->first = slot & SLOT_MASK;
+	object->grouped = 0;
+	object->index = index;
 	page->owner = object_id;
 	set_recent_object(pool, object, object_id, hash);
+	return object_id;
+}
+
+static __attribute__((noinline)) void insert_object(
+	struct tmem *tmem, struct pool *pool, u64 hash, u32 object_id)
+{
 	table_insert(tmem, &pool->object_table, hash, object_id);
 	/* The sum outlives the keys of the table. */
 	if (unlikely(pool->object_table.rekeys)) {
 		pool->rekeyed = true;
 		pool_set_lock_upto(pool);
 	}
+}
+
+void pool_add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u64 hash,
+	struct line *line, u32 index, u32 slot, struct page *page)
+{
+	u32 object_id = make_object(pool, key, hash, index, slot, page);
+
+	if (!likely(table_insert_at(&pool->object_table, line, hash, object_id)))
+		insert_object(tmem, pool, hash, object_id);
 }
 
 void pool_extend(struct tmem *tmem, struct pool *pool, u32 index)
@@ -372,7 +380,8 @@ void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 ind
 	u32 number = index / GROUP_PAGES;
 
 	if (!position->object) {
-		add_object(tmem, pool, key, position->hash, index, slot, page);
+		insert_object(tmem, pool, position->hash,
+			make_object(pool, key, position->hash, index, slot, page));
 		return;
 	}
 	if (!position->object->grouped)

@@ -214,14 +214,15 @@ static inline bool pool_is_ready(const struct pool *pool)
 	       table_is_ready(&pool->group_table);
 }
 
-/* Fetches into the cache what the insertion of an object with @hash will touch. */
-void pool_prefetch_insertion(const struct pool *pool, u64 hash);
-
 /* Makes room in the index for one more page: -ENOMEM when a page for metadata is missing. */
 int __must_check pool_reserve(struct tmem *tmem, struct pool *pool);
 /* Adds the page in @slot where pool_find() just found none and position->group is not there yet. */
 void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 index, u32 slot,
 	struct page *page, struct position *position);
+/* The same where there surely is no such object; @hash is pool_object_hash(), @line by
+ * pool_prefetch_insertion(). */
+void pool_add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u64 hash,
+	struct line *line, u32 index, u32 slot, struct page *page);
 /* Gives the recent object, which has groups, one more for @index, which becomes the recent one and
  * must get a page then. Needs what pool_insert() needs. */
 void pool_extend(struct tmem *tmem, struct pool *pool, u32 index);
@@ -333,6 +334,22 @@ static inline bool pool_surely_lacks(const struct pool *pool, u64 hash)
 	const struct line *line = table_may_have(&pool->object_table, hash);
 
 	return likely(!line || line_surely_lacks(line, hash)) && !READ_ONCE(pool->special);
+}
+
+/*
+ * Fetches into the cache what the insertion of an object with @hash will touch: the line of the
+ * table, which is returned (NULL: there is none yet), and if that splits a bucket the records of
+ * what is in it. The bucket's own line was fetched by the split before (table.c).
+ */
+void pool_prefetch_split(const struct pool *pool);
+static inline struct line *pool_prefetch_insertion(const struct pool *pool, u64 hash)
+{
+	struct line *line = table_look(&pool->object_table.now, hash);
+
+	__builtin_prefetch(line, 1);
+	if (unlikely(table_wants_bucket(&pool->object_table)))
+		pool_prefetch_split(pool);
+	return line;
 }
 
 /* To be called after each change of what it goes by. */

@@ -80,10 +80,14 @@ static __attribute__((noinline)) int put_nowhere(struct tmem_client *client,
 static __attribute__((noinline)) int put_uncommon(struct tmem_client *client,
 	const struct tmem_handle *handle, const void *data, struct pool *pool)
 {
-	if (!pool_is_uncommonly_near(pool, handle->object, handle->index, POOL_SHORT_PUTS) ||
-		pool->glances_first)
+	if (pool->glances_first ||
+		!pool_is_uncommonly_near(pool, handle->object, handle->index, POOL_SHORT_PUTS)) {
+		if (put_is_first(pool, handle))
+			return pool->persistent ? put_first_persistent(client, handle, data, pool)
+						: put_first_ephemeral(client, handle, data, pool);
 		return unlikely(client->tmem->keys_only) ? put_nowhere(client, handle, data, pool)
 							 : put_slowly(client, handle, data);
+	}
 	return pool->persistent ? put_short_persistent(client, handle, data, pool)
 				: put_short_ephemeral(client, handle, data, pool);
 }

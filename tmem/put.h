@@ -114,6 +114,24 @@ static inline __attribute__((always_inline)) struct page *put_near_page(struct t
 
 /* All that is not at hand (tmem/put_recent.c). Releases the lock. */
 int put_slowly(struct tmem_client *client, const struct tmem_handle *handle, const void *page);
+/* The same for a page of a private pool that was copied already to @slot, which is in hand. */
+int put_copied(struct tmem_client *client, const struct tmem_handle *handle, u32 slot);
+
+/* A page that put_is_first() is true of, in a pool of that class (tmem/put_first.c). Releases the
+ * lock. */
+int put_first_ephemeral(struct tmem_client *client, const struct tmem_handle *handle,
+	const void *data, struct pool *pool);
+int put_first_persistent(struct tmem_client *client, const struct tmem_handle *handle,
+	const void *data, struct pool *pool);
+
+/* Whether the page is believed to be the first one of an object, since it is not in the object
+ * before, which has one page; and the short ways serve the pool. */
+static inline bool put_is_first(const struct pool *pool, const struct tmem_handle *handle)
+{
+	return !(pool->uncommon & ~POOL_SHORT_PUTS) && !pool->glances_first &&
+	       pool->recent_object && !pool->recent_object->grouped &&
+	       !pool_key_is_recent(pool, handle->object);
+}
 
 /* ---- Where a new page goes -------------------------------------------------------- */
 

@@ -179,10 +179,13 @@ static int put_once(struct tmem_client *client, const struct tmem_handle *handle
 			return -SLUICE_ENOSPC;
 	}
 	error = position.group ? 0 : prepare_index(client, pool);
-	if (!error)
-		error = put_needs_look(pool, data)
-				? put_dense(client, pool, handle, &position, data, hand)
-				: put_plain(client, pool, handle, &position, data, hand);
+	if (!error) {
+		bool look = put_needs_look(pool, data);
+
+		pool->glances_first = look;
+		error = look ? put_dense(client, pool, handle, &position, data, hand)
+			     : put_plain(client, pool, handle, &position, data, hand);
+	}
 	if (error)
 		return error;
 	hand->admitted = false;

@@ -1,7 +1,7 @@
 /*
  * Puts beside the page before for which not all is at hand, or that take more than a short way: the
  * first page of a group, sampled pages, those of pools with modes or a miss filter, and those that
- * evict (tmem/put.h). And first pages of objects, which are copied before they are looked up.
+ * evict (tmem/put.h). All others go on to put_any.c.
  */
 #include "tmem/put.h"
 
@@ -124,56 +124,29 @@ static bool put_in_recent(
 	}
 }
 
-/* ---- The first page of an object ----------------------------------------------------- */
+/* ---- What is neither at hand nor near --------------------------------------------------- */
 
-/*
- * A put to another object than the one before, which has one page: so this one is believed to be
- * new. The page is copied before it comes into the index, and what that takes is fetched into the
- * cache meanwhile. False: all is as before, or *@slot has the copy, but the rest is still to do.
- */
-static bool put_first(
-	struct tmem_client *client, const struct tmem_handle *handle, const void *data, u32 *slot)
+/* What is due after a put, before the lock is released. */
+static inline int finish(struct tmem_client *client, int result)
 {
-	struct pool *pool = named_pool(client, handle->pool);
-	struct position position = {0};
-	struct block *block;
-
-	if (unlikely(!pool || !data || pool->special || pool->modes || client->tmem->keys_only) ||
-		!pool->recent_object || pool->recent_object->grouped ||
-		pool_key_is_recent(pool, handle->object) || !pool_is_ready(pool))
-		return false;
-	*slot = client_slot_at_hand(client, pool->persistent ? PERSISTENT : EPHEMERAL);
-	if (unlikely(*slot == SLOT_NONE))
-		return false;
-	position.hash = pool_object_hash(pool, handle->object);
-	pool_prefetch_insertion(pool, position.hash);
-	block = client_block(client, *slot);
-	tmem_port_copy_away(block_frame(block, *slot), data);
-	if (unlikely(!pool_surely_lacks(pool, position.hash)) ||
-		unlikely(pool->persistent && !put_admit_persistent(client)))
-		return false;
-	put_insert(client, pool, handle, &position, *slot, block_page(block, *slot));
-	*slot = SLOT_NONE;
-	return true;
+	if (client->aging)
+		aging_fit(client);
+	if (client->filter_due)
+		client_filter_work(client);
+	client_unlock(client);
+	return result;
 }
 
-/* Any put but one beside the page before. */
-static int put_distant(
-	struct tmem_client *client, const struct tmem_handle *handle, const void *data)
+int put_copied(struct tmem_client *client, const struct tmem_handle *handle, u32 slot)
 {
-	u32 slot = SLOT_NONE;
-	struct block *block;
-	int result;
+	struct block *block = client_block(client, slot);
+	int result = client_put_placed(client, handle, block_frame(block, slot), &slot);
 
-	if (put_first(client, handle, data, &slot))
-		return 0;
-	if (likely(slot == SLOT_NONE))
-		return client_put(client, handle, data, false);
-	block = client_block(client, slot);
-	result = client_put_placed(client, handle, block_frame(block, slot), &slot);
 	if (slot != SLOT_NONE)
 		client_give_slot(client, block, block_page(block, slot), slot);
-	return result;
+	if (client->sample_threshold)
+		client_sample_put(client, handle, result);
+	return finish(client, result);
 }
 
 int put_slowly(struct tmem_client *client, const struct tmem_handle *handle, const void *page)
@@ -181,14 +154,10 @@ int put_slowly(struct tmem_client *client, const struct tmem_handle *handle, con
 	int result = 0;
 
 	if (!put_in_recent(client, handle, page)) {
-		result = put_distant(client, handle, page);
+		result = client_put(client, handle, page, false);
 		if (client->sample_threshold)
 			client_sample_put(client, handle, result);
 	}
-	if (client->aging)
-		aging_fit(client);
-	if (client->filter_due)
-		client_filter_work(client);
-	client_unlock(client);
+	finish(client, result);
 	return unlikely(result == POOL_IS_SHARED) ? shared_put(client, handle, page) : result;
 }

@@ -295,6 +295,7 @@ static bool split_bucket(struct tmem *tmem, struct table *table)
 	struct table_part *part = &table->now;
 	struct line *from, *to;
 	u32 target = part->buckets, filled = 0;
+	u64 moves;
 
 	if (!part_has_room(part) && !table->spare)
 		return true;
@@ -313,6 +314,8 @@ static bool split_bucket(struct tmem *tmem, struct table *table)
 	if (target % LINES_PER_LEAF == 0)
 		table->spare = NULL;
 	set_reserve(table);
+	/* The bit of a hash in which the two buckets differ. */
+	moves = part->mask ^ part->mask >> 1;
 
 	from->present = 0;
 	for (struct line *line = from;; line = table_next_line(table, line)) {
@@ -324,7 +327,7 @@ static bool split_bucket(struct tmem *tmem, struct table *table)
 				continue;
 			hash = table->rehash(
 				table->owner, part->keys, entry_id(line->entries[place]));
-			if (table_bucket(part, hash) != target) {
+			if (!(hash & moves)) {
 				from->present |= BIT(tag_bit(tag));
 				continue;
 			}
@@ -340,6 +343,8 @@ static bool split_bucket(struct tmem *tmem, struct table *table)
 		if (!line->next)
 			break;
 	}
+	/* It will be the next. */
+	__builtin_prefetch(from + 1, 1);
 	for (struct line *line = from; line->next;) {
 		if (line_is_empty(table_next_line(table, line)))
 			chain_unlink(tmem, table, line);

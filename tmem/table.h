@@ -188,7 +188,7 @@ static inline struct line *table_line(const struct table_part *part, u32 bucket)
 
 /* The first line of the bucket that @hash names; an empty one, which is not to be written to, if
  * there is no such bucket. For readers without the lock, and for parts without buckets. */
-static inline const struct line *table_look(const struct table_part *part, u64 hash)
+static inline struct line *table_look(const struct table_part *part, u64 hash)
 {
 	u32 bucket = table_bucket(part, hash), leaf = bucket / LINES_PER_LEAF;
 
@@ -311,6 +311,24 @@ static inline const struct line *table_next_split(const struct table *table)
 static inline bool table_is_ready(const struct table *table)
 {
 	return table->entries < table->reserve_at;
+}
+
+/* table_insert() where all that has to be done is to write an entry into @line, which is by
+ * table_look(); else false, and nothing is done. */
+static inline bool table_insert_at(struct table *table, struct line *line, u64 hash, u32 id)
+{
+	u64 first, rest;
+	u32 place;
+
+	if (table_wants_bucket(table) || table_is_moving(table) ||
+		unlikely(!line_match(line, 0, &first, &rest)))
+		return false;
+	place = likely(first) ? (u32)__builtin_ctzl(first) / 8 : 8 + (u32)__builtin_ctzl(rest) / 8;
+	line->tags[place] = table_tag(hash);
+	line->entries[place] = table_entry(hash, id);
+	line->present |= BIT(table_bit(hash));
+	table->entries++;
+	return true;
 }
 
 /* What the next table_insert() needs besides lines; -ENOMEM without memory. */

@@ -1,0 +1,68 @@
+/*
+ * Puts of first pages of objects (tmem/put.h): those to another object than the one before, if that
+ * has one page, so that this one is believed to be new. The page is copied before it is known
+ * whether it is, and what its insertion takes is fetched into the cache meanwhile.
+ */
+#include "tmem/put.h"
+
+static inline __attribute__((always_inline)) int put_first(struct tmem_client *client,
+	const struct tmem_handle *handle, const void *data, struct pool *pool,
+	enum tmem_class class)
+{
+	struct magazine *magazine = &client->magazines[class];
+	struct page_list *list = &client->lists[QUEUE_SMALL];
+	const bool aged = class == EPHEMERAL && pool->aged;
+	u32 slot = magazine_top(magazine);
+	struct recollection recollection;
+	struct page *page;
+	struct line *line;
+	u64 hash;
+
+	if (unlikely(slot == SLOT_NONE || !pool_is_ready(pool)) ||
+		unlikely(!client_is_near(client, slot)) ||
+		(class == PERSISTENT && unlikely(!put_admit_persistent(client))))
+		return put_slowly(client, handle, data);
+	hash = pool_object_hash(pool, handle->object);
+	line = pool_prefetch_insertion(pool, hash);
+	if (aged)
+		recollection = recollect(client, pool, hash + pool->salt, handle->index);
+	if (unlikely(!copy_unless_filled(client, pool, slot, data))) {
+		if (class == PERSISTENT)
+			__atomic_fetch_sub(&client->tmem->persistent_held, 1, __ATOMIC_RELAXED);
+		return put_slowly(client, handle, data);
+	}
+	WRITE_ONCE(magazine->count, magazine->count - 1);
+	if (unlikely(!line) || (unlikely(line->present >> table_bit(hash) & 1) &&
+				       !line_surely_lacks(line, hash))) {
+		if (class == PERSISTENT)
+			__atomic_fetch_sub(&client->tmem->persistent_held, 1, __ATOMIC_RELAXED);
+		return put_copied(client, handle, slot);
+	}
+	page = near_page(client, slot);
+	pool_add_object(client->tmem, pool, handle->object, hash, line, handle->index, slot, page);
+	if (aged)
+		list = choose_list(client, &recollection);
+	pool->counts.puts++;
+	if (class == PERSISTENT)
+		enter_persistent(client, pool, page);
+	else
+		enter_ephemeral(client, pool, list, slot, page);
+	if (pool_samples(pool, pool->recent_sum, handle->index))
+		client_sampled(client, pool, handle, TMEM_EVENT_PUT);
+	if (client->aging)
+		aging_fit(client);
+	client_unlock(client);
+	return 0;
+}
+
+int put_first_ephemeral(struct tmem_client *client, const struct tmem_handle *handle,
+	const void *data, struct pool *pool)
+{
+	return put_first(client, handle, data, pool, EPHEMERAL);
+}
+
+int put_first_persistent(struct tmem_client *client, const struct tmem_handle *handle,
+	const void *data, struct pool *pool)
+{
+	return put_first(client, handle, data, pool, PERSISTENT);
+}
