@@ -74,16 +74,9 @@ static void note_frame(struct tmem_client *client, enum tmem_class class, u32 sl
  * bucket that is split next, and with the insertion that does it the records of what is in it. */
 void equal_prefetch(const struct tmem_client *client, enum tmem_class class)
 {
-	const struct table *table = &client->dense->contents[class];
-	const struct line *split = table_next_split(table);
+	const struct line *split = table_asks(&client->dense->contents[class]);
 
-	if (!split)
-		return;
-	if (!table_wants_bucket(table)) {
-		__builtin_prefetch(split);
-		return;
-	}
-	for (u32 place = 0; place < LINE_PLACES; place++)
+	for (u32 place = 0; split && place < LINE_PLACES; place++)
 		if (split->tags[place])
 			__builtin_prefetch(page_at(client->tmem, entry_id(split->entries[place])));
 }

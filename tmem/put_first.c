@@ -5,6 +5,32 @@
  */
 #include "tmem/put.h"
 
+#include "tmem/evict.h"
+#include "tmem/object.h"
+
+/* An ephemeral page for which the magazine is empty. Nothing is evicted for one that may be there
+ * already. An eviction may release the lock, so the pool is looked up again. */
+static __attribute__((noinline)) int put_first_with_room(struct tmem_client *client,
+	const struct tmem_handle *handle, const void *data, struct pool *pool)
+{
+	struct magazine *magazine = &client->magazines[EPHEMERAL];
+
+	if (!pool_surely_lacks(pool, pool_object_hash(pool, handle->object)))
+		return put_slowly(client, handle, data);
+	if (!client_refill(client, EPHEMERAL)) {
+		u32 victim = evict_for(client, EPHEMERAL);
+
+		if (victim == SLOT_NONE)
+			return put_slowly(client, handle, data);
+		magazine->slots[magazine->count] = victim;
+		WRITE_ONCE(magazine->count, magazine->count + 1);
+		pool = named_pool(client, handle->pool);
+		if (!pool || pool->persistent || !put_is_first(pool, handle))
+			return put_slowly(client, handle, data);
+	}
+	return put_first_ephemeral(client, handle, data, pool);
+}
+
 static inline __attribute__((always_inline)) int put_first(struct tmem_client *client,
 	const struct tmem_handle *handle, const void *data, struct pool *pool,
 	enum tmem_class class)
@@ -18,8 +44,12 @@ static inline __attribute__((always_inline)) int put_first(struct tmem_client *c
 	struct line *line;
 	u64 hash;
 
-	if (unlikely(slot == SLOT_NONE || !pool_is_ready(pool)) ||
-		unlikely(!client_is_near(client, slot)) ||
+	/* A frame is sought only once nothing else is missing. */
+	if (unlikely(!pool_is_ready(pool)))
+		return put_slowly(client, handle, data);
+	if (class == EPHEMERAL && unlikely(slot == SLOT_NONE))
+		return put_first_with_room(client, handle, data, pool);
+	if (unlikely(slot == SLOT_NONE || !client_is_near(client, slot)) ||
 		(class == PERSISTENT && unlikely(!put_admit_persistent(client))))
 		return put_slowly(client, handle, data);
 	hash = pool_object_hash(pool, handle->object);
@@ -39,7 +69,7 @@ static inline __attribute__((always_inline)) int put_first(struct tmem_client *c
 		return put_copied(client, handle, slot);
 	}
 	page = near_page(client, slot);
-	pool_add_object(client->tmem, pool, handle->object, hash, line, handle->index, slot, page);
+	object_add(client->tmem, pool, handle->object, hash, line, handle->index, slot, page);
 	if (aged)
 		list = choose_list(client, &recollection);
 	pool->counts.puts++;

@@ -132,6 +132,7 @@ static u32 chain_add(struct table *table, struct line *line, u8 tag, u32 entry)
 
 			line->next = slab_take(table->lines, sizeof(*further), (void **)&further);
 			memset(further, 0, sizeof(*further));
+			further->base = line->base;
 		}
 	}
 }
@@ -285,6 +286,81 @@ static bool chain_is_too_long(const struct table *table, const struct line *line
 	return !lines;
 }
 
+/* The entries of @from whose hash has bit @split set move to @to. All hashes are asked for, and the
+ * marks become those from the next bit on, by which the buckets can be split some times more. */
+static void split_by_hash(struct table *table, struct line *from, struct line *to, u32 split)
+{
+	u32 filled = 0;
+
+	to->base = (u8)(split + 1);
+	from->present = 0;
+	for (struct line *line = from;; line = table_next_line(table, line)) {
+		line->base = to->base;
+		for (u32 place = 0; place < LINE_PLACES; place++) {
+			u8 tag = line->tags[place];
+			u32 id = entry_id(line->entries[place]), entry;
+			u64 hash;
+
+			if (tag == 0)
+				continue;
+			hash = table->rehash(table->owner, table->now.keys, id);
+			entry = table_entry(line, hash, id);
+			if (!(hash >> split & 1)) {
+				line->entries[place] = entry;
+				from->present |= BIT(tag_bit(tag));
+				continue;
+			}
+			if (likely(filled < LINE_PLACES)) {
+				to->tags[filled] = tag;
+				to->entries[filled++] = entry;
+				to->present |= BIT(tag_bit(tag));
+			} else {
+				chain_add(table, to, tag, entry);
+			}
+			line->tags[place] = 0;
+		}
+		if (!line->next)
+			break;
+	}
+}
+
+/* The tags of @line from place @count on become 0. */
+static void clear_tags(struct line *line, u32 count)
+{
+	if (count < 8) {
+		line->first_tags &= (1UL << 8 * count) - 1;
+		line->more_tags = 0;
+	} else {
+		line->more_tags &= (u16)((1U << 8 * (count - 8)) - 1);
+	}
+}
+
+/* The same by the marks alone, of a bucket with one line. Where an entry goes is as good as random,
+ * so there is no branch about it: each is written to the end of one of the two lines, and what is
+ * free there too, but not counted. */
+static void split_by_marks(struct line *from, struct line *to, u32 split)
+{
+	const u32 shift = ENTRY_ID_BITS + split - from->base;
+	struct line *lines[2] = {from, to};
+	u64 present[2] = {0};
+	u32 count[2] = {0};
+
+	to->base = from->base;
+	for (u32 place = 0; place < LINE_PLACES; place++) {
+		u32 entry = from->entries[place], side = entry >> shift & 1;
+		u8 tag = from->tags[place];
+		bool used = tag != 0;
+
+		lines[side]->tags[count[side]] = tag;
+		lines[side]->entries[count[side]] = entry;
+		present[side] |= (u64)used << tag_bit(tag);
+		count[side] += used;
+	}
+	clear_tags(from, count[0]);
+	from->present = present[0];
+	to->present = present[1];
+}
+
 /*
  * Adds a bucket and moves to it what now belongs there out of the bucket that it splits. Put off
  * when lines or a page are missing: the table only becomes slower. False: that bucket cannot be
@@ -294,8 +370,7 @@ static bool split_bucket(struct tmem *tmem, struct table *table)
 {
 	struct table_part *part = &table->now;
 	struct line *from, *to;
-	u32 target = part->buckets, filled = 0;
-	u64 moves;
+	u32 target = part->buckets, split;
 
 	if (!part_has_room(part) && !table->spare)
 		return true;
@@ -305,7 +380,8 @@ static bool split_bucket(struct tmem *tmem, struct table *table)
 		set_reserve(table);
 		return true;
 	}
-	from = table_line(part, target & (target > part->mask ? part->mask : part->mask >> 1));
+	split = table_split_bit(table);
+	from = table_line(part, target - (1U << split));
 	if (unlikely(chain_is_too_long(table, from)))
 		return false;
 	if (from->next && table->lines->available < chain_lines(table, from) + TABLE_SPARE_LINES)
@@ -314,37 +390,14 @@ static bool split_bucket(struct tmem *tmem, struct table *table)
 	if (target % LINES_PER_LEAF == 0)
 		table->spare = NULL;
 	set_reserve(table);
-	/* The bit of a hash in which the two buckets differ. */
-	moves = part->mask ^ part->mask >> 1;
 
-	from->present = 0;
-	for (struct line *line = from;; line = table_next_line(table, line)) {
-		for (u32 place = 0; place < LINE_PLACES; place++) {
-			u8 tag = line->tags[place];
-			u64 hash;
-
-			if (tag == 0)
-				continue;
-			hash = table->rehash(
-				table->owner, part->keys, entry_id(line->entries[place]));
-			if (!(hash & moves)) {
-				from->present |= BIT(tag_bit(tag));
-				continue;
-			}
-			if (likely(filled < LINE_PLACES)) {
-				to->tags[filled] = tag;
-				to->entries[filled++] = line->entries[place];
-				to->present |= BIT(tag_bit(tag));
-			} else {
-				chain_add(table, to, tag, line->entries[place]);
-			}
-			line->tags[place] = 0;
-		}
-		if (!line->next)
-			break;
-	}
 	/* It will be the next. */
 	__builtin_prefetch(from + 1, 1);
+	if (likely(!from->next && line_marks_tell(from, split))) {
+		split_by_marks(from, to, split);
+		return true;
+	}
+	split_by_hash(table, from, to, split);
 	for (struct line *line = from; line->next;) {
 		if (line_is_empty(table_next_line(table, line)))
 			chain_unlink(tmem, table, line);
@@ -366,8 +419,14 @@ static void merge_bucket(struct tmem *tmem, struct table *table)
 	if (table->lines->available < chain_lines(table, from) + TABLE_SPARE_LINES)
 		return;
 	to = table_line(part, last & part->mask >> 1);
-	for (struct line *line = from; chain_next(table, &line, &place); place++)
-		chain_add(table, to, line->tags[place], line->entries[place]);
+	for (struct line *line = from; chain_next(table, &line, &place); place++) {
+		u32 entry = line->entries[place], id = entry_id(entry);
+
+		/* One of them may have been split since they were one. */
+		if (unlikely(from->base != to->base))
+			entry = table_entry(to, table->rehash(table->owner, part->keys, id), id);
+		chain_add(table, to, line->tags[place], entry);
+	}
 	chain_clear(tmem, table, from);
 	part_pop(tmem, part);
 	set_reserve(table);
@@ -405,7 +464,7 @@ static bool move_entry(struct tmem *tmem, struct table *table)
 {
 	struct table_part *now = &table->now;
 	struct line *from = table_line(&table->old, table->old.buckets - 1);
-	struct line *line = from;
+	struct line *line = from, *to;
 	u32 place = 0;
 	u32 id;
 	u64 hash;
@@ -420,8 +479,8 @@ static bool move_entry(struct tmem *tmem, struct table *table)
 	id = entry_id(line->entries[place]);
 	hash = table->rehash(table->owner, now->keys, id);
 	chain_take(tmem, table, from, line->tags[place], id);
-	chain_add(table, table_line(now, table_bucket(now, hash)), table_tag(hash),
-		table_entry(hash, id));
+	to = table_line(now, table_bucket(now, hash));
+	chain_add(table, to, table_tag(hash), table_entry(to, hash, id));
 	return true;
 }
 
@@ -447,13 +506,16 @@ void table_insert(struct tmem *tmem, struct table *table, u64 hash, u32 id)
 {
 	struct table_part *part = &table->now;
 	bool splits = true;
+	struct line *line;
 	u32 length;
 
 	if (table_wants_bucket(table) || part->buckets == 0)
 		splits = split_bucket(tmem, table);
 	/* Only now may the keys change: @hash is under these. */
-	length = chain_add(table, table_line(part, table_bucket(part, hash)), table_tag(hash),
-		table_entry(hash, id));
+	line = table_line(part, table_bucket(part, hash));
+	if (likely(splits && table_insert_at(table, line, hash, id)))
+		return;
+	length = chain_add(table, line, table_tag(hash), table_entry(line, hash, id));
 	table->entries++;
 
 	if (table_is_moving(table))
@@ -533,8 +595,8 @@ static bool check_part(const struct table *table, const struct table_part *part,
 			u64 hash = table->rehash(table->owner, part->keys, id);
 
 			if (table_bucket(part, hash) != bucket ||
-				table_tag(hash) != line->tags[place] ||
-				!entry_has_mark(line->entries[place], hash) ||
+				table_tag(hash) != line->tags[place] || line->base != first->base ||
+				!entry_has_mark(line, line->entries[place], hash) ||
 				!(first->present >> table_bit(hash) & 1) || !check(argument, id))
 				return false;
 			++*found;

@@ -9,7 +9,8 @@
  * numbers and moves over, bucket by bucket, while lookups search both parts.
  *
  * Invariant: an id stands once, in the chain of the bucket that its hash names, in @now or in @old;
- * tag 0 marks a free place; the first line of a chain has the bit of each entry in @present;
+ * tag 0 marks a free place; the first line of a chain has the bit of each entry in @present; all
+ * lines of a chain have the same base;
  * @old.buckets is 0 unless the table is moving.
  */
 #ifndef TMEM_TABLE_H
@@ -29,7 +30,8 @@ struct line {
 		struct {
 			u64 first_tags; /* 8 of them, and 2 more: to look at all at once */
 			u16 more_tags;
-			u16 unused;
+			u8 base; /* of the chain: see table_entry() */
+			u8 unused;
 			u32 next; /* id of a further line of the bucket, 0 = none */
 		};
 	};
@@ -149,21 +151,26 @@ static inline unsigned tag_bit(u8 tag)
 	return tag >> 2;
 }
 
-/* Four bits more of the hash stand above an id, where that has none. Not those beside the tag:
- * hashes of objects in rows are spread evenly, so where tags are equal these often are, too. */
+/*
+ * Four bits more of the hash stand above an id, where that has none: those from @base of the line
+ * on. They are beside the lowest ones, which name the bucket, so that a split finds in them where
+ * an entry belongs, and need not ask for its record; as long as one of them is still unused, by
+ * which entries of a bucket differ. Then the base moves up (table.c).
+ */
 #define ENTRY_ID_BITS 28
-static inline u32 table_entry(u64 hash, u32 id)
+#define MARK_BITS     4U
+static inline u32 table_entry(const struct line *line, u64 hash, u32 id)
 {
-	return (u32)(hash >> 36) << ENTRY_ID_BITS | id;
+	return (u32)(hash >> line->base) << ENTRY_ID_BITS | id;
 }
 static inline u32 entry_id(u32 entry)
 {
 	return entry & ((1U << ENTRY_ID_BITS) - 1);
 }
-/* Whether @entry may be one with @hash, whose tag it has. */
-static inline bool entry_has_mark(u32 entry, u64 hash)
+/* Whether @entry of @line may be one with @hash, whose tag it has. */
+static inline bool entry_has_mark(const struct line *line, u32 entry, u64 hash)
 {
-	return !((entry ^ table_entry(hash, 0)) >> ENTRY_ID_BITS);
+	return !((entry ^ table_entry(line, hash, 0)) >> ENTRY_ID_BITS);
 }
 
 /* The bucket of a hash now: linear hashing. */
@@ -214,6 +221,18 @@ static inline bool line_match(const struct line *line, u8 tag, u64 *first, u64 *
 	return *first | *rest;
 }
 
+/* The first free place of @line; LINE_PLACES or more: it is full. */
+static inline u32 line_free_place(const struct line *line)
+{
+	const u64 low = 0x0101010101010101UL, high = 0x8080808080808080UL;
+	/* Of these only the lowest bit is sure to stand for a byte that is zero. */
+	u64 free = (line->first_tags - low) & ~line->first_tags & high;
+
+	if (likely(free))
+		return (u32)__builtin_ctzl(free) / 8;
+	return 8 + (line->tags[8] != 0) + (line->tags[8] && line->tags[9]);
+}
+
 /* The line behind @line, whose next is not 0. */
 static inline struct line *table_next_line(const struct table *table, const struct line *line)
 {
@@ -233,10 +252,10 @@ static inline __attribute__((always_inline)) bool line_may_have(const struct lin
 
 	line_match(line, table_tag(hash), &first, &rest);
 	for (; unlikely(first); first &= first - 1)
-		if (entry_has_mark(line->entries[__builtin_ctzl(first) / 8], hash))
+		if (entry_has_mark(line, line->entries[__builtin_ctzl(first) / 8], hash))
 			return true;
 	for (; unlikely(rest); rest &= rest - 1)
-		if (entry_has_mark(line->entries[8 + __builtin_ctzl(rest) / 8], hash))
+		if (entry_has_mark(line, line->entries[8 + __builtin_ctzl(rest) / 8], hash))
 			return true;
 	return false;
 }
@@ -274,14 +293,16 @@ static inline __attribute__((always_inline)) u32 table_find_part(const struct ta
 		for (; first; first &= first - 1) {
 			u32 entry = line->entries[__builtin_ctzl(first) / 8], id = entry_id(entry);
 
-			if (likely(entry_has_mark(entry, hash) && match(table->owner, key, id)))
+			if (likely(entry_has_mark(line, entry, hash) &&
+				    match(table->owner, key, id)))
 				return id;
 		}
 		for (; rest; rest &= rest - 1) {
 			u32 entry = line->entries[8 + __builtin_ctzl(rest) / 8];
 			u32 id = entry_id(entry);
 
-			if (likely(entry_has_mark(entry, hash) && match(table->owner, key, id)))
+			if (likely(entry_has_mark(line, entry, hash) &&
+				    match(table->owner, key, id)))
 				return id;
 		}
 		if (likely(!line->next))
@@ -300,12 +321,35 @@ static inline bool table_wants_bucket(const struct table *table)
 	return table->entries >= table->now.buckets * (u64)TABLE_LOAD_MAX;
 }
 
-/* The first line of the bucket that will be split next; NULL if there is none yet. */
+/* The bit of hashes by which the next split tells entries apart, if there are buckets. */
+static inline u32 table_split_bit(const struct table *table)
+{
+	return 31 - (u32)__builtin_clz(table->now.buckets);
+}
+
+/* The first line of the bucket that will be split next, if there are buckets. */
 static inline const struct line *table_next_split(const struct table *table)
 {
-	u32 target = table->now.buckets, mask = table->now.mask;
+	return table_line(&table->now, table->now.buckets - (1U << table_split_bit(table)));
+}
 
-	return target ? table_line(&table->now, target & (target > mask ? mask : mask >> 1)) : NULL;
+/* Of the marks of a bucket that is split by bit @split of the hashes: whether they say which
+ * entries move, and leave one bit that tells entries apart. Otherwise all records are asked. */
+static inline bool line_marks_tell(const struct line *line, u32 split)
+{
+	return split - line->base < MARK_BITS - 1;
+}
+
+/* That line, if the next insertion splits it and asks for the records of what is in it; else NULL.
+ */
+static inline const struct line *table_asks(const struct table *table)
+{
+	const struct line *line;
+
+	if (likely(!table_wants_bucket(table)) || !table->now.buckets)
+		return NULL;
+	line = table_next_split(table);
+	return unlikely(!line_marks_tell(line, table_split_bit(table))) ? line : NULL;
 }
 
 static inline bool table_is_ready(const struct table *table)
@@ -317,15 +361,15 @@ static inline bool table_is_ready(const struct table *table)
  * table_look(); else false, and nothing is done. */
 static inline bool table_insert_at(struct table *table, struct line *line, u64 hash, u32 id)
 {
-	u64 first, rest;
 	u32 place;
 
-	if (table_wants_bucket(table) || table_is_moving(table) ||
-		unlikely(!line_match(line, 0, &first, &rest)))
+	if (table_wants_bucket(table) || table_is_moving(table))
 		return false;
-	place = likely(first) ? (u32)__builtin_ctzl(first) / 8 : 8 + (u32)__builtin_ctzl(rest) / 8;
+	place = line_free_place(line);
+	if (unlikely(place >= LINE_PLACES))
+		return false;
 	line->tags[place] = table_tag(hash);
-	line->entries[place] = table_entry(hash, id);
+	line->entries[place] = table_entry(line, hash, id);
 	line->present |= BIT(table_bit(hash));
 	table->entries++;
 	return true;

@@ -150,7 +150,7 @@ static void looks_at_a_line_find_what_is_there(void **state)
 		if (step % 64 == 0)
 			assert_int_not_equal(table_check(&table, is_known, NULL), ~0UL);
 	}
-	/* By chance: 5 of 64; 5 of 4,096, and chains. */
+	/* By chance: 5 of 64; 5 of 512 to 4,096, and chains. */
 	assert_in_range(seen, 1, absent / 8);
 	assert_in_range(still_seen, 0, absent / 25);
 	for (u32 id = 1; id < ENTRIES; id++)
