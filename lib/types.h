@@ -102,6 +102,9 @@ static inline bool mfn_is_none(mfn_t n)
 #define likely(x)           __builtin_expect(!!(x), 1)
 #define unlikely(x)         __builtin_expect(!!(x), 0)
 
+/* A function that is not on the way of an exit: made small rather than fast. */
+#define COLD __attribute__((cold))
+
 /* The compiler cannot take @x to pieces any more. */
 #define HIDE_FROM_COMPILER(x) __asm__("" : "+r"(x))
 

@@ -22,9 +22,6 @@
 
 struct tmem;
 
-/* Not on the way of a put or get: made small rather than fast. */
-#define COLD __attribute__((cold))
-
 /* Pages of the pool a block is made for: 8 bits a page. With 4 probes 2.6% of the absent seem
  * present then. */
 #define FILTER_BLOCK_PAGES 64U

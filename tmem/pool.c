@@ -7,7 +7,6 @@
 
 #include "tmem/client.h"
 #include "tmem/filter.h"
-#include "tmem/object.h"
 
 static u64 group_key(u32 object_id, u32 number)
 {
@@ -44,7 +43,7 @@ static inline bool match_group(const void *owner, const void *key, u32 id)
 	return group_key(group->object, group->number) == *(const u64 *)key;
 }
 
-struct pool *pool_create(struct tmem_client *client, u8 id, bool persistent, const u64 uuid[2])
+COLD struct pool *pool_create(struct tmem_client *client, u8 id, bool persistent, const u64 uuid[2])
 {
 	struct pool *pool = metadata_alloc(client->tmem);
 
@@ -70,7 +69,7 @@ struct pool *pool_create(struct tmem_client *client, u8 id, bool persistent, con
 	return pool;
 }
 
-void pool_free(struct tmem *tmem, struct pool *pool)
+COLD void pool_free(struct tmem *tmem, struct pool *pool)
 {
 	table_destroy(tmem, &pool->object_table);
 	table_destroy(tmem, &pool->group_table);
@@ -80,12 +79,18 @@ void pool_free(struct tmem *tmem, struct pool *pool)
 	metadata_retire(tmem, pool);
 }
 
+static void set_recent_word(struct pool *pool, u64 word)
+{
+	pool->recent_key[0] = word;
+	WRITE_ONCE(pool->client->recent_words[pool->id], word);
+}
+
 static void forget_recent_object(struct pool *pool)
 {
 	pool->recent_object = NULL;
 	pool->recent_number = pool->absent_number = NO_GROUP;
 	/* Its pages are not likely to be hit any more. */
-	object_set_recent_word(pool, ~pool->recent_key[0]);
+	set_recent_word(pool, ~pool->recent_key[0]);
 }
 
 /* ---- Sums --------------------------------------------------------------------------- */
@@ -97,7 +102,7 @@ u64 pool_sum_apart(const struct pool *pool, const u64 key[3])
 	return hash_words(pool->client->hash_keys, key[0], key[1], key[2]) + pool->salt;
 }
 
-void pool_open_filter(struct pool *pool, struct filter *filter)
+COLD void pool_open_filter(struct pool *pool, struct filter *filter)
 {
 	for (unsigned i = 0; i < TMEM_FILTER_KEY_WORDS; i++)
 		pool->filter_key[i] = tmem_port_random();
@@ -107,7 +112,7 @@ void pool_open_filter(struct pool *pool, struct filter *filter)
 	pool->filter = filter;
 }
 
-void pool_close_filter(struct pool *pool)
+COLD void pool_close_filter(struct pool *pool)
 {
 	forget_recent_object(pool);
 	pool->filtered = false;
@@ -115,6 +120,18 @@ void pool_close_filter(struct pool *pool)
 }
 
 /* ---- Finding ------------------------------------------------------------------------ */
+
+/* @hash is by pool_object_hash(). */
+static inline void set_recent_object(struct pool *pool, struct object *object, u32 id, u64 hash)
+{
+	pool->recent_object = object;
+	pool->recent_object_id = id;
+	pool->recent_number = pool->absent_number = NO_GROUP;
+	pool->recent_sum = pool_sum(pool, object->key, hash);
+	set_recent_word(pool, object->key[0]);
+	pool->recent_key[1] = object->key[1];
+	pool->recent_key[2] = object->key[2];
+}
 
 static void set_recent_group(struct pool *pool, struct group *group, u32 id)
 {
@@ -132,7 +149,7 @@ static __attribute__((noinline)) u32 search_object(struct pool *pool, const u64 
 		id = table_find_part(table, &table->old,
 			hash_words(table->old.keys, key[0], key[1], key[2]), match_object, key);
 	if (id)
-		object_set_recent(pool, object_at(pool, id), id, hash);
+		set_recent_object(pool, object_at(pool, id), id, hash);
 	return id;
 }
 
@@ -313,7 +330,27 @@ static void group_only_page(
 	pool_set_near(pool, index, page_at(tmem, slot), slot);
 }
 
-void pool_insert_object(struct tmem *tmem, struct pool *pool, u64 hash, u32 object_id)
+/* Gives the page in @slot an object of its own, which becomes the recent one; returns its id, which
+ * is not in the table yet. */
+static inline u32 make_object(
+	struct pool *pool, const u64 key[3], u64 hash, u32 index, u32 slot, struct page *page)
+{
+	struct object *object;
+	u32 object_id = slab_take(&pool->objects, sizeof(*object), (void **)&object);
+
+	object->key[0] = key[0];
+	object->key[1] = key[1];
+	object->key[2] = key[2];
+	object->first = slot & SLOT_MASK;
+	object->grouped = 0;
+	object->index = index;
+	page->owner = object_id;
+	set_recent_object(pool, object, object_id, hash);
+	return object_id;
+}
+
+static __attribute__((noinline)) void insert_object(
+	struct tmem *tmem, struct pool *pool, u64 hash, u32 object_id)
 {
 	table_insert(tmem, &pool->object_table, hash, object_id);
 	/* The sum outlives the keys of the table. */
@@ -321,6 +358,15 @@ void pool_insert_object(struct tmem *tmem, struct pool *pool, u64 hash, u32 obje
 		pool->rekeyed = true;
 		pool_set_lock_upto(pool);
 	}
+}
+
+void pool_add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u64 hash,
+	struct line *line, u32 index, u32 slot, struct page *page)
+{
+	u32 object_id = make_object(pool, key, hash, index, slot, page);
+
+	if (!likely(table_insert_at(&pool->object_table, line, hash, object_id)))
+		insert_object(tmem, pool, hash, object_id);
 }
 
 void pool_extend(struct tmem *tmem, struct pool *pool, u32 index)
@@ -334,8 +380,8 @@ void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 ind
 	u32 number = index / GROUP_PAGES;
 
 	if (!position->object) {
-		pool_insert_object(tmem, pool, position->hash,
-			object_make(pool, key, position->hash, index, slot, page));
+		insert_object(tmem, pool, position->hash,
+			make_object(pool, key, position->hash, index, slot, page));
 		return;
 	}
 	if (!position->object->grouped)
@@ -402,7 +448,7 @@ __attribute__((noinline)) void pool_remove_recent_group(struct tmem *tmem, struc
 	pool_remove_group(tmem, pool, &position);
 }
 
-u32 pool_any_object(struct pool *pool)
+COLD u32 pool_any_object(struct pool *pool)
 {
 	u32 leaf = pool->cursor >> OBJECT_ID_SHIFT;
 
@@ -417,7 +463,7 @@ u32 pool_any_object(struct pool *pool)
 	return 0;
 }
 
-void pool_visit(struct pool *pool, void (*visit)(void *page, void *argument), void *argument)
+COLD void pool_visit(struct pool *pool, void (*visit)(void *page, void *argument), void *argument)
 {
 	table_visit(&pool->object_table, visit, argument);
 	table_visit(&pool->group_table, visit, argument);

@@ -219,9 +219,10 @@ int __must_check pool_reserve(struct tmem *tmem, struct pool *pool);
 /* Adds the page in @slot where pool_find() just found none and position->group is not there yet. */
 void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 index, u32 slot,
 	struct page *page, struct position *position);
-/* The record of a new object (tmem/object.h) comes into the table: the part of pool_insert() that
- * may take more than writing an entry. */
-void pool_insert_object(struct tmem *tmem, struct pool *pool, u64 hash, u32 object_id);
+/* The same where there surely is no such object; @hash is pool_object_hash(), @line by
+ * pool_prefetch_insertion(). */
+void pool_add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u64 hash,
+	struct line *line, u32 index, u32 slot, struct page *page);
 /* Gives the recent object, which has groups, one more for @index, which becomes the recent one and
  * must get a page then. Needs what pool_insert() needs. */
 void pool_extend(struct tmem *tmem, struct pool *pool, u32 index);
@@ -337,7 +338,7 @@ static inline bool pool_surely_lacks(const struct pool *pool, u64 hash)
 
 /*
  * Fetches into the cache what the insertion of an object with @hash will touch: the line of the
- * table, which is returned (NULL: there is none yet), and if that splits a bucket the records of
+ * table, which is returned (as table_look() does), and if that splits a bucket the records of
  * what is in it. The bucket's own line was fetched by the split before (table.c).
  */
 void pool_prefetch_split(const struct pool *pool);

@@ -28,7 +28,7 @@ static inline struct recollection recollect(
 	return (struct recollection){hash, history_prefetch(&client->aging->history, hash)};
 }
 
-/* The list that the page joins by it. */
+/* The list that the page joins by it; put_list() is the same, not inlined. */
 static inline __attribute__((always_inline)) struct page_list *choose_list(
 	struct tmem_client *client, const struct recollection *recollection)
 {
@@ -37,6 +37,7 @@ static inline __attribute__((always_inline)) struct page_list *choose_list(
 	client->main_pages += queue == QUEUE_MAIN;
 	return &client->lists[queue];
 }
+struct page_list *put_list(struct tmem_client *client, const struct recollection *recollection);
 
 /* A page is in the index, and becomes the newest of @list. */
 static inline void enter_ephemeral(struct tmem_client *client, const struct pool *pool,

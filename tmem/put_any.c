@@ -26,12 +26,18 @@ bool put_admit_persistent(struct tmem_client *client)
 	return false;
 }
 
+__attribute__((noinline)) struct page_list *put_list(
+	struct tmem_client *client, const struct recollection *recollection)
+{
+	return choose_list(client, recollection);
+}
+
 static __attribute__((noinline)) struct page_list *choose_list_at_once(
 	struct tmem_client *client, const struct pool *pool, u64 sum, u32 index)
 {
 	struct recollection recollection = recollect(client, pool, sum, index);
 
-	return choose_list(client, &recollection);
+	return put_list(client, &recollection);
 }
 
 void put_insert(struct tmem_client *client, struct pool *pool, const struct tmem_handle *handle,

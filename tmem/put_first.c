@@ -6,7 +6,6 @@
 #include "tmem/put.h"
 
 #include "tmem/evict.h"
-#include "tmem/object.h"
 
 /* An ephemeral page for which the magazine is empty. Nothing is evicted for one that may be there
  * already. An eviction may release the lock, so the pool is looked up again. */
@@ -62,16 +61,15 @@ static inline __attribute__((always_inline)) int put_first(struct tmem_client *c
 		return put_slowly(client, handle, data);
 	}
 	WRITE_ONCE(magazine->count, magazine->count - 1);
-	if (unlikely(!line) || (unlikely(line->present >> table_bit(hash) & 1) &&
-				       !line_surely_lacks(line, hash))) {
+	if (unlikely(line->present >> table_bit(hash) & 1) && !line_surely_lacks(line, hash)) {
 		if (class == PERSISTENT)
 			__atomic_fetch_sub(&client->tmem->persistent_held, 1, __ATOMIC_RELAXED);
 		return put_copied(client, handle, slot);
 	}
 	page = near_page(client, slot);
-	object_add(client->tmem, pool, handle->object, hash, line, handle->index, slot, page);
+	pool_add_object(client->tmem, pool, handle->object, hash, line, handle->index, slot, page);
 	if (aged)
-		list = choose_list(client, &recollection);
+		list = put_list(client, &recollection);
 	pool->counts.puts++;
 	if (class == PERSISTENT)
 		enter_persistent(client, pool, page);

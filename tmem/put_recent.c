@@ -10,8 +10,8 @@
 /* ---- Beside the page before ---------------------------------------------------------- */
 
 /* A persistent page of the recent group. */
-static __attribute__((noinline)) bool put_persistent_near(struct tmem_client *client,
-	struct pool *pool, const struct tmem_handle *handle, const void *data)
+static COLD bool put_persistent_near(struct tmem_client *client, struct pool *pool,
+	const struct tmem_handle *handle, const void *data)
 {
 	struct page *page;
 	u32 slot;
@@ -54,7 +54,7 @@ static bool put_ephemeral(struct tmem_client *client, struct pool *pool,
 	if (unlikely(pool->filter))
 		client_filter_insert(client, pool, pool->recent_sum, index, slot);
 	if (pool->aged)
-		list = choose_list(client, &recollection);
+		list = put_list(client, &recollection);
 	page = put_near_page(
 		client, pool, pool->recent_group, index % GROUP_PAGES, magazine, magazine->count);
 	enter_ephemeral(client, pool, list, slot, page);
@@ -137,7 +137,7 @@ static inline int finish(struct tmem_client *client, int result)
 	return result;
 }
 
-int put_copied(struct tmem_client *client, const struct tmem_handle *handle, u32 slot)
+COLD int put_copied(struct tmem_client *client, const struct tmem_handle *handle, u32 slot)
 {
 	struct block *block = client_block(client, slot);
 	int result = client_put_placed(client, handle, block_frame(block, slot), &slot);

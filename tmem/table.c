@@ -41,8 +41,8 @@ static void clear_part(struct table_part *part)
 		WRITE_ONCE(part->middles[i], EMPTY_MIDDLE);
 }
 
-void table_init(struct table *table, struct slab *lines, const u64 keys[6], table_rehash rehash,
-	const void *owner)
+COLD void table_init(struct table *table, struct slab *lines, const u64 keys[6],
+	table_rehash rehash, const void *owner)
 {
 	memset(table, 0, sizeof(*table));
 	clear_part(&table->now);
@@ -288,7 +288,8 @@ static bool chain_is_too_long(const struct table *table, const struct line *line
 
 /* The entries of @from whose hash has bit @split set move to @to. All hashes are asked for, and the
  * marks become those from the next bit on, by which the buckets can be split some times more. */
-static void split_by_hash(struct table *table, struct line *from, struct line *to, u32 split)
+static __attribute__((noinline)) void split_by_hash(
+	struct table *table, struct line *from, struct line *to, u32 split)
 {
 	u32 filled = 0;
 
@@ -346,6 +347,7 @@ static void split_by_marks(struct line *from, struct line *to, u32 split)
 	u32 count[2] = {0};
 
 	to->base = from->base;
+#pragma GCC unroll 1
 	for (u32 place = 0; place < LINE_PLACES; place++) {
 		u32 entry = from->entries[place], side = entry >> shift & 1;
 		u8 tag = from->tags[place];
@@ -435,7 +437,7 @@ static void merge_bucket(struct tmem *tmem, struct table *table)
 /* ---- Moving to new keys ------------------------------------------------------------- */
 
 /* Put off when there is no page for the first bucket. */
-static void start_moving(struct tmem *tmem, struct table *table)
+static COLD void start_moving(struct tmem *tmem, struct table *table)
 {
 	void *page = table->spare ? table->spare : metadata_alloc(tmem);
 	struct line **middle = new_middle(tmem);
@@ -484,7 +486,7 @@ static bool move_entry(struct tmem *tmem, struct table *table)
 	return true;
 }
 
-static void keep_moving(struct tmem *tmem, struct table *table)
+static COLD void keep_moving(struct tmem *tmem, struct table *table)
 {
 	for (unsigned moved = 0; moved < ENTRIES_MOVED && table->old.buckets;) {
 		struct line *last = table_line(&table->old, table->old.buckets - 1);
@@ -549,7 +551,7 @@ void table_remove(struct tmem *tmem, struct table *table, u64 hash, u32 id)
 		merge_bucket(tmem, table);
 }
 
-static void visit_leaves(
+static COLD void visit_leaves(
 	const struct table_part *part, void (*visit)(void *page, void *argument), void *argument)
 {
 	for (u32 i = 0; i < part->buckets; i += LINES_PER_LEAF)
@@ -558,7 +560,7 @@ static void visit_leaves(
 		visit(part->middles[i], argument);
 }
 
-void table_visit(
+COLD void table_visit(
 	const struct table *table, void (*visit)(void *page, void *argument), void *argument)
 {
 	visit_leaves(&table->now, visit, argument);
@@ -567,7 +569,7 @@ void table_visit(
 		visit(table->spare, argument);
 }
 
-void table_destroy(struct tmem *tmem, struct table *table)
+COLD void table_destroy(struct tmem *tmem, struct table *table)
 {
 	for (u32 i = 0; i < 2; i++) {
 		struct table_part *part = i ? &table->old : &table->now;
@@ -583,7 +585,7 @@ void table_destroy(struct tmem *tmem, struct table *table)
 	set_reserve(table);
 }
 
-static bool check_part(const struct table *table, const struct table_part *part, u64 *found,
+static COLD bool check_part(const struct table *table, const struct table_part *part, u64 *found,
 	bool (*check)(void *argument, u32 id), void *argument)
 {
 	for (u32 bucket = 0; bucket < part->buckets; bucket++) {
@@ -605,7 +607,8 @@ static bool check_part(const struct table *table, const struct table_part *part,
 	return true;
 }
 
-u64 table_check(const struct table *table, bool (*check)(void *argument, u32 id), void *argument)
+COLD u64 table_check(
+	const struct table *table, bool (*check)(void *argument, u32 id), void *argument)
 {
 	u64 found = 0;
 
