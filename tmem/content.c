@@ -57,7 +57,7 @@ bool content_equals(const void *one, const void *other)
 		ask_ahead(a, i);
 #pragma GCC unroll 8
 		for (u64 j = 0; j < LINE_WORDS; j++)
-			difference |= a[i + j] ^ b[i + j];
+			difference |= a[i + j] ^ READ_ONCE(b[i + j]);
 		if (difference)
 			return false;
 	}

@@ -28,7 +28,8 @@ bool content_is_filled(const void *page, u64 *word);
 /* Makes such a page. */
 void content_fill(void *page, u64 word);
 
-/* Whether two pages hold the same; 8-byte aligned. The first is expected to be in no cache. */
+/* Whether two pages hold the same; 8-byte aligned. The first is expected to be in no cache; the
+ * second may be a guest's, each word of which is read once. */
 bool content_equals(const void *one, const void *other);
 
 /* The secret of one store's hashes: random words, drawn once; as many as a page has, in a page of

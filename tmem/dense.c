@@ -261,11 +261,17 @@ static bool look_at(
 	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
 
 	look->looked = true;
+	if (pool->modes & TMEM_MODE_DEDUP && !client->group) {
+		if (equal_expect(client, class, look)) {
+			pool->counts.equal++;
+			return true;
+		}
+		equal_prefetch(client, class);
+	}
+	look->copied = true;
 	if (pool->modes & TMEM_MODE_DEDUP) {
 		u64 hash;
 
-		if (!client->group)
-			equal_prefetch(client, class);
 		hash = content_copy(&client->tmem->content_key, look->copy, look->data);
 		look->hash = (u32)(hash >> (64 - HASH_BITS)) | 1;
 		if (find_place(client, pool, look, spare))

@@ -73,6 +73,10 @@ struct dense {
 	u64 shared_frames[TMEM_CLASSES]; /* SLOT_SHARED */
 	u64 shared_pages;                /* with a content of the client's or of its group */
 	struct admission admission[TMEM_CLASSES]; /* to the compressor */
+	/* The frame of the last page that was found equal, and, if it lay beside that of the one
+	 * before, the next in that row, in the same block; else 0 (dense_equal.c). While it is not,
+	 * the former is a frame of the client in state SLOT_SHARED, so that the block is there. */
+	u32 equal_slot, equal_next;
 	u64 futile;    /* compaction gained nothing: not again before so many granules are free */
 	bool sparse;   /* as it stands in tmem->sparse */
 	bool vacating; /* a frame is being emptied: nothing may move into it */
@@ -110,11 +114,13 @@ struct dense_look {
 	u32 content;      /* if it was placed: to be given to a page or released */
 	u32 hash;         /* if it needs a frame of its own: for dense_note() */
 	u32 fragment;     /* bytes in this CPU's scratch page, 0: not to be compressed */
-	bool looked;      /* it is copied, and what can be known without a frame is known */
+	bool looked;      /* what can be known without a frame is known */
+	bool copied;      /* and it was copied for that */
 };
 
 /*
- * Copies a page that is to be stored in @pool, and is not filled, and finds a content for it.
+ * Copies a page that is to be stored in @pool, and is not filled, and finds a content for it; a
+ * content that is expected, and is equal indeed, is found without a copy.
  * *@spare is a frame in the caller's hands or 0, and 0 if it was taken; look->copy may be that
  * frame. After DENSE_NEEDS_FRAME the caller gets one and calls again with the same @look, unless
  * the lock was released. Evicts nothing and releases no lock.

@@ -133,24 +133,71 @@ static u32 make_shared(struct tmem_client *client, u32 slot)
 	return id;
 }
 
-bool equal_place(struct tmem_client *client, enum tmem_class class, struct dense_look *look)
+/* The page is equal to what is in the frame @slot, which is noted. */
+static bool share(struct tmem_client *client, u32 slot, struct dense_look *look)
 {
-	u32 slot = find_equal(client, class, look->copy, look->hash);
-	const struct page *page;
-	u32 id;
+	const struct page *page = page_at(client->tmem, slot);
+	u32 id = page_state(page) == SLOT_SHARED ? page->owner : make_shared(client, slot);
+	struct dense *dense = client->dense;
+	u32 step = slot - dense->equal_slot, next = slot + step;
 
-	if (!slot)
-		return false;
-	page = page_at(client->tmem, slot);
-	id = page_state(page) == SLOT_SHARED ? page->owner : make_shared(client, slot);
 	if (!id) {
 		/* One page a content is noted. */
 		look->hash = 0;
 		return false;
 	}
-	shared_at(&client->dense->shared, id)->refs++;
+	shared_at(&dense->shared, id)->refs++;
 	look->content = content_make(CONTENT_SHARED, id);
+	dense->equal_slot = slot;
+	/* Up or down. */
+	dense->equal_next = step + 1 <= 2 && step && next / BLOCK_PAGES == slot / BLOCK_PAGES ? next
+											      : 0;
 	return true;
+}
+
+bool equal_place(struct tmem_client *client, enum tmem_class class, struct dense_look *look)
+{
+	u32 slot = find_equal(client, class, look->copy, look->hash);
+
+	return slot && share(client, slot, look);
+}
+
+/* Whether the frame in @slot, whose block is there, is one that is noted in the table of the class:
+ * others' records may change meanwhile, but then they do not name the client. */
+static bool is_noted(const struct tmem_client *client, enum tmem_class class, u32 slot)
+{
+	const struct page *page = page_at(client->tmem, slot);
+	enum slot_state state = page_state(page);
+	u32 word = READ_ONCE(page->client);
+
+	if (word >> HASH_SHIFT == 0 || word % TMEM_CLIENTS != client->number)
+		return false;
+	if (state == SLOT_SHARED)
+		return page->next >> SLOT_BITS == class;
+	return (state == SLOT_PERSISTENT || page_is_queued(page)) &&
+	       class_of(client, page) == class;
+}
+
+bool equal_expect(struct tmem_client *client, enum tmem_class class, struct dense_look *look)
+{
+	const u64 *data = look->data, *frame;
+	u32 slot = client->dense->equal_next;
+
+	if (!slot)
+		return false;
+	client->dense->equal_next = 0;
+	if (!is_noted(client, class, slot))
+		return false;
+	frame = frame_at(client, slot);
+	return *frame == READ_ONCE(*data) && content_equals(frame, data) &&
+	       share(client, slot, look);
+}
+
+/* The frame of several pages is not that any more. */
+static void forget_row(struct dense *dense, u32 slot)
+{
+	if (slot == dense->equal_slot)
+		dense->equal_next = 0;
 }
 
 void equal_release(struct tmem_client *client, u32 id)
@@ -166,6 +213,7 @@ void equal_release(struct tmem_client *client, u32 id)
 		return;
 	class = (enum tmem_class)(page->next >> SLOT_BITS);
 	dense_forget(client, class, slot, page);
+	forget_row(dense, slot);
 	shared->refs = 0;
 	slab_put(client->tmem, &dense->shared, SHARED_ID_SHIFT, id, shared);
 	dense->shared_frames[class]--;
@@ -180,6 +228,7 @@ void equal_move(struct tmem_client *client, u32 slot, u32 to)
 	u32 hash = page_hash(page);
 
 	tmem_port_copy_away(frame_at(client, to), frame_at(client, slot));
+	forget_row(dense, slot);
 	dense_forget(client, class, slot, page);
 	shared_at(&dense->shared, page->owner)->slot = to;
 	target->owner = page->owner;

@@ -19,6 +19,10 @@ void equal_prefetch(const struct tmem_client *client, enum tmem_class class);
  * look->content must be given to a page or released. False: there is none, or no memory for it, and
  * look->hash is 0 if the page must not be noted. */
 bool equal_place(struct tmem_client *client, enum tmem_class class, struct dense_look *look);
+/* The same for the guest's page look->data, before it is copied and hashed: it is compared with
+ * what comes next if pages are equal to stored ones in a row. What was read of it is what is stored
+ * then, each word being read once. */
+bool equal_expect(struct tmem_client *client, enum tmem_class class, struct dense_look *look);
 /* A page has the content @id no more. */
 void equal_release(struct tmem_client *client, u32 id);
 /* The content in the frame @slot moves to @to, which is in the caller's hands; @slot is then. */

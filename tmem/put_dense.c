@@ -77,7 +77,7 @@ int put_dense(struct tmem_client *client, struct pool *pool, const struct tmem_h
 		outcome = dense_place(client, pool, &look, &hand->slot);
 	}
 	/* A frame that was taken is another's, and may hold something else by now. */
-	if (slot != SLOT_NONE && hand->slot == SLOT_NONE) {
+	if (!look.copied || (slot != SLOT_NONE && hand->slot == SLOT_NONE)) {
 		copy = data;
 		look.hash = 0;
 	}
