@@ -73,10 +73,11 @@ struct dense {
 	u64 shared_frames[TMEM_CLASSES]; /* SLOT_SHARED */
 	u64 shared_pages;                /* with a content of the client's or of its group */
 	struct admission admission[TMEM_CLASSES]; /* to the compressor */
-	/* The frame of the last page that was found equal, and, if it lay beside that of the one
-	 * before, the next in that row, in the same block; else 0 (dense_equal.c). While it is not,
-	 * the former is a frame of the client in state SLOT_SHARED, so that the block is there. */
-	u32 equal_slot, equal_next;
+	/* The frame of the last page that was found equal; how many in a row before it lay beside
+	 * the next; and what is expected to come in that row, in the same block, or 0. While it is
+	 * not, the former is a frame of the client in state SLOT_SHARED, so that the block is
+	 * there. */
+	u32 equal_slot, equal_row, equal_next;
 	u64 futile;    /* compaction gained nothing: not again before so many granules are free */
 	bool sparse;   /* as it stands in tmem->sparse */
 	bool vacating; /* a frame is being emptied: nothing may move into it */

@@ -4,6 +4,9 @@
  */
 #include "tmem/dense_equal.h"
 
+/* So many steps from one frame to the next make a row that is believed to go on. */
+#define EQUAL_ROW_MIN 8U
+
 static void *frame_at(const struct tmem_client *client, u32 slot)
 {
 	return block_frame(block_of(client->tmem, slot), slot);
@@ -149,9 +152,13 @@ static bool share(struct tmem_client *client, u32 slot, struct dense_look *look)
 	shared_at(&dense->shared, id)->refs++;
 	look->content = content_make(CONTENT_SHARED, id);
 	dense->equal_slot = slot;
-	/* Up or down. */
-	dense->equal_next = step + 1 <= 2 && step && next / BLOCK_PAGES == slot / BLOCK_PAGES ? next
-											      : 0;
+	/* Up or down. The comparison in vain at the end of a row costs what some before it gained.
+	 */
+	dense->equal_row = step + 1 <= 2 && step ? dense->equal_row + 1 : 0;
+	dense->equal_next = dense->equal_row >= EQUAL_ROW_MIN &&
+					    next / BLOCK_PAGES == slot / BLOCK_PAGES
+				    ? next
+				    : 0;
 	return true;
 }
 

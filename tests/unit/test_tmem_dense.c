@@ -201,7 +201,7 @@ static void rows_of_equal_pages_are_stored_once(void **state)
 		put_row(pool, 3, last, -1, 0);
 		assert_int_equal(stats_of(client).dense_pages, 3 * ROW);
 		assert_int_equal(stats_of(client).dense_frames, ROW);
-		put_row(pool, 4, first, 1, 7);
+		put_row(pool, 4, first, 1, 70);
 		put_row(pool, 5, first, 1, 2);
 		assert_int_equal(stats_of(client).dense_frames, ROW);
 		assert_int_equal(store_audit(tmem), 0);
@@ -223,7 +223,7 @@ static void rows_of_equal_pages_are_stored_once(void **state)
 		put_row(pool, 3, last, -1, 0);
 		assert_int_equal(store_audit(tmem), 0);
 		get_row(pool, 2, first, 1, 0);
-		get_row(pool, 4, first, 1, 7);
+		get_row(pool, 4, first, 1, 70);
 		get_row(pool, 1, first, 1, 0);
 		get_row(pool, 5, first, 1, 2);
 		get_row(pool, 3, last, -1, 0);
