@@ -1,5 +1,5 @@
 /*
- * Counting, resizing and giving up of miss filters (tmem/filter.h).
+ * Resizing and giving up of miss filters (tmem/filter.h).
  */
 #include "tmem/filter.h"
 
@@ -8,12 +8,7 @@
 #include <abi/errno.h>
 
 #include "tmem/arena.h"
-
-#define COUNTER_MAX    15UL
-#define LINE_WORDS     (TMEM_FILTER_BLOCK_BITS / 64)
-#define BIT_BLOCKS     (u32)(PAGE_SIZE * 8 / TMEM_FILTER_BLOCK_BITS) /* in a page of bits */
-#define COUNTER_WORDS  (TMEM_FILTER_BLOCK_BITS / 16)                 /* of a block */
-#define COUNTER_BLOCKS (u32)(PAGE_SIZE / 8 / COUNTER_WORDS)
+#include "tmem/filter_count.h"
 
 /* What one step does at most. */
 #define STEP_PAGES 4U
@@ -29,119 +24,11 @@ static struct filter_part *other_of(struct filter *filter)
 	return &filter->parts[!filter->now];
 }
 
-/* ---- Counting ----------------------------------------------------------------------- */
-
-static inline u64 *bits_of(const struct filter_part *part, u32 block)
-{
-	u64 *page = directory_leaf(&part->bits, block / BIT_BLOCKS);
-
-	return page + block % BIT_BLOCKS * LINE_WORDS;
-}
-
-/* 16 counters a word. */
-static inline u64 *counters_of(const struct filter_part *part, u32 block)
-{
-	u64 *page = directory_leaf(&part->counters, block / COUNTER_BLOCKS);
-
-	return page + block % COUNTER_BLOCKS * COUNTER_WORDS;
-}
-
-static inline u64 counter(const u64 *counters, u32 bit)
-{
-	return counters[bit / 16] >> bit % 16 * 4 & COUNTER_MAX;
-}
-
-/* The word changes in one store: guests read it at any time. */
-static inline void flip_bit(u64 *line, u32 bit)
-{
-	u64 *word = &line[bit / 64];
-
-	__atomic_store_n(word, *word ^ BIT(bit % 64), __ATOMIC_RELEASE);
-}
-
-/* Unrolled, shifts are constants. */
-static inline void part_add(const struct filter_part *part, u64 hash)
-{
-	u32 block = tmem_filter_block(hash, part->blocks);
-	u64 *counters = counters_of(part, block);
-	u64 *line = bits_of(part, block);
-
-#pragma GCC unroll 4
-	for (unsigned probe = 0; probe < TMEM_FILTER_PROBES; probe++) {
-		u32 bit = tmem_filter_bit(hash, probe);
-		u64 count = counter(counters, bit);
-
-		if (unlikely(count == COUNTER_MAX))
-			continue;
-		counters[bit / 16] += 1UL << bit % 16 * 4;
-		if (!count)
-			flip_bit(line, bit);
-	}
-}
-
-/* A counter that is full is not known any more, and stays. */
-static inline void part_remove(const struct filter_part *part, u64 hash)
-{
-	u32 block = tmem_filter_block(hash, part->blocks);
-	u64 *counters = counters_of(part, block);
-	u64 *line = bits_of(part, block);
-
-#pragma GCC unroll 4
-	for (unsigned probe = 0; probe < TMEM_FILTER_PROBES; probe++) {
-		u32 bit = tmem_filter_bit(hash, probe);
-		u64 count = counter(counters, bit);
-
-		if (unlikely(count == COUNTER_MAX || !count))
-			continue;
-		counters[bit / 16] -= 1UL << bit % 16 * 4;
-		if (count == 1)
-			flip_bit(line, bit);
-	}
-}
-
-/* The other part counts pages below the cursor, which stands at 0 unless that is being filled.
- * While the header names no part, the number of pages is what the other one counts. */
-static COLD void other_add(struct filter *filter, u64 hash)
-{
-	part_add(other_of(filter), hash);
-	filter->entries += !now_of(filter)->blocks;
-}
-
-static COLD void other_remove(struct filter *filter, u64 hash)
-{
-	part_remove(other_of(filter), hash);
-	filter->entries -= !now_of(filter)->blocks;
-}
-
-bool filter_add(struct filter *filter, u64 hash, u32 id)
-{
-	const struct filter_part *now = now_of(filter);
-
-	if (unlikely(id < filter->cursor))
-		other_add(filter, hash);
-	if (unlikely(!now->blocks))
-		return false;
-	part_add(now, hash);
-	return ++filter->entries >= filter->grow_at;
-}
-
-bool filter_remove(struct filter *filter, u64 hash, u32 id)
-{
-	const struct filter_part *now = now_of(filter);
-
-	if (unlikely(id < filter->cursor))
-		other_remove(filter, hash);
-	if (unlikely(!now->blocks))
-		return false;
-	part_remove(now, hash);
-	return --filter->entries < filter->shrink_at;
-}
-
 /* ---- Resizing ----------------------------------------------------------------------- */
 
 static COLD u32 blocks_for(u64 entries)
 {
-	u64 blocks = ROUND_UP(entries * 3 / 2 / FILTER_BLOCK_PAGES, BIT_BLOCKS);
+	u64 blocks = ROUND_UP(entries * 3 / 2 / FILTER_BLOCK_PAGES, FILTER_BIT_BLOCKS);
 
 	return (u32)MIN(MAX(blocks, FILTER_BLOCKS_MIN), FILTER_BLOCKS_MAX);
 }
@@ -187,7 +74,7 @@ static COLD int add_page(struct tmem *tmem, struct directory *directory, u32 *co
 
 static bool part_is_made(const struct filter_part *part)
 {
-	return part->counter_pages == part->blocks / COUNTER_BLOCKS;
+	return part->counter_pages == part->blocks / FILTER_COUNT_BLOCKS;
 }
 
 static COLD int make_part(struct tmem *tmem, struct filter_part *part)
@@ -195,7 +82,7 @@ static COLD int make_part(struct tmem *tmem, struct filter_part *part)
 	int error = 0;
 
 	for (unsigned n = 0; n < STEP_PAGES && !error && !part_is_made(part); n++) {
-		if (part->bit_pages < part->blocks / BIT_BLOCKS)
+		if (part->bit_pages < part->blocks / FILTER_BIT_BLOCKS)
 			error = add_page(tmem, &part->bits, &part->bit_pages);
 		else
 			error = add_page(tmem, &part->counters, &part->counter_pages);
@@ -225,7 +112,8 @@ static COLD void fill_part(struct filter *filter)
 
 		switch (filter->walk(filter->owner, &filter->cursor, &hash)) {
 		case FILTER_WALK_PAGE:
-			other_add(filter, hash);
+			filter_count_all(other_of(filter), hash, FILTER_ADDS);
+			filter->entries += !now_of(filter)->blocks;
 			break;
 		case FILTER_WALK_NOTHING:
 			break;
@@ -311,7 +199,7 @@ static COLD void *take_bits(struct filter *filter, unsigned number, u32 *index)
 		return NULL;
 	}
 	drop_counters(filter->tmem, part,
-		(part->bit_pages - part->taken - 1) * (BIT_BLOCKS / COUNTER_BLOCKS));
+		(part->bit_pages - part->taken - 1) * (FILTER_BIT_BLOCKS / FILTER_COUNT_BLOCKS));
 	page = directory_leaf(&part->bits, part->taken);
 	*index = FILTER_AREA(number) + part->taken++;
 	return page;
@@ -420,25 +308,12 @@ void filter_visit(
 	visit((void *)filter, argument);
 }
 
-static COLD bool part_finds(const struct filter_part *part, u64 hash)
-{
-	const u64 *line = bits_of(part, tmem_filter_block(hash, part->blocks));
-
-	for (unsigned probe = 0; probe < TMEM_FILTER_PROBES; probe++) {
-		u32 bit = tmem_filter_bit(hash, probe);
-
-		if (!(line[bit / 64] >> bit % 64 & 1))
-			return false;
-	}
-	return true;
-}
-
 bool filter_finds(const struct filter *filter, u64 hash, u32 id)
 {
 	const struct filter_part *now = &filter->parts[filter->now];
 
-	return (!now->blocks || part_finds(now, hash)) &&
-	       (id >= filter->cursor || part_finds(&filter->parts[!filter->now], hash));
+	return (!now->blocks || filter_part_finds(now, hash)) &&
+	       (id >= filter->cursor || filter_part_finds(&filter->parts[!filter->now], hash));
 }
 
 bool filter_is_sound(const struct filter *filter)
@@ -447,18 +322,8 @@ bool filter_is_sound(const struct filter *filter)
 	u64 sum = 0;
 	bool full = false;
 
-	for (u32 block = 0; block < part->blocks; block++) {
-		const u64 *counters = counters_of(part, block);
-		const u64 *line = bits_of(part, block);
-
-		for (u32 bit = 0; bit < TMEM_FILTER_BLOCK_BITS; bit++) {
-			u64 count = counter(counters, bit);
-
-			if ((line[bit / 64] >> bit % 64 & 1) != (count != 0))
-				return false;
-			sum += count;
-			full |= count == COUNTER_MAX;
-		}
-	}
+	for (u32 block = 0; block < part->blocks; block++)
+		if (!filter_block_is_sound(part, block, &sum, &full))
+			return false;
 	return !part->blocks || full || sum == filter->entries * TMEM_FILTER_PROBES;
 }

@@ -1,16 +1,17 @@
 /*
  * The miss filter of one pool: a blocked counting Bloom filter (F. Putze, P. Sanders, J. Singler,
  * WEA 2007; L. Fan et al., SIGCOMM 1998). A block is one cache line of 512 bits, which the guest
- * reads (abi/filter.h), with a counter of 4 bits for each, which it does not see. The bits stand in
- * whole pages, so that the host can show them to the guest read-only.
+ * reads (abi/filter.h), with 4 bits more for each, which it does not see: together they count
+ * (filter_count.h). The bits stand in whole pages, so that the host can show them to the guest
+ * read-only.
  *
  * Resizing builds a second part beside the first, a bounded step a call, while both are kept up to
  * date; then the header names the other part. Guarded by the owner's lock, except that guests read
  * header and bits without one at any time.
  *
- * Invariant: a bit of a part is set if and only if its counter is not 0; a counter that reached 15
- * stays; every page of the pool is counted in the part that the header names, and while the other
- * is being filled every page with an id below @cursor is counted there.
+ * Invariant: a bit of a part is set if and only if its count is not 0; a count that reached
+ * FILTER_COUNT_MAX stays; every page of the pool is counted in the part that the header names, and
+ * while the other is being filled every page with an id below @cursor is counted there.
  */
 #ifndef TMEM_FILTER_H
 #define TMEM_FILTER_H
@@ -80,10 +81,10 @@ COLD struct filter *filter_create(
 /* Gives all memory back, whatever its phase. No guest may see any page of it any more. */
 COLD void filter_destroy(struct filter *filter);
 
-/* Page @id comes into the index after this call, or left it before. True: filter_step() has become
- * due. */
-bool filter_add(struct filter *filter, u64 hash, u32 id);
-bool filter_remove(struct filter *filter, u64 hash, u32 id);
+/* Page @id comes into the index after this call, or left it before. *@due is set if filter_step()
+ * has become due, else it stays. */
+void filter_add(struct filter *filter, u64 hash, u32 id, bool *due);
+void filter_remove(struct filter *filter, u64 hash, u32 id, bool *due);
 
 /* Whether there is work for filter_step(). */
 COLD bool filter_is_due(const struct filter *filter);

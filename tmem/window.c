@@ -26,28 +26,24 @@ u64 client_filter_hash(const struct pool *pool, const struct position *position)
 void client_filter_insert(
 	struct tmem_client *client, struct pool *pool, u64 sum, u32 index, u32 slot)
 {
-	if (unlikely(filter_add(pool->filter, tmem_filter_hash(sum, index), slot)))
-		client->filter_due = true;
+	filter_add(pool->filter, tmem_filter_hash(sum, index), slot, &client->filter_due);
 }
 
 void client_filter_removed(struct tmem_client *client, struct pool *pool, u64 hash, u32 slot)
 {
-	if (unlikely(filter_remove(pool->filter, hash, slot)))
-		client->filter_due = true;
+	filter_remove(pool->filter, hash, slot, &client->filter_due);
 }
 
 /* It is counted twice for a moment, rather than not at all. */
 COLD void client_filter_moved(struct tmem_client *client, struct pool *pool, u32 from, u32 to)
 {
 	struct position position;
-	bool due;
 	u64 hash;
 
 	pool_locate(pool, to, &position);
 	hash = client_filter_hash(pool, &position);
-	due = filter_add(pool->filter, hash, to);
-	if (filter_remove(pool->filter, hash, from) || due)
-		client->filter_due = true;
+	filter_add(pool->filter, hash, to, &client->filter_due);
+	filter_remove(pool->filter, hash, from, &client->filter_due);
 }
 
 static COLD enum filter_walk_result walk_pages(const void *owner, u32 *cursor, u64 *hash)

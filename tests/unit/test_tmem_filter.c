@@ -13,7 +13,7 @@
 #include "tests/unit/tmem_host/port.h"
 #include "tests/unit/tmem_host/store.h"
 #include "tmem/client.h"
-#include "tmem/filter.h"
+#include "tmem/filter_count.h"
 
 #define FALSE_PRESENT_MAX 0.03
 
@@ -24,6 +24,7 @@ struct reference {
 	u64 hashes[IDS];
 	u64 count;
 	struct filter *filter;
+	bool due; /* as filter_add() and filter_remove() said, at least once */
 };
 
 static struct reference *reference;
@@ -89,7 +90,7 @@ static void add(u32 id)
 {
 	reference->hashes[id] = any_hash();
 	reference->count++;
-	filter_add(reference->filter, reference->hashes[id], id);
+	filter_add(reference->filter, reference->hashes[id], id, &reference->due);
 }
 
 static void drop(u32 id)
@@ -99,7 +100,7 @@ static void drop(u32 id)
 
 	reference->hashes[id] = 0;
 	reference->count--;
-	filter_remove(reference->filter, hash, id);
+	filter_remove(reference->filter, hash, id, &reference->due);
 }
 
 /* One step, and the pages that it leaves over. */
@@ -250,18 +251,60 @@ static void memory_is_five_to_ten_bytes_a_page(void **state)
 	}
 }
 
-static void a_full_counter_stays(void **state)
+/* A hash with four different bits. */
+#define FOUR_BITS (0UL | 1UL << 9 | 70UL << 18 | 511UL << 27)
+
+static void pages_with_the_same_bits_are_counted(void **state)
 {
-	u64 hash = any_hash();
+	struct filter *filter = reference->filter;
 
 	(void)state;
 	settle();
+	for (u32 pages = 1; pages < FILTER_COUNT_MAX; pages++) {
+		for (u32 id = 0; id < pages; id++) {
+			filter_add(filter, FOUR_BITS, id, &reference->due);
+			assert_true(filter_is_sound(filter));
+		}
+		for (u32 id = 0; id < pages; id++) {
+			assert_false(filter_lacks(filter, FOUR_BITS));
+			filter_remove(filter, FOUR_BITS, id, &reference->due);
+			assert_true(filter_is_sound(filter));
+		}
+		assert_true(filter_lacks(filter, FOUR_BITS));
+	}
+	/* In part. */
+	for (unsigned probe = 0; probe < TMEM_FILTER_PROBES; probe++) {
+		u64 other = FOUR_BITS ^ 4UL << 9 * probe;
+
+		filter_add(filter, FOUR_BITS, 0, &reference->due);
+		filter_add(filter, other, 1, &reference->due);
+		filter_remove(filter, FOUR_BITS, 0, &reference->due);
+		assert_true(filter_lacks(filter, FOUR_BITS) && !filter_lacks(filter, other));
+		assert_true(filter_is_sound(filter));
+		filter_remove(filter, other, 1, &reference->due);
+		assert_true(filter_lacks(filter, other));
+	}
+}
+
+static void a_full_count_stays(void **state)
+{
+	struct filter *filter = reference->filter;
+
+	(void)state;
+	settle();
+	for (u32 id = 0; id < FILTER_COUNT_MAX; id++)
+		filter_add(filter, FOUR_BITS, id, &reference->due);
+	assert_true(filter_is_sound(filter));
+	for (u32 id = 0; id < FILTER_COUNT_MAX; id++)
+		filter_remove(filter, FOUR_BITS, id, &reference->due);
+	assert_false(filter_lacks(filter, FOUR_BITS));
+	assert_true(filter_is_sound(filter));
 	for (u32 id = 0; id < 20; id++)
-		filter_add(reference->filter, hash, id);
+		filter_add(filter, FOUR_BITS, id, &reference->due);
 	for (u32 id = 0; id < 20; id++)
-		filter_remove(reference->filter, hash, id);
-	assert_false(filter_lacks(reference->filter, hash));
-	assert_true(filter_is_sound(reference->filter));
+		filter_remove(filter, FOUR_BITS, id, &reference->due);
+	assert_false(filter_lacks(filter, FOUR_BITS));
+	assert_true(filter_is_sound(filter));
 }
 
 static void every_allocation_may_fail(void **state)
@@ -302,7 +345,8 @@ int main(void)
 		ALONE(changes_right_at_the_cursor),
 		ALONE(at_most_three_in_a_hundred_seem_present),
 		ALONE(memory_is_five_to_ten_bytes_a_page),
-		ALONE(a_full_counter_stays),
+		ALONE(pages_with_the_same_bits_are_counted),
+		ALONE(a_full_count_stays),
 		ALONE(every_allocation_may_fail),
 	};
 
