@@ -300,6 +300,7 @@ static inline bool pool_key_is_recent(const struct pool *pool, const u64 key[3])
 #define POOL_PLAIN          0UL
 #define POOL_AGED_OR_FILLED (UNCOMMON(modes, TMEM_MODE_FILLED) | UNCOMMON(aged, true))
 #define POOL_SHORT_PUTS     (POOL_AGED_OR_FILLED | UNCOMMON(persistent, true))
+#define POOL_FILTERED       (POOL_AGED_OR_FILLED | UNCOMMON(filtered, true))
 static inline bool pool_is_near(const struct pool *pool, const u64 key[3], u32 index, u64 expected)
 {
 	return likely(!((pool->recent_key[0] ^ key[0]) | (pool->recent_key[1] ^ key[1]) |

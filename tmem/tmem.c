@@ -8,6 +8,7 @@
 
 #include "tmem/aging.h"
 #include "tmem/dense.h"
+#include "tmem/filter.h"
 #include "tmem/page_list.h"
 
 /* ---- Pages that leave --------------------------------------------------------------- */
@@ -305,12 +306,16 @@ static bool get_near(struct tmem_client *client, struct pool *pool,
 static __attribute__((noinline)) int get_slowly(
 	struct tmem_client *client, const struct tmem_handle *handle, void *page)
 {
-	struct pool *pool = named_pool(client, handle->pool);
+	u64 id = (u32)handle->pool;
+	struct pool *pool = NULL;
 	u32 slot = NOT_RECENT;
 	int result = 0;
 
-	if (likely(pool && page && !pool->special))
-		slot = find_recent(pool, handle);
+	if (likely(id < TMEM_POOLS_PER_GUEST && page)) {
+		pool = called_pool(client, id);
+		if (likely(!pool->special))
+			slot = find_recent(pool, handle);
+	}
 	if (slot == SLOT_NONE) {
 		result = get_miss(client, pool, handle, pool->recent_sum);
 	} else if (slot == NOT_RECENT || !get_near(client, pool, handle, slot, page)) {
@@ -355,13 +360,58 @@ static __attribute__((noinline)) int get_aged(
 	return get_recent(client, handle, page, pool, true);
 }
 
+static __attribute__((noinline)) void note_hit(
+	struct tmem_client *client, const struct pool *pool, u32 index)
+{
+	aging_get(client->aging, aging_hash(pool, pool->recent_sum, index), true);
+}
+
+static int flush_slowly(struct tmem_client *client, const struct tmem_handle *handle);
+
+static int leave_slowly(struct tmem_client *client, const struct tmem_handle *handle, void *page)
+{
+	return page ? get_slowly(client, handle, page) : flush_slowly(client, handle);
+}
+
+/* The same, or a flush where @page is NULL, of a pool with a miss filter: made small, too. */
+static __attribute__((noinline)) int leave_filtered(
+	struct tmem_client *client, const struct tmem_handle *handle, void *page, struct pool *pool)
+{
+	struct group *group = pool->recent_group;
+	u32 place = handle->index % GROUP_PAGES, slot;
+	bool stays;
+
+	if (!pool_is_near(pool, handle->object, handle->index, POOL_FILTERED))
+		return leave_slowly(client, handle, page);
+	slot = group->places[place];
+	if (pool_samples(pool, pool->recent_sum, handle->index) ||
+		!unqueue_near(client, slot, true))
+		return leave_slowly(client, handle, page);
+	stays = leave_place(client, group, place, slot);
+	filter_remove(pool->filter, tmem_filter_hash(pool->recent_sum, handle->index), slot,
+		&client->filter_due);
+	if (page) {
+		pool->counts.hits++;
+		if (pool->aged)
+			note_hit(client, pool, handle->index);
+		tmem_port_copy(page, near_frame(client, slot));
+	} else {
+		pool->counts.common_flushes++;
+	}
+	if (unlikely(!stays))
+		end_leave(client, pool);
+	client_unlock(client);
+	return 0;
+}
+
 /* Apart, so that the plain way pays for nothing of it. */
 static __attribute__((noinline)) int get_uncommon(
 	struct tmem_client *client, const struct tmem_handle *handle, void *page, struct pool *pool)
 {
-	return pool_is_uncommonly_near(pool, handle->object, handle->index, POOL_AGED_OR_FILLED)
-		       ? get_aged(client, handle, page, pool)
-		       : get_slowly(client, handle, page);
+	if (pool_is_uncommonly_near(pool, handle->object, handle->index, POOL_AGED_OR_FILLED))
+		return get_aged(client, handle, page, pool);
+	return unlikely(pool->filtered) ? leave_filtered(client, handle, page, pool)
+					: get_slowly(client, handle, page);
 }
 
 static __attribute__((noinline)) int get_locked(
@@ -460,12 +510,16 @@ int client_flush_page(struct tmem_client *client, const struct tmem_handle *hand
 static __attribute__((noinline)) int flush_slowly(
 	struct tmem_client *client, const struct tmem_handle *handle)
 {
-	struct pool *pool = named_pool(client, handle->pool);
+	u64 id = (u32)handle->pool;
+	struct pool *pool = NULL;
 	u32 slot = NOT_RECENT;
 	int result = 0;
 
-	if (likely(pool && !pool->special && !pool->persistent))
-		slot = find_recent(pool, handle);
+	if (likely(id < TMEM_POOLS_PER_GUEST)) {
+		pool = called_pool(client, id);
+		if (likely(!pool->special && !pool->persistent))
+			slot = find_recent(pool, handle);
+	}
 	if (slot != NOT_RECENT && slot != SLOT_NONE && client_is_near(client, slot)) {
 		pool->counts.common_flushes++;
 		if (pool_samples(pool, pool->recent_sum, handle->index))
@@ -511,9 +565,10 @@ static __attribute__((noinline)) int flush_aged(
 static __attribute__((noinline)) int flush_uncommon(
 	struct tmem_client *client, const struct tmem_handle *handle, struct pool *pool)
 {
-	return pool_is_uncommonly_near(pool, handle->object, handle->index, POOL_AGED_OR_FILLED)
-		       ? flush_aged(client, handle, pool)
-		       : flush_slowly(client, handle);
+	if (pool_is_uncommonly_near(pool, handle->object, handle->index, POOL_AGED_OR_FILLED))
+		return flush_aged(client, handle, pool);
+	return unlikely(pool->filtered) ? leave_filtered(client, handle, NULL, pool)
+					: flush_slowly(client, handle);
 }
 
 int tmem_flush_page(struct tmem_client *client, const struct tmem_handle *handle)
