@@ -315,15 +315,3 @@ bool filter_finds(const struct filter *filter, u64 hash, u32 id)
 	return (!now->blocks || filter_part_finds(now, hash)) &&
 	       (id >= filter->cursor || filter_part_finds(&filter->parts[!filter->now], hash));
 }
-
-bool filter_is_sound(const struct filter *filter)
-{
-	const struct filter_part *part = &filter->parts[filter->now];
-	u64 sum = 0;
-	bool full = false;
-
-	for (u32 block = 0; block < part->blocks; block++)
-		if (!filter_block_is_sound(part, block, &sum, &full))
-			return false;
-	return !part->blocks || full || sum == filter->entries * TMEM_FILTER_PROBES;
-}

@@ -85,33 +85,37 @@ COLD bool filter_part_finds(const struct filter_part *part, u64 hash)
 	return true;
 }
 
-/* What one bit of a block counts. */
-static COLD unsigned count_of(
-	const u64 *line, const struct filter_counts *counts, u32 word, unsigned bit)
+static COLD __attribute__((noinline)) u64 ones(u64 word)
 {
-	unsigned count = (line[word] >> bit & 1) + (counts->twice[word] >> bit & 1);
+	u64 count = 0;
 
-	for (unsigned i = 0; i < FILTER_MORE_BITS; i++)
-		count += (counts->more[i][word] >> bit & 1) << i;
+	for (; word; word &= word - 1)
+		count++;
 	return count;
 }
 
-COLD bool filter_block_is_sound(const struct filter_part *part, u32 block, u64 *sum, bool *full)
+COLD bool filter_is_sound(const struct filter *filter)
 {
-	const struct filter_counts *counts = filter_counts(part, block);
-	const u64 *line = filter_line(part, block);
+	const struct filter_part *part = &filter->parts[filter->now];
+	u64 sum = 0, full = 0;
 
-	for (u32 word = 0; word < FILTER_LINE_WORDS; word++) {
-		u64 more = counts->more[0][word] | counts->more[1][word] | counts->more[2][word];
+	for (u32 n = 0; n < part->blocks * FILTER_LINE_WORDS; n++) {
+		u32 block = n / FILTER_LINE_WORDS, word = n % FILTER_LINE_WORDS;
+		const struct filter_counts *counts = filter_counts(part, block);
+		u64 line = filter_line(part, block)[word], twice = counts->twice[word];
+		u64 all = 0, any = 0;
 
-		if ((more & ~counts->twice[word]) || (counts->twice[word] & ~line[word]))
-			return false;
-		for (unsigned bit = 0; bit < 64; bit++) {
-			unsigned count = count_of(line, counts, word, bit);
+		for (unsigned i = 0; i < FILTER_MORE_BITS; i++) {
+			u64 more = counts->more[i][word];
 
-			*sum += count;
-			*full |= count == FILTER_COUNT_MAX;
+			sum += ones(more) << i;
+			all = i ? all & more : more;
+			any |= more;
 		}
+		if ((any & ~twice) | (twice & ~line))
+			return false;
+		sum += ones(line) + ones(twice);
+		full |= all;
 	}
-	return true;
+	return !part->blocks || full || sum == filter->entries * TMEM_FILTER_PROBES;
 }

@@ -77,9 +77,7 @@ COLD void filter_count_all(const struct filter_part *part, u64 hash, enum filter
 COLD void filter_count_while_building(
 	struct filter *filter, u64 hash, u32 id, enum filter_change change);
 
-/* For the audit: whether all bits of @hash are set; whether the block is as it must be, and then
- * its pages' probes are added to *@sum, and *@full is set if a count is not known. */
+/* For the audit: whether all bits of @hash are set. */
 COLD bool filter_part_finds(const struct filter_part *part, u64 hash);
-COLD bool filter_block_is_sound(const struct filter_part *part, u32 block, u64 *sum, bool *full);
 
 #endif

@@ -360,7 +360,7 @@ static __attribute__((noinline)) int get_aged(
 	return get_recent(client, handle, page, pool, true);
 }
 
-static __attribute__((noinline)) void note_hit(
+static __attribute__((cold, noinline)) void note_hit(
 	struct tmem_client *client, const struct pool *pool, u32 index)
 {
 	aging_get(client->aging, aging_hash(pool, pool->recent_sum, index), true);

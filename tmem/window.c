@@ -20,7 +20,11 @@ _Static_assert(TMEM_WINDOW_PAGES == FILTER_WINDOW_PAGES, "windows and areas fit"
 
 u64 client_filter_hash(const struct pool *pool, const struct position *position)
 {
-	return tmem_filter_hash(pool_sum_at(pool, position), pool_index_at(pool, position));
+	u64 sum = position->object == pool->recent_object
+			  ? pool->recent_sum
+			  : pool_sum_apart(pool, position->object->key);
+
+	return tmem_filter_hash(sum, pool_index_at(pool, position));
 }
 
 void client_filter_insert(
