@@ -286,6 +286,40 @@ static void pages_with_the_same_bits_are_counted(void **state)
 	}
 }
 
+/* One bit of what is kept of a block, or of the number of pages, is wrong. */
+static void the_audit_sees_what_is_wrong(void **state)
+{
+	struct filter *filter = reference->filter;
+	const struct filter_part *part;
+	struct filter_counts *counts;
+	u64 *line;
+
+	(void)state;
+	settle();
+	for (u32 id = 0; id < 2; id++)
+		filter_add(filter, FOUR_BITS, id, &reference->due);
+	part = filter_part_now(filter);
+	line = filter_line(part, 0);
+	counts = filter_counts(part, 0);
+	assert_true(counts->twice[0] == 3 && line[0] == 3);
+	for (u64 *word = line; word; word = word == line ? counts->twice : NULL) {
+		*word ^= 1;
+		assert_false(filter_is_sound(filter));
+		*word ^= 1;
+	}
+	for (unsigned i = 0; i < FILTER_MORE_BITS; i++) {
+		counts->more[i][0] ^= 4;
+		assert_false(filter_is_sound(filter));
+		counts->more[i][0] ^= 5;
+		assert_false(filter_is_sound(filter));
+		counts->more[i][0] ^= 1;
+	}
+	filter->entries++;
+	assert_false(filter_is_sound(filter));
+	filter->entries--;
+	assert_true(filter_is_sound(filter));
+}
+
 static void a_full_count_stays(void **state)
 {
 	struct filter *filter = reference->filter;
@@ -346,6 +380,7 @@ int main(void)
 		ALONE(at_most_three_in_a_hundred_seem_present),
 		ALONE(memory_is_five_to_ten_bytes_a_page),
 		ALONE(pages_with_the_same_bits_are_counted),
+		ALONE(the_audit_sees_what_is_wrong),
 		ALONE(a_full_count_stays),
 		ALONE(every_allocation_may_fail),
 	};
