@@ -10,10 +10,12 @@ static inline bool is_building(const struct filter *filter, const struct filter_
 	return unlikely(id < filter->cursor) || unlikely(!now->blocks);
 }
 
-/* Nothing has to be kept over a call here: each is the last thing done. */
+/* Nothing has to be kept over a call here: each is the last thing done. What up to two pages have
+ * is counted without one. */
 void filter_add(struct filter *filter, u64 hash, u32 id, bool *due)
 {
 	const struct filter_part *now = filter_part_now(filter);
+	struct filter_counts *counts;
 	u32 block;
 	u64 *line;
 
@@ -25,24 +27,25 @@ void filter_add(struct filter *filter, u64 hash, u32 id, bool *due)
 		*due = true;
 	block = tmem_filter_block(hash, now->blocks);
 	line = filter_line(now, block);
-#pragma GCC unroll 4
+	counts = filter_counts(now, block);
 	for (unsigned probes = TMEM_FILTER_PROBES; probes; probes--, hash >>= FILTER_PROBE_BITS) {
 		u32 word = filter_word_of(hash);
-		u64 old = line[word];
 
-		if (unlikely(filter_is_set(old, hash))) {
+		if (likely(!filter_is_set(line[word], hash))) {
+			filter_store_word(&line[word], line[word] | BIT(hash % 64));
+		} else if (likely(!filter_is_set(counts->twice[word], hash))) {
+			counts->twice[word] |= BIT(hash % 64);
+		} else {
 			filter_count(now, block, hash, probes, FILTER_ADDS);
 			return;
 		}
-		filter_store_word(&line[word], old | BIT(hash % 64));
-		HIDE_FROM_COMPILER(hash); /* it would shift the first one each time */
 	}
 }
 
 void filter_remove(struct filter *filter, u64 hash, u32 id, bool *due)
 {
 	const struct filter_part *now = filter_part_now(filter);
-	const struct filter_counts *counts;
+	struct filter_counts *counts;
 	u32 block;
 	u64 *line;
 
@@ -55,19 +58,17 @@ void filter_remove(struct filter *filter, u64 hash, u32 id, bool *due)
 	block = tmem_filter_block(hash, now->blocks);
 	line = filter_line(now, block);
 	counts = filter_counts(now, block);
-#pragma GCC unroll 4
 	for (unsigned probes = TMEM_FILTER_PROBES; probes; probes--, hash >>= FILTER_PROBE_BITS) {
 		u32 word = filter_word_of(hash);
-		u64 old = line[word];
+		u64 mask = BIT(hash % 64);
 
-		if (unlikely(filter_is_set(counts->twice[word], hash))) {
+		if (likely(!(counts->twice[word] & mask))) {
+			filter_store_word(&line[word], line[word] ^ mask);
+		} else if (likely(!(filter_more(counts, word) & mask))) {
+			counts->twice[word] ^= mask;
+		} else {
 			filter_count(now, block, hash, probes, FILTER_REMOVES);
 			return;
 		}
-		HIDE_FROM_COMPILER(old); /* it would make another of the same instruction */
-		old ^= BIT(hash % 64);
-		HIDE_FROM_COMPILER(old);
-		filter_store_word(&line[word], old);
-		HIDE_FROM_COMPILER(hash);
 	}
 }

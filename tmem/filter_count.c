@@ -14,12 +14,11 @@ static inline bool is_full(const struct filter_counts *counts, u32 word, u64 mas
 /* One page more or less, of two at least. */
 static void count_again(struct filter_counts *counts, u32 word, u64 mask, enum filter_change change)
 {
-	u64 all = counts->more[0][word] | counts->more[1][word] | counts->more[2][word];
-	u64 carry = mask;
+	u64 more = filter_more(counts, word), carry = mask;
 
 	if (unlikely(is_full(counts, word, mask)))
 		return;
-	if (!((change == FILTER_ADDS ? counts->twice[word] : all) & mask)) {
+	if (!((change == FILTER_ADDS ? counts->twice[word] : more) & mask)) {
 		counts->twice[word] ^= mask;
 		return;
 	}

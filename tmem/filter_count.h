@@ -48,6 +48,12 @@ static inline struct filter_part *filter_part_now(struct filter *filter)
 	return now;
 }
 
+/* The bits that three pages at least have. */
+static inline u64 filter_more(const struct filter_counts *counts, u32 word)
+{
+	return counts->more[0][word] | counts->more[1][word] | counts->more[2][word];
+}
+
 /* A word changes in one store: guests read it at any time. */
 static inline void filter_store_word(u64 *word, u64 value)
 {
