@@ -7,27 +7,28 @@
 
 #include "tmem/evict.h"
 
-/* An ephemeral page for which the magazine is empty. Nothing is evicted for one that may be there
- * already. An eviction may release the lock, so the pool is looked up again. */
-static __attribute__((noinline)) int put_first_with_room(struct tmem_client *client,
-	const struct tmem_handle *handle, const void *data, struct pool *pool)
+/* Puts a frame for an ephemeral page into the magazine, which is empty. Nothing is evicted for one
+ * that may be there already. An eviction may release the lock: returns the pool, looked up again,
+ * or NULL if this is not for put_first() any more. */
+static __attribute__((noinline)) struct pool *seek_room(
+	struct tmem_client *client, const struct tmem_handle *handle, struct pool *pool)
 {
 	struct magazine *magazine = &client->magazines[EPHEMERAL];
+	u32 victim;
 
 	if (!pool_surely_lacks(pool, pool_object_hash(pool, handle->object)))
-		return put_slowly(client, handle, data);
-	if (!client_refill(client, EPHEMERAL)) {
-		u32 victim = evict_for(client, EPHEMERAL);
-
-		if (victim == SLOT_NONE)
-			return put_slowly(client, handle, data);
-		magazine->slots[magazine->count] = victim;
-		WRITE_ONCE(magazine->count, magazine->count + 1);
-		pool = named_pool(client, handle->pool);
-		if (!pool || pool->persistent || !put_is_first(pool, handle))
-			return put_slowly(client, handle, data);
-	}
-	return put_first_ephemeral(client, handle, data, pool);
+		return NULL;
+	if (client_refill(client, EPHEMERAL))
+		return pool;
+	victim = evict_for(client, EPHEMERAL);
+	if (victim == SLOT_NONE)
+		return NULL;
+	magazine->slots[magazine->count] = victim;
+	WRITE_ONCE(magazine->count, magazine->count + 1);
+	pool = named_pool(client, handle->pool);
+	if (!pool || pool->persistent || !put_is_first(pool, handle) || !pool_is_ready(pool))
+		return NULL;
+	return pool;
 }
 
 static inline __attribute__((always_inline)) int put_first(struct tmem_client *client,
@@ -36,18 +37,23 @@ static inline __attribute__((always_inline)) int put_first(struct tmem_client *c
 {
 	struct magazine *magazine = &client->magazines[class];
 	struct page_list *list = &client->lists[QUEUE_SMALL];
-	const bool aged = class == EPHEMERAL && pool->aged;
-	u32 slot = magazine_top(magazine);
 	struct recollection recollection;
 	struct page *page;
 	struct line *line;
+	bool aged;
+	u32 slot;
 	u64 hash;
 
 	/* A frame is sought only once nothing else is missing. */
 	if (unlikely(!pool_is_ready(pool)))
 		return put_slowly(client, handle, data);
-	if (class == EPHEMERAL && unlikely(slot == SLOT_NONE))
-		return put_first_with_room(client, handle, data, pool);
+	if (class == EPHEMERAL && unlikely(!magazine->count)) {
+		pool = seek_room(client, handle, pool);
+		if (!pool)
+			return put_slowly(client, handle, data);
+	}
+	slot = magazine_top(magazine);
+	aged = class == EPHEMERAL && pool->aged;
 	if (unlikely(slot == SLOT_NONE || !client_is_near(client, slot)) ||
 		(class == PERSISTENT && unlikely(!put_admit_persistent(client))))
 		return put_slowly(client, handle, data);
