@@ -118,6 +118,10 @@ int put_slowly(struct tmem_client *client, const struct tmem_handle *handle, con
 /* The same for a page of a private pool that was copied already to @slot, which is in hand. */
 int put_copied(struct tmem_client *client, const struct tmem_handle *handle, u32 slot);
 
+/* A frame, an evicted one if need be, into the magazine of ephemeral pages, which is empty; false
+ * if there is none. May release the lock meanwhile. Client lock. */
+bool put_fetch_frame(struct tmem_client *client);
+
 /* A page that put_is_first() is true of, in a pool of that class (tmem/put_first.c). Releases the
  * lock. */
 int put_first_ephemeral(struct tmem_client *client, const struct tmem_handle *handle,

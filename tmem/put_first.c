@@ -5,26 +5,14 @@
  */
 #include "tmem/put.h"
 
-#include "tmem/evict.h"
-
-/* Puts a frame for an ephemeral page into the magazine, which is empty. Nothing is evicted for one
- * that may be there already. An eviction may release the lock: returns the pool, looked up again,
- * or NULL if this is not for put_first() any more. */
+/* The pool, looked up again, with a frame at hand for an ephemeral page; NULL if there is none or
+ * this is not for put_first() any more. Nothing is evicted for a page that may be there already. */
 static __attribute__((noinline)) struct pool *seek_room(
 	struct tmem_client *client, const struct tmem_handle *handle, struct pool *pool)
 {
-	struct magazine *magazine = &client->magazines[EPHEMERAL];
-	u32 victim;
-
-	if (!pool_surely_lacks(pool, pool_object_hash(pool, handle->object)))
+	if (!pool_surely_lacks(pool, pool_object_hash(pool, handle->object)) ||
+		!put_fetch_frame(client))
 		return NULL;
-	if (client_refill(client, EPHEMERAL))
-		return pool;
-	victim = evict_for(client, EPHEMERAL);
-	if (victim == SLOT_NONE)
-		return NULL;
-	magazine->slots[magazine->count] = victim;
-	WRITE_ONCE(magazine->count, magazine->count + 1);
 	pool = named_pool(client, handle->pool);
 	if (!pool || pool->persistent || !put_is_first(pool, handle) || !pool_is_ready(pool))
 		return NULL;

@@ -95,15 +95,27 @@ static bool is_new_in_recent(
 	return pool_is_ready(pool) && !pool_find_group(pool, number);
 }
 
+bool put_fetch_frame(struct tmem_client *client)
+{
+	struct magazine *magazine = &client->magazines[EPHEMERAL];
+	u32 victim;
+
+	if (client_refill(client, EPHEMERAL))
+		return true;
+	victim = evict_for(client, EPHEMERAL);
+	if (victim == SLOT_NONE)
+		return false;
+	magazine->slots[magazine->count] = victim;
+	WRITE_ONCE(magazine->count, magazine->count + 1);
+	return true;
+}
+
 /* False: it is something else, or not all is at hand that it needs. */
 static bool put_in_recent(
 	struct tmem_client *client, const struct tmem_handle *handle, const void *data)
 {
-	struct magazine *magazine = &client->magazines[EPHEMERAL];
-
 	for (;;) {
 		struct pool *pool = named_pool(client, handle->pool);
-		u32 victim;
 		bool near;
 
 		if (!is_new_in_recent(pool, handle, data, &near))
@@ -113,14 +125,10 @@ static bool put_in_recent(
 			       put_dense_near(client, pool, handle, data);
 		if (pool->persistent)
 			return near && put_persistent_near(client, pool, handle, data);
-		if (magazine->count || client_refill(client, EPHEMERAL))
+		if (client->magazines[EPHEMERAL].count)
 			return put_ephemeral(client, pool, handle, data);
-		/* That may release the lock. */
-		victim = evict_for(client, EPHEMERAL);
-		if (victim == SLOT_NONE)
+		if (!put_fetch_frame(client))
 			return false;
-		magazine->slots[magazine->count] = victim;
-		WRITE_ONCE(magazine->count, magazine->count + 1);
 	}
 }
 
