@@ -140,14 +140,30 @@ static void set_recent_group(struct pool *pool, struct group *group, u32 id)
 	pool->recent_owner = (u32)PAGE_GROUPED | id;
 }
 
+/* What has not moved to the new part yet. */
+static COLD __attribute__((noinline)) u32 find_old_object(const struct pool *pool, const u64 key[3])
+{
+	const struct table *table = &pool->object_table;
+
+	return table_find_part(table, &table->old,
+		hash_words(table->old.keys, key[0], key[1], key[2]), match_object, key);
+}
+
+static COLD __attribute__((noinline)) u32 find_old_group(const struct pool *pool, u64 key)
+{
+	const struct table *table = &pool->group_table;
+
+	return table_find_part(
+		table, &table->old, hash_word(table->old.keys, key), match_group, &key);
+}
+
 static __attribute__((noinline)) u32 search_object(struct pool *pool, const u64 key[3], u64 hash)
 {
 	const struct table *table = &pool->object_table;
 	u32 id = table_find_part(table, &table->now, hash, match_object, key);
 
 	if (!id && table_is_moving(table))
-		id = table_find_part(table, &table->old,
-			hash_words(table->old.keys, key[0], key[1], key[2]), match_object, key);
+		id = find_old_object(pool, key);
 	if (id)
 		set_recent_object(pool, object_at(pool, id), id, hash);
 	return id;
@@ -173,8 +189,7 @@ static bool search_group(struct pool *pool, u64 key, u64 hash)
 	u32 id = table_find_part(table, &table->now, hash, match_group, &key);
 
 	if (!id && table_is_moving(table))
-		id = table_find_part(
-			table, &table->old, hash_word(table->old.keys, key), match_group, &key);
+		id = find_old_group(pool, key);
 	if (id)
 		set_recent_group(pool, group_at(pool, id), id);
 	return id != 0;
