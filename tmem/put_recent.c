@@ -105,6 +105,9 @@ bool put_fetch_frame(struct tmem_client *client)
 	victim = evict_for(client, EPHEMERAL);
 	if (victim == SLOT_NONE)
 		return false;
+	/* Other vCPUs may have filled it while the lock was released. */
+	if (unlikely(magazine->count == MAGAZINE_SLOTS - 1))
+		client_spill_full(client, magazine);
 	magazine->slots[magazine->count] = victim;
 	WRITE_ONCE(magazine->count, magazine->count + 1);
 	return true;
