@@ -110,6 +110,13 @@ static inline bool mfn_is_none(mfn_t n)
 
 #define READ_ONCE(x)     __atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define WRITE_ONCE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
+/* READ_ONCE() of a word that is compared and used for nothing else, as an operand of the
+ * comparison: GCC 12 makes none of an atomic load, nor of a volatile one. */
+#ifdef __SANITIZE_THREAD__
+#define READ_OPERAND(x) READ_ONCE(x)
+#else
+#define READ_OPERAND(x) (x)
+#endif
 
 /* WRITE_ONCE(*word, *word + change) in one instruction, where WRITE_ONCE() takes three. It is no
  * atomic addition: a lock keeps others from writing. */

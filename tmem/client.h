@@ -161,7 +161,7 @@ static inline u32 client_begin_look(const struct tmem_client *client)
 static inline bool client_look_holds(const struct tmem_client *client, u32 turns)
 {
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	return client->turns_begun == turns; /* an operand, which no atomic load becomes */
+	return READ_OPERAND(client->turns_begun) == turns;
 }
 
 /* The client is at work: its share is its own for the next TMEM_IDLE_TICKS. */

@@ -467,14 +467,15 @@ int tmem_get(struct tmem_client *client, const struct tmem_handle *handle, void 
 	if (unlikely(id >= TMEM_POOLS_PER_GUEST))
 		return get_locked(client, handle, page);
 	/* If the object before is asked for again, a hit is likely. */
-	if (client->recent_words[id] == handle->object[0])
+	if (READ_OPERAND(client->recent_words[id]) == handle->object[0])
 		return get_locked(client, handle, page);
 	turns = client_begin_look(client);
 	pool = called_pool(client, id);
 	if (unlikely(!page))
 		return get_locked(client, handle, page);
 	hash = pool_object_hash(pool, handle->object);
-	if (unlikely(pool_long_sample(hash + pool->salt, handle->index) <= pool->lock_upto))
+	if (unlikely(pool_long_sample(hash + pool->salt, handle->index) <=
+		     READ_OPERAND(pool->lock_upto)))
 		return get_locked(client, handle, page);
 	if (unlikely(table_may_have(&pool->object_table, hash)))
 		return look_closely(client, handle, page, pool, hash, turns);

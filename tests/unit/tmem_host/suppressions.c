@@ -9,7 +9,6 @@ const char *__tsan_default_suppressions(void)
 	       "race_top:table_may_have\n"
 	       "race_top:table_bucket\n"
 	       "race_top:hash_words\n"
-	       "race_top:^tmem_get$\n"
 	       "race_top:pool_long_sample\n"
 	       "race_top:line_surely_lacks\n"
 	       "race_top:line_may_have\n"
