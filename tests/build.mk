@@ -24,14 +24,14 @@ check-deps:
 bench-programs: $O/bench/bench_tmem $O/bench/bench_pack $O/bench/bench_evict $O/sim/simulate
 
 # Every part runs whatever the others say; the report counts them all and gives the status.
-check-built: all unit bench-programs
+check-built: all unit bench-programs fuzzers
 	@rm -rf $(RESULTS) && mkdir -p $(RESULTS)
 	@-$(MAKE) -k check-unit && cp $O/unit/results.tsv $(RESULTS)/unit.tsv || cp $O/unit/results.tsv $(RESULTS)/unit.tsv
 	@-$(MAKE) check-host
 	@-$(MAKE) check-boot
 	@$(PYTHON) tools/check_report.py $(if $(FULL),--complete) $(FIGURES)/check.tsv $(RESULTS)/unit.tsv $(RESULTS)/host.tsv $(RESULTS)/boot.tsv
 
-check-host: all
+check-host: all fuzzers
 	@cd tests && O=$(abspath $O) $(PYTEST) -n $(JOBS) framac spin host source --results $(abspath $(RESULTS))/host.tsv
 
 check-boot: all

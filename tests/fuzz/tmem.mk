@@ -10,7 +10,7 @@ $O/fuzz/fuzz_tmem $O/fuzz/fuzz_pack: $(LZ4_OBJ)
 fuzz_tmem_restore_SRC  := $(wildcard tmem/*.c) tests/unit/tmem_host/port.c tests/unit/tmem_host/store.c \
 	tests/unit/tmem_host/stream.c tests/unit/tmem_host/compress.c
 fuzz_tmem_restore_DICT := tests/fuzz/tmem_restore.dict
-fuzz_tmem_restore_LIBS := $(LZ4_OBJ)
+fuzz_tmem_restore_LIBS := $(LZ4_OBJ) -lcmocka
 $O/fuzz/fuzz_tmem_restore: $(LZ4_OBJ)
 
 # What fuzz_tmem starts from, and `make fuzz-reach`: that its operations get to every mode.
