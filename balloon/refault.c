@@ -277,7 +277,7 @@ static u64 stay_if_better(struct balloon *engine, unsigned count, u64 room)
 	price -= balloon_part(price, MIN(idle, taken), taken);
 	engine->owed -= engine->owed / OWED_TICKS;
 	engine->owed += with - MIN(with, without);
-	if (with >= without + price || engine->owed >= price * ticks) {
+	if (with >= without + price || (with > without && engine->owed >= price * ticks)) {
 		engine->owed = 0;
 		return room;
 	}

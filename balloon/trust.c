@@ -67,7 +67,7 @@ static bool wastes(struct balloon_guest *guest, const struct balloon_sample *sam
 /*
  * Whether its RAM could hold what it hits in the pool, and it needs nothing beyond. Pages that are
  * idle for long are used nevertheless, if a guest goes slowly through all that it has: in RAM then
- * no less often, each, than in the pool.
+ * at least half as often, each, as in the pool.
  */
 static bool has_idle_ram(
 	const struct balloon_guest *guest, const struct balloon_sample *sample, u64 hits)
