@@ -9,13 +9,12 @@
 #include "arch/x86/guest/ioapic.h"
 #include "kernel/core/log.h"
 #include <abi/errno.h>
-#include <abi/platform.h>
 #include <string.h>
 
 void virtio_interrupt(struct virtio_device *device, u32 bits)
 {
 	__atomic_fetch_or(&device->interrupt_status, bits, __ATOMIC_ACQ_REL);
-	ioapic_raise(device->vm, PLATFORM_VIRTIO_GSI + device->slot);
+	ioapic_raise(device->vm, PLATFORM_VIRTIO_LINE(device->slot));
 }
 
 void virtio_config_changed(struct virtio_device *device)
@@ -38,9 +37,10 @@ void virtio_timer_expired(struct timer *timer)
 
 void virtio_cancel_timers(struct vm *vm)
 {
-	for (unsigned slot = 0; slot < ARRAY_SIZE(vm->devices); slot++)
-		if (vm->devices[slot])
-			timer_cancel(&vm->devices[slot]->timer);
+	struct virtio_device *device;
+
+	for_each_virtio_device (vm, device)
+		timer_cancel(&device->timer);
 }
 
 static void stop_queue(struct virtio_device *device, unsigned index)
@@ -83,7 +83,7 @@ static void reset(struct virtio_device *device)
 	if (device->ops->reset)
 		device->ops->reset(device);
 	__atomic_store_n(&device->interrupt_status, 0, __ATOMIC_RELAXED);
-	ioapic_lower(device->vm, PLATFORM_VIRTIO_GSI + device->slot);
+	ioapic_lower(device->vm, PLATFORM_VIRTIO_LINE(device->slot));
 	/* Last: a driver that waits for status 0 may set the device up again at once. */
 	__atomic_store_n(&device->status, 0, __ATOMIC_RELEASE);
 }

@@ -11,6 +11,8 @@
 #ifndef VIRTIO_DEVICE_H
 #define VIRTIO_DEVICE_H
 
+#include <abi/platform.h>
+
 #include "kernel/core/timer.h"
 #include "kernel/virtio/queue.h"
 #include "kernel/vm/vm.h"
@@ -75,6 +77,16 @@ struct virtio_device {
 	struct virtio_queue queues[VIRTIO_QUEUES_MAX];
 	struct timer timer; /* TIMER_DEVICE: asks for DEVICE_NOTIFY. Armed by the runner */
 };
+
+/*
+ * The virtio devices that @vm has, in the order of their slots; each stands at
+ * PLATFORM_VIRTIO_WINDOW(device->slot) and raises PLATFORM_VIRTIO_LINE(device->slot). This is the
+ * one list of them, complete once platform_create() is done: whatever names a guest's devices to it
+ * is made from here.
+ */
+#define for_each_virtio_device(vm, device)                                                         \
+	for (unsigned slot_ = 0; slot_ < PLATFORM_VIRTIO_SLOTS; slot_++)                           \
+		if (((device) = (vm)->devices[slot_]) != NULL)
 
 /* Puts @device, with @ops, @vm and @features_offered set, into @slot. */
 void virtio_attach(struct virtio_device *device, unsigned slot);

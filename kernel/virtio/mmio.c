@@ -5,7 +5,6 @@
 #include "kernel/virtio/device.h"
 
 #include "arch/x86/guest/ioapic.h"
-#include <abi/platform.h>
 
 #define VENDOR_VALUE 0x53554c53u
 
@@ -118,7 +117,7 @@ static void write_status(struct virtio_device *device, u32 value)
 static void acknowledge(struct virtio_device *device, u32 bits)
 {
 	if (!(__atomic_and_fetch(&device->interrupt_status, ~bits, __ATOMIC_ACQ_REL)))
-		ioapic_lower(device->vm, PLATFORM_VIRTIO_GSI + device->slot);
+		ioapic_lower(device->vm, PLATFORM_VIRTIO_LINE(device->slot));
 }
 
 static void write_queue_register(struct virtio_device *device, u32 reg, u32 value)

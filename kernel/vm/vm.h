@@ -6,6 +6,8 @@
 #ifndef VM_VM_H
 #define VM_VM_H
 
+#include <abi/platform.h>
+
 #include "balloon/balloon.h"
 #include "kernel/core/lock.h"
 #include "kernel/core/log.h"
@@ -70,7 +72,7 @@ struct vm {
 	unsigned vcpu_count;
 
 	struct platform *platform;
-	struct virtio_device *devices[16]; /* by virtio slot; NULL where empty */
+	struct virtio_device *devices[PLATFORM_VIRTIO_SLOTS]; /* NULL where empty */
 	struct guest_console *console;
 	struct tmem_client *tmem;  /* NULL: tmem is off for this guest */
 	struct refaults *refaults; /* NULL likewise: kernel/vm/refaults.h */
