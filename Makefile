@@ -52,6 +52,13 @@ HV_HOT       := tmem/tmem.c tmem/put.c tmem/put_recent.c tmem/put_first.c tmem/p
 	kernel/vm/hypercall.c kernel/vm/memory.c kernel/vm/memory_populate.c kernel/vm/flip.c kernel/vm/memory_flip.c \
 	kernel/vm/reclaim.c kernel/vm/sched.c kernel/vm/tmem_port.c kernel/core/lock.c kernel/core/frame.c \
 	kernel/core/timer.c kernel/core/percpu.c kernel/dispatch.c
+# What only boot runs, text and constants: given back once it is over (docs/boot.md). Single functions of
+# other files say __init. Nothing that stays may refer to either; tests/source/test_init.py looks.
+HV_INIT      := $(wildcard manifest/*.c) kernel/main.c kernel/boot_manifest.c kernel/core/frame_boot.c \
+	arch/x86/early.c arch/x86/multiboot.c arch/x86/ranges.c arch/x86/paging.c arch/x86/acpi.c arch/x86/machine.c \
+	arch/x86/ioapic.c arch/x86/smp.c arch/x86/copy.c arch/x86/copy_choice.c arch/x86/guest/elf.c \
+	arch/x86/guest/pvh.c arch/x86/vmx/vmx_capabilities.c arch/x86/svm/svm_capabilities.c \
+	arch/x86/svm/svm_permissions.c
 HV_ASFLAGS   = $(HV_CFLAGS) -D__ASSEMBLY__
 
 # Resolved once, only when the hypervisor is built.
@@ -59,8 +66,9 @@ NEWLIB_HV_DIR = $(eval NEWLIB_HV_DIR := $(NEWLIB_HV))$(NEWLIB_HV_DIR)
 
 OFFSETS := $O/gen/asm_offsets.h
 
-$O/hv/%.c.o: %.c $(OFFSETS)
-	$(call quiet,CC,$<)mkdir -p $(@D) && $(CC) $(HV_CFLAGS) $(if $(filter $(HV_HOT),$<),-O2,-Os) -MMD -MP -c $< -o $@
+$O/hv/%.c.o: %.c $(OFFSETS) Makefile
+	$(call quiet,CC,$<)mkdir -p $(@D) && $(CC) $(HV_CFLAGS) $(if $(filter $(HV_HOT),$<),-O2,-Os) -MMD -MP -c $< -o $@ \
+		$(if $(filter $(HV_INIT),$<),&& objcopy --prefix-alloc-sections=.init $@)
 
 $O/hv/%.S.o: %.S $(OFFSETS)
 	$(call quiet,AS,$<)mkdir -p $(@D) && $(CC) $(HV_ASFLAGS) -MMD -MP -c $< -o $@

@@ -199,7 +199,7 @@ void dispatch(void)
 	}
 }
 
-void cpu_main(void)
+__init void cpu_main(void)
 {
 	/* The boot CPU could: that this one cannot is no state to go on in. */
 	if (percpu_init(this_cpu()->index) || virt->cpu_enable())

@@ -17,7 +17,7 @@
 #include "kernel/vm/virt.h"
 #include "kernel/vm/vm.h"
 
-static const struct boot_module *module_named(const char *name)
+__init static const struct boot_module *module_named(const char *name)
 {
 	const struct boot_info *boot = boot_info();
 
@@ -28,7 +28,7 @@ static const struct boot_module *module_named(const char *name)
 }
 
 /* @key says which manifest key named the module. */
-static bool find_module(const struct guest_config *config, const char *key, const char *name,
+__init static bool find_module(const struct guest_config *config, const char *key, const char *name,
 	const struct boot_module **found)
 {
 	*found = NULL;
@@ -46,7 +46,7 @@ static bool find_module(const struct guest_config *config, const char *key, cons
 	return false;
 }
 
-static bool cpus_exist(const struct guest_config *config)
+__init static bool cpus_exist(const struct guest_config *config)
 {
 	unsigned count = arch_cpu_count();
 	u64 present = count == 64 ? ~0UL : BIT(count) - 1;
@@ -58,7 +58,7 @@ static bool cpus_exist(const struct guest_config *config)
 	return false;
 }
 
-static bool create_vendor_parts(struct vm *vm)
+__init static bool create_vendor_parts(struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		if (virt->vcpu_create(vm->vcpus[i]))
@@ -79,7 +79,7 @@ static void give_up(struct vm *vm)
 	vm_stop(vm, STOP_NOT_STARTED, 0);
 }
 
-static bool start_guest(const struct guest_config *config)
+__init static bool start_guest(const struct guest_config *config)
 {
 	const struct boot_module *kernel, *initrd;
 	struct vm *vm;
@@ -111,7 +111,7 @@ static bool start_guest(const struct guest_config *config)
 	return true;
 }
 
-static bool is_disk(const struct manifest *manifest, const char *module)
+__init static bool is_disk(const struct manifest *manifest, const char *module)
 {
 	for (unsigned g = 0; g < manifest->guest_count; g++)
 		for (unsigned d = 0; d < manifest->guests[g].disk_count; d++)
@@ -121,7 +121,7 @@ static bool is_disk(const struct manifest *manifest, const char *module)
 }
 
 /* Kernels and initrds have been copied into their guests; disks are read in place. */
-static void release_modules(const struct manifest *manifest)
+__init static void release_modules(const struct manifest *manifest)
 {
 	const struct boot_info *boot = boot_info();
 
@@ -130,7 +130,7 @@ static void release_modules(const struct manifest *manifest)
 			frames_release_range(boot->modules[i].start, boot->modules[i].bytes);
 }
 
-unsigned guests_start(const struct manifest *manifest)
+__init unsigned guests_start(const struct manifest *manifest)
 {
 	unsigned started = 0;
 

@@ -6,6 +6,7 @@
 #include "arch/x86/guest/cpuid.h"
 #include "arch/x86/port.h"
 #include "kernel/boot_manifest.h"
+#include "kernel/boot_over.h"
 #include "kernel/core/bug.h"
 #include "kernel/core/frame.h"
 #include "kernel/core/log.h"
@@ -14,7 +15,6 @@
 #include "kernel/ending.h"
 #include "kernel/guests.h"
 #include "kernel/policy.h"
-#include "kernel/summary.h"
 #include "kernel/vm/sched.h"
 #include "kernel/vm/tmem_guest.h"
 #include "kernel/vm/virt.h"
@@ -92,6 +92,5 @@ void kernel_main(void)
 	require(policy_start(
 		&manifest->balloon, manifest->tmem.enabled && !manifest->tmem.keys_only));
 	require(guests_start(manifest) > 0);
-	summary_note_start();
-	dispatch();
+	boot_over();
 }

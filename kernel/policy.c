@@ -33,7 +33,7 @@ _Static_assert(BALLOON_POLICY_REFAULT == BALLOON_CONTROL_REFAULT &&
 		       BALLOON_POLICY_ALTERNATE == BALLOON_CONTROL_ALTERNATE,
 	"a policy has one number");
 
-bool policy_start(const struct balloon_config *balloon, bool has_pool)
+__init bool policy_start(const struct balloon_config *balloon, bool has_pool)
 {
 	config = balloon;
 	memory_set_wait(config->wait_memory_s * 1000000UL);
@@ -65,7 +65,7 @@ static u64 lent_pages(void)
 	return lent;
 }
 
-void policy_guest_starts(struct vm *vm)
+__init void policy_guest_starts(struct vm *vm)
 {
 	u64 lendable = memory_lendable(), lent = lent_pages();
 	u64 above = lendable > lent ? lendable - lent : 0;

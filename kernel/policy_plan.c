@@ -47,7 +47,7 @@ static bool divides_pool;                  /* the policy sets the guests' weight
 static struct policy_moves moves[VMS_MAX]; /* by the slot of the VM */
 _Static_assert(VMS_MAX <= BALLOON_GUESTS_MAX, "the engine has a place for every guest");
 
-bool policy_plan_start(const struct balloon_config *balloon, bool has_pool)
+__init bool policy_plan_start(const struct balloon_config *balloon, bool has_pool)
 {
 	struct balloon_parameters parameters;
 

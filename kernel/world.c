@@ -35,5 +35,6 @@ void world_stop_point(void)
 	__atomic_fetch_add(&waiting, 1, __ATOMIC_ACQ_REL);
 	while (__atomic_load_n(&stopped, __ATOMIC_ACQUIRE))
 		arch_pause();
+	arch_flush_translations();
 	__atomic_fetch_sub(&waiting, 1, __ATOMIC_ACQ_REL);
 }

@@ -102,6 +102,9 @@ static inline bool mfn_is_none(mfn_t n)
 #define likely(x)           __builtin_expect(!!(x), 1)
 #define unlikely(x)         __builtin_expect(!!(x), 0)
 
+/* A function that only boot runs, on any CPU: its text is given back afterwards (docs/boot.md). */
+#define __init __attribute__((section(".init.text")))
+
 /* A function that is not on the way of an exit: made small rather than fast. */
 #define COLD __attribute__((cold))
 

@@ -22,7 +22,7 @@ link() {
 		--no-warn-execstack --fatal-warnings -T "$script" "$@" "$libc" "$(gcc -print-libgcc-file-name)"
 }
 functions() {
-	nm -n "$1" | grep -E ' ([tT]) |__text_(start|end)$'
+	nm -n "$1" | grep -E ' ([tT]) |(__text_start|__init_text_end)$'
 }
 
 link -o "$temporary/first.elf" "$@"

@@ -20,18 +20,18 @@ def main():
         address, kind, name = int(fields[0], 16), fields[1], fields[2]
         if name == "__text_start":
             start = address
-        elif name == "__text_end":
+        elif name == "__init_text_end":
             end = address
         elif kind in "tT" and not name.startswith(".L"):
             functions.append((address, name))
     if start is None or end is None:
-        sys.exit("symbols.py: no __text_start or __text_end: is this the hypervisor?")
+        sys.exit("symbols.py: no __text_start or __init_text_end: is this the hypervisor?")
     table = {}
     for address, name in functions:
         if start <= address < end:
             table.setdefault(address, name)
     if not table:
-        sys.exit("symbols.py: no function between __text_start and __text_end")
+        sys.exit("symbols.py: no function between __text_start and __init_text_end")
 
     print('\t.section .symbols, "a"\n\t.balign 4')
     print(f"\t.long {len(table)}")

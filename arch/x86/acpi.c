@@ -9,6 +9,7 @@
 
 #include "arch/x86/acpi.h"
 #include "arch/x86/early.h"
+#include "arch/x86/facts.h"
 #include "arch/x86/log.h"
 #include "arch/x86/paging.h"
 
@@ -105,13 +106,6 @@ _Static_assert(offsetof(struct fadt, x_dsdt) == 140, "FADT layout");
 #define AML_ZERO    0x00
 #define AML_ONE     0x01
 
-static struct acpi_info info;
-
-const struct acpi_info *acpi_info(void)
-{
-	return &info;
-}
-
 static bool sums_to_zero(const void *data, u64 bytes)
 {
 	const u8 *byte = data;
@@ -186,19 +180,19 @@ static void add_cpu(u32 apic_id, u32 flags)
 	if (!(flags & CPU_ENABLED))
 		return;
 	/* Firmware may list one processor in both forms. */
-	for (unsigned i = 0; i < info.cpu_count; i++)
-		if (info.apic_ids[i] == apic_id)
+	for (unsigned i = 0; i < acpi_facts.cpu_count; i++)
+		if (acpi_facts.apic_ids[i] == apic_id)
 			return;
-	if (info.cpu_count == MAX_CPUS)
-		info.cpus_ignored++;
+	if (acpi_facts.cpu_count == MAX_CPUS)
+		acpi_facts.cpus_ignored++;
 	else
-		info.apic_ids[info.cpu_count++] = apic_id;
+		acpi_facts.apic_ids[acpi_facts.cpu_count++] = apic_id;
 }
 
 static void add_ioapic(const struct madt_ioapic *entry)
 {
-	if (info.ioapic_count < IOAPICS_MAX)
-		info.ioapics[info.ioapic_count++] = (struct acpi_ioapic){
+	if (acpi_facts.ioapic_count < IOAPICS_MAX)
+		acpi_facts.ioapics[acpi_facts.ioapic_count++] = (struct acpi_ioapic){
 			hpa(entry->address), entry->first_gsi};
 }
 
@@ -206,9 +200,9 @@ static void note_override(const struct madt_override *entry)
 {
 	if (entry->bus != 0 || entry->source != ISA_IRQ_COM1)
 		return;
-	info.com1_gsi = entry->gsi;
-	info.com1_active_low = (entry->flags & 3) == 3;
-	info.com1_level = (entry->flags >> 2 & 3) == 3;
+	acpi_facts.com1_gsi = entry->gsi;
+	acpi_facts.com1_active_low = (entry->flags & 3) == 3;
+	acpi_facts.com1_level = (entry->flags >> 2 & 3) == 3;
 }
 
 static void read_madt(const struct madt *madt)
@@ -261,9 +255,9 @@ static void find_s5(const struct table *dsdt)
 			continue;
 		package += 1 + (*package >> 6); /* the package's length: 1 to 4 bytes */
 		package++;                      /* how many elements */
-		if (read_aml_integer(&package, end, &info.power.s5_type_a) &&
-			read_aml_integer(&package, end, &info.power.s5_type_b)) {
-			info.power.has_s5 = true;
+		if (read_aml_integer(&package, end, &acpi_facts.power.s5_type_a) &&
+			read_aml_integer(&package, end, &acpi_facts.power.s5_type_b)) {
+			acpi_facts.power.has_s5 = true;
 			return;
 		}
 	}
@@ -282,17 +276,17 @@ static void read_fadt(const struct table *table)
 
 	memcpy(&fadt, table, MIN((u64)table->length, sizeof(fadt)));
 	if (fadt.flags & FADT_RESET && fadt.reset.space == SPACE_IO) {
-		info.power.reset_port = (u16)fadt.reset.address;
-		info.power.reset_value = fadt.reset_value;
+		acpi_facts.power.reset_port = (u16)fadt.reset.address;
+		acpi_facts.power.reset_value = fadt.reset_value;
 	}
 	if (fadt.flags & FADT_HW_REDUCED)
 		return;
-	info.power.timer_port = io_port(fadt.pm_timer);
-	info.power.timer_32bit = fadt.flags & FADT_TIMER_32BIT;
-	info.power.pm1a_control = io_port(fadt.pm1a_control);
-	info.power.pm1b_control = io_port(fadt.pm1b_control);
-	info.power.smi_command = io_port(fadt.smi_command);
-	info.power.acpi_enable = fadt.acpi_enable;
+	acpi_facts.power.timer_port = io_port(fadt.pm_timer);
+	acpi_facts.power.timer_32bit = fadt.flags & FADT_TIMER_32BIT;
+	acpi_facts.power.pm1a_control = io_port(fadt.pm1a_control);
+	acpi_facts.power.pm1b_control = io_port(fadt.pm1b_control);
+	acpi_facts.power.smi_command = io_port(fadt.smi_command);
+	acpi_facts.power.acpi_enable = fadt.acpi_enable;
 	dsdt_address = fadt.x_dsdt != 0 ? fadt.x_dsdt : fadt.dsdt;
 	if (dsdt_address != 0 && (dsdt = open_table(dsdt_address)) != NULL)
 		find_s5(dsdt);
@@ -305,7 +299,7 @@ int acpi_start(void)
 	const struct rsdp *rsdp = data != NULL ? check_rsdp(data, bytes) : NULL;
 	const struct table *root = NULL, *madt, *fadt;
 
-	info = (struct acpi_info){.com1_gsi = ISA_IRQ_COM1};
+	acpi_facts = (struct acpi_info){.com1_gsi = ISA_IRQ_COM1};
 	if (rsdp == NULL) {
 		log_error(data == NULL ? "no ACPI: the boot loader found no root pointer (RSDP)"
 				       : "no ACPI: the root pointer (RSDP) has a wrong signature "

@@ -23,7 +23,7 @@
 static bool x2apic;
 static volatile u32 *xapic; /* registers 16 bytes apart */
 
-bool apic_is_x2(void)
+__init bool apic_is_x2(void)
 {
 	return x2apic;
 }
@@ -41,7 +41,7 @@ void apic_write(unsigned reg, u32 value)
 		xapic[reg * 4] = value;
 }
 
-u32 apic_id(void)
+__init u32 apic_id(void)
 {
 	u32 id = apic_read(APIC_ID);
 
@@ -114,7 +114,7 @@ void arch_idle(void)
 		__asm__ volatile("sti; hlt; cli" : : : "memory");
 }
 
-int apic_start(void)
+__init int apic_start(void)
 {
 	u64 base = rdmsr(MSR_APIC_BASE);
 
@@ -130,7 +130,7 @@ int apic_start(void)
 	return 0;
 }
 
-void apic_enable(void)
+__init void apic_enable(void)
 {
 	u64 base = rdmsr(MSR_APIC_BASE);
 

@@ -174,6 +174,15 @@ const struct boot_info *boot_info(void);
 void *arch_early_alloc(u64 bytes, u64 align);
 void arch_early_seal(void);
 
+/*
+ * Takes what only boot runs (__init) out of the address space and makes it plain RAM: returns those
+ * frames, which are the caller's; *@text_bytes of them were text. Once, with every other CPU
+ * stopped outside of it; each of those calls arch_flush_translations() before it goes on.
+ */
+struct boot_range arch_release_init(u64 *text_bytes);
+/* Forgets this CPU's own translations, global ones included. */
+void arch_flush_translations(void);
+
 /* ---- The boot order, as kernel_main() calls it
  * --------------------------------------------------- */
 

@@ -43,7 +43,7 @@ header:
 	.long 8
 header_end:
 
-	.section .text.boot, "ax"
+	.section .init.text.boot, "ax"
 	.code32
 	.globl multiboot_entry
 multiboot_entry:
@@ -154,7 +154,7 @@ switch_stack:
 	call	*%rsi
 	ud2
 
-	.section .rodata.boot, "a"
+	.section .init.rodata.boot, "a"
 	.balign 8
 boot_gdt:
 	.quad 0, 0x00af9b000000ffff

@@ -44,14 +44,14 @@ u64 arch_tsc_hz(void)
 	return tsc_hz;
 }
 
-static u32 read_pm_timer(void)
+__init static u32 read_pm_timer(void)
 {
 	return inl(acpi_info()->power.timer_port) & 0xffffff; /* 24 bits are always there */
 }
 
 /* The moment whose two TSC readings lay closest together, of a few: an interrupted host or an SMI
  * in between would spoil it. */
-static struct moment look(u32 (*reference)(void))
+__init static struct moment look(u32 (*reference)(void))
 {
 	struct moment best = {0, 0, 0};
 	u64 narrowest = ~0UL;
@@ -70,7 +70,7 @@ static struct moment look(u32 (*reference)(void))
 }
 
 /* Microseconds between two moments of the ACPI timer, over a window; 0 if it stands still. */
-static u64 measure_pm_timer(struct moment *first, struct moment *last)
+__init static u64 measure_pm_timer(struct moment *first, struct moment *last)
 {
 	u32 wanted = (u32)(PM_TIMER_HZ * WINDOW_US / 1000000), elapsed = 0, unchanged = 0;
 
@@ -89,13 +89,13 @@ static u64 measure_pm_timer(struct moment *first, struct moment *last)
 	return ((u64)((last->reference - first->reference) & 0xffffff) * 1000000000 / PM_TIMER_HZ);
 }
 
-static u32 read_nothing(void)
+__init static u32 read_nothing(void)
 {
 	return 0;
 }
 
 /* The same with the PIT's channel 2, which counts down once; nanoseconds, 0 if it never ends. */
-static u64 measure_pit(struct moment *first, struct moment *last)
+__init static u64 measure_pit(struct moment *first, struct moment *last)
 {
 	u32 count = (u32)(PIT_HZ * WINDOW_US / 1000000), patience = 10 * PATIENCE;
 
@@ -112,7 +112,7 @@ static u64 measure_pit(struct moment *first, struct moment *last)
 }
 
 /* What the processor says of itself (Intel SDM vol. 3, 19.7.3); 0 if nothing. */
-static u64 tsc_hz_from_cpuid(void)
+__init static u64 tsc_hz_from_cpuid(void)
 {
 	struct cpuid_result ratio = cpuid_if_present(0x15, 0);
 
@@ -121,7 +121,7 @@ static u64 tsc_hz_from_cpuid(void)
 	return (u64)ratio.ecx * ratio.ebx / ratio.eax;
 }
 
-static int measure(void)
+__init static int measure(void)
 {
 	struct moment first, last;
 	const char *reference = "the ACPI timer";
@@ -152,7 +152,7 @@ static int measure(void)
 	return 0;
 }
 
-int clock_start(void)
+__init int clock_start(void)
 {
 	int status;
 
@@ -168,7 +168,7 @@ int clock_start(void)
 	return 0;
 }
 
-void clock_enable(void)
+__init void clock_enable(void)
 {
 	apic_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
 	apic_write(APIC_LVT_TIMER, HOST_VECTOR_TIMER | (deadline_mode ? LVT_TSC_DEADLINE : 0));
@@ -204,7 +204,7 @@ bool arch_timer_is_armed(void)
 	return deadline_mode ? rdmsr(MSR_TSC_DEADLINE) != 0 : apic_read(APIC_TIMER_CURRENT) != 0;
 }
 
-void clock_wait_us(u64 us)
+__init void clock_wait_us(u64 us)
 {
 	u64 start = arch_tsc(), ticks = tsc_hz / 1000000 * us;
 

@@ -35,12 +35,12 @@ unsigned arch_cpu_count(void)
 	return cpu_count;
 }
 
-void cpu_set_count(unsigned count)
+__init void cpu_set_count(unsigned count)
 {
 	cpu_count = count;
 }
 
-u64 cpu_stack_top(unsigned index)
+__init u64 cpu_stack_top(unsigned index)
 {
 	const struct cpu_arch *arch = cpus[index].arch;
 
@@ -49,7 +49,7 @@ u64 cpu_stack_top(unsigned index)
 
 /* Maps a stack of @pages above a guard page at *@at and moves *@at past it; returns its lowest
  * address, 0 if memory ran out. */
-static u64 map_stack(u64 *at, unsigned pages)
+__init static u64 map_stack(u64 *at, unsigned pages)
 {
 	void *memory = arch_early_alloc(pages * PAGE_SIZE, PAGE_SIZE);
 	u64 low = *at + PAGE_SIZE;
@@ -60,7 +60,7 @@ static u64 map_stack(u64 *at, unsigned pages)
 	return low;
 }
 
-static void fill_gdt(struct cpu_arch *arch)
+__init static void fill_gdt(struct cpu_arch *arch)
 {
 	u64 tss = (u64)&arch->tss;
 
@@ -72,7 +72,7 @@ static void fill_gdt(struct cpu_arch *arch)
 	arch->gdt[SELECTOR_TSS / 8 + 1] = tss >> 32;
 }
 
-bool cpu_create(unsigned index)
+__init bool cpu_create(unsigned index)
 {
 	struct cpu *cpu = &cpus[index];
 	struct cpu_arch *arch = arch_early_alloc(sizeof(*arch), PAGE_SIZE);
@@ -130,7 +130,7 @@ bool arch_on_stack(u64 address)
 
 /* CR4 from what CPUID lists and nothing else: an unlisted bit is a #GP on processors and a hang in
  * emulators. OSXSAVE stays off, so that a guest's XSETBV is undefined. */
-static void set_control_registers(void)
+__init static void set_control_registers(void)
 {
 	struct cpuid_result leaf1 = cpuid(1, 0), leaf7 = cpuid_if_present(7, 0);
 	u64 cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
@@ -151,7 +151,7 @@ static void set_control_registers(void)
 	wrmsr(MSR_EFER, EFER_LME | EFER_LMA | EFER_NXE);
 }
 
-static void load_descriptors(struct cpu_arch *arch)
+__init static void load_descriptors(struct cpu_arch *arch)
 {
 	struct __packed_struct {
 		u16 limit;
@@ -178,7 +178,7 @@ static void load_descriptors(struct cpu_arch *arch)
 			 : "rax", "memory");
 }
 
-void cpu_load(unsigned index)
+__init void cpu_load(unsigned index)
 {
 	struct cpu *cpu = &cpus[index];
 	struct cpu_arch *arch = cpu->arch;
@@ -190,7 +190,7 @@ void cpu_load(unsigned index)
 	idt_load();
 }
 
-void arch_start_boot_cpu(void)
+__init void arch_start_boot_cpu(void)
 {
 	idt_start();
 	cpu_load(0);

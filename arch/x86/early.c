@@ -9,6 +9,7 @@
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/early.h"
+#include "arch/x86/facts.h"
 #include "arch/x86/multiboot.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/port.h"
@@ -32,15 +33,9 @@
 #define TRAMPOLINE_LOW 0x8000UL
 #define TRAMPOLINE_END 0xa0000UL
 
-static struct boot_info info;
-static struct multiboot_result loader = {.info = &info};
+static struct multiboot_result loader = {.info = &boot_facts};
 static hpa_t trampoline_page;
 static bool sealed;
-
-const struct boot_info *boot_info(void)
-{
-	return &info;
-}
 
 const void *early_rsdp(unsigned *bytes)
 {
@@ -55,12 +50,12 @@ hpa_t early_trampoline_page(void)
 
 static struct ranges ram_ranges(void)
 {
-	return (struct ranges){info.ram, &info.ram_count, BOOT_RANGES_MAX};
+	return (struct ranges){boot_facts.ram, &boot_facts.ram_count, BOOT_RANGES_MAX};
 }
 
 static struct ranges used_ranges(void)
 {
-	return (struct ranges){info.used, &info.used_count, BOOT_RANGES_MAX};
+	return (struct ranges){boot_facts.used, &boot_facts.used_count, BOOT_RANGES_MAX};
 }
 
 void *arch_early_alloc(u64 bytes, u64 align)
@@ -130,8 +125,8 @@ static int reserve_used(void)
 	int status = ranges_add(
 		used, image_to_physical(__image_start), image_to_physical(__image_end));
 
-	for (unsigned i = 0; i < info.module_count; i++) {
-		const struct boot_module *module = &info.modules[i];
+	for (unsigned i = 0; i < boot_facts.module_count; i++) {
+		const struct boot_module *module = &boot_facts.modules[i];
 		u64 end = ROUND_UP(module->start.raw + module->bytes, PAGE_SIZE);
 
 		status |= ranges_add(used, module->start.raw & ~PAGE_MASK, end);
@@ -146,12 +141,12 @@ static int withhold_low_memory(void)
 	int status = ranges_remove(ram_ranges(), 0, LOW_MEMORY_END);
 
 	trampoline_page = hpa(page < TRAMPOLINE_END ? page : 0);
-	for (unsigned i = 0; i < info.used_count; i++) {
-		u64 start = info.used[i].start.raw;
+	for (unsigned i = 0; i < boot_facts.used_count; i++) {
+		u64 start = boot_facts.used[i].start.raw;
 
 		if (start < LOW_MEMORY_END)
 			status |= ranges_add(ram_ranges(), start,
-				MIN(start + info.used[i].bytes, LOW_MEMORY_END));
+				MIN(start + boot_facts.used[i].bytes, LOW_MEMORY_END));
 	}
 	return status;
 }
@@ -164,7 +159,7 @@ __attribute__((noreturn)) void arch_entry(u32 mbi, u64 entry_tsc)
 
 	uart_start();
 	check_processor();
-	info.entry_tsc = entry_tsc;
+	boot_facts.entry_tsc = entry_tsc;
 	wrong = multiboot_parse(data, multiboot_bytes(data), &loader);
 	if (wrong != NULL)
 		fail(wrong);

@@ -7,7 +7,6 @@
 #include "arch/x86/processor.h"
 
 #define PTE_PRESENT  BIT(0)
-#define PTE_WRITE    BIT(1)
 #define PTE_UNCACHED (BIT(3) | BIT(4)) /* PWT and PCD: PAT entry 3, UC */
 #define PTE_LARGE    BIT(7)
 #define PTE_GLOBAL   BIT(8)
@@ -138,6 +137,9 @@ bool paging_start(void)
 		!map_image(__rodata_start, __rodata_end, READ_ONLY) ||
 		!map_image(__data_start, __image_end, READ_WRITE))
 		return false;
+	/* One table each: the image has only small pages, and ends below 2 MiB but for its data. */
+	init_pages.image = entry_for((u64)__init_start, 1);
+	init_pages.direct = entry_for(DIRECT_MAP + image_to_physical(__init_start), 1);
 	/* Tables of the windows that are still filled after arch_early_seal(). */
 	if (entry_for(DEVICES_BASE, 1) == NULL)
 		return false;

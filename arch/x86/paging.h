@@ -16,8 +16,16 @@
 #define DEVICES_BASE 0xffffffffe0000000UL
 
 /* The image's parts, from linker.ld. */
-extern const char __image_start[], __text_start[], __text_end[], __rodata_start[], __rodata_end[],
-	__data_start[], __image_end[], __boot_only_end[];
+extern const char __image_start[], __text_start[], __init_start[], __init_text_end[],
+	__rodata_start[], __init_end[], __rodata_end[], __data_start[], __image_end[],
+	__boot_only_end[];
+
+#define PTE_WRITE BIT(1)
+
+/* The first of the entries for __init_start to __init_end, in the image and in the direct map. */
+extern struct init_pages {
+	u64 *image, *direct;
+} init_pages;
 
 /* Where a part of the image lies in RAM. */
 static inline u64 image_to_physical(const void *p)

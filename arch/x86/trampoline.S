@@ -13,7 +13,7 @@
 
 #define AT(symbol) ((symbol) - trampoline_start)
 
-	.section .rodata.trampoline, "a"
+	.section .init.rodata.trampoline, "a"
 	.balign 16
 	.globl	trampoline_start
 trampoline_start:

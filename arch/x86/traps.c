@@ -57,7 +57,7 @@ static unsigned ist_of(unsigned vector)
 	}
 }
 
-void idt_start(void)
+__init void idt_start(void)
 {
 	for (unsigned vector = 0; vector < ARRAY_SIZE(idt); vector++) {
 		u64 stub = vector < EXCEPTIONS
@@ -74,7 +74,7 @@ void idt_start(void)
 	}
 }
 
-void idt_load(void)
+__init void idt_load(void)
 {
 	struct __packed_struct {
 		u16 limit;

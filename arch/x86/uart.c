@@ -35,7 +35,7 @@
 static bool present;
 static unsigned fifo_size = 1;
 
-void uart_start(void)
+__init void uart_start(void)
 {
 	outb(UART_IER, 0);
 	outb(UART_SCRATCH, 0x5a);

@@ -23,7 +23,7 @@ static void claim(const struct boot_module *module)
 	frames_claim_range(module->start, module->bytes, FRAME_DEVICE);
 }
 
-int ramdisk_open_module(struct ramdisk *disk, const struct boot_module *module)
+__init int ramdisk_open_module(struct ramdisk *disk, const struct boot_module *module)
 {
 	if (!size_is_valid(module->bytes))
 		return -SLUICE_EINVAL;
@@ -41,7 +41,7 @@ static unsigned frame_table_order(const struct ramdisk *disk)
 	return order_of(ROUND_UP(disk->sectors * SECTOR_SIZE, PAGE_SIZE) / PAGE_SIZE * sizeof(u32));
 }
 
-int ramdisk_create_blank(struct ramdisk *disk, u64 bytes)
+__init int ramdisk_create_blank(struct ramdisk *disk, u64 bytes)
 {
 	u64 count = ROUND_UP(bytes, PAGE_SIZE) / PAGE_SIZE;
 	unsigned order = BLOCK_ORDER;

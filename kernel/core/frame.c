@@ -237,7 +237,7 @@ void hypervisor_free(void *pages, unsigned order)
 	frame_free(ptr_to_mfn(pages), order);
 }
 
-void *hypervisor_alloc_pages(u64 pages, u16 owner)
+__init void *hypervisor_alloc_pages(u64 pages, u16 owner)
 {
 	unsigned order = order_of(pages * PAGE_SIZE);
 	mfn_t first = frame_alloc(FRAME_HYPERVISOR, order, owner);
@@ -300,7 +300,7 @@ u64 frames_of_class(enum frame_class class)
 	return READ_ONCE(frames.count[class]);
 }
 
-void frames_update_reserve(void)
+__init void frames_update_reserve(void)
 {
 	u64 reserve = frames.reserve_wanted;
 
@@ -309,7 +309,7 @@ void frames_update_reserve(void)
 	WRITE_ONCE(frames.reserve, reserve);
 }
 
-void frames_set_reserve(u64 bytes)
+__init void frames_set_reserve(u64 bytes)
 {
 	frames.reserve_wanted = ROUND_UP(bytes, PAGE_SIZE) / PAGE_SIZE;
 	frames_update_reserve();

@@ -45,7 +45,7 @@ static u32 next_sequence;
 static struct ring *sending = &log_ring;
 static u32 unsent;
 
-void log_configure(int level, bool uart)
+__init void log_configure(int level, bool uart)
 {
 	max_level = level;
 	to_uart = uart;
@@ -122,7 +122,7 @@ void log_line(int level, const char *format, ...)
 /* ---- Guests' consoles
  * ---------------------------------------------------------------------------- */
 
-struct guest_console *guest_console_create(const char *name)
+__init struct guest_console *guest_console_create(const char *name)
 {
 	struct guest_console *console = hypervisor_alloc(0);
 

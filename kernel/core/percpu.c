@@ -17,7 +17,7 @@
 
 static u64 current_epoch = 1;
 
-int percpu_init(unsigned index)
+__init int percpu_init(unsigned index)
 {
 	struct percpu *cpu = hypervisor_alloc(order_of(sizeof(*cpu)));
 

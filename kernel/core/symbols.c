@@ -5,7 +5,7 @@
 
 /* A count, as many offsets of functions, as many offsets of names, then the names. */
 extern const u32 __symbols_start[];
-extern const char __symbols_end[], __text_start[], __text_end[];
+extern const char __symbols_end[], __text_start[], __init_text_end[];
 
 const char *symbol_of(u64 address, u64 *offset)
 {
@@ -14,7 +14,7 @@ const char *symbol_of(u64 address, u64 *offset)
 	u32 low = 0, high;
 
 	if ((const char *)__symbols_start == __symbols_end || address < (u64)__text_start ||
-		address >= (u64)__text_end || at < offsets[0])
+		address >= (u64)__init_text_end || at < offsets[0])
 		return NULL;
 	high = __symbols_start[0];
 	names = offsets + high;

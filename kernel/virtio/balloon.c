@@ -184,7 +184,7 @@ static struct virtio_balloon *balloon_in(const struct vm *vm)
 	return device ? balloon_of(device) : NULL;
 }
 
-int balloon_create(struct vm *vm)
+__init int balloon_create(struct vm *vm)
 {
 	struct virtio_balloon *balloon = hypervisor_alloc(order_of(sizeof(*balloon)));
 

@@ -113,7 +113,7 @@ static struct virtio_blk *blk_at(const struct vm *vm, unsigned slot)
 	return container_of(device, struct virtio_blk, device);
 }
 
-int disks_create(struct vm *vm)
+__init int disks_create(struct vm *vm)
 {
 	for (unsigned slot = 0; slot < vm->config->disk_count; slot++) {
 		int err = blk_create(vm, slot);

@@ -39,7 +39,7 @@ static u64 table_pages(u64 gfn_count)
 	return ROUND_UP(gfn_count * sizeof(u64), PAGE_SIZE) / PAGE_SIZE;
 }
 
-int memory_create(struct vm *vm, u64 bytes, const struct nested_layout *layout)
+__init int memory_create(struct vm *vm, u64 bytes, const struct nested_layout *layout)
 {
 	struct memory *memory = &vm->memory;
 	u64 pages = bytes >> PAGE_SHIFT;

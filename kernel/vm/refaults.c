@@ -26,7 +26,7 @@ static unsigned order_for(u64 pages)
 	return order_of(sizeof(struct refaults) + entries_for(pages) * sizeof(struct ghost));
 }
 
-int refaults_create(struct vm *vm)
+__init int refaults_create(struct vm *vm)
 {
 	u64 pages = vm->config->memory_max >> PAGE_SHIFT;
 	struct refaults *refaults = hypervisor_alloc(order_for(pages));
@@ -45,7 +45,7 @@ void refaults_destroy(struct vm *vm)
 	vm->refaults = NULL;
 }
 
-u32 refaults_threshold(const struct vm *vm)
+__init u32 refaults_threshold(const struct vm *vm)
 {
 	return vm->refaults ? vm->refaults->ghosts.threshold : 0;
 }

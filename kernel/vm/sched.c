@@ -32,7 +32,7 @@ struct run_queue {
 
 static struct run_queue queues[MAX_CPUS];
 
-void sched_init(void)
+__init void sched_init(void)
 {
 	for (unsigned i = 0; i < MAX_CPUS; i++)
 		spin_lock_init(&queues[i].lock, LOCK_SCHED);
@@ -75,7 +75,7 @@ static void dequeue(struct run_queue *queue, struct vcpu *vcpu)
 	queue->runnable--;
 }
 
-void sched_place(struct vcpu *vcpu, u64 allowed)
+__init void sched_place(struct vcpu *vcpu, u64 allowed)
 {
 	unsigned best = MAX_CPUS;
 

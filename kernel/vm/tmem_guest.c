@@ -16,20 +16,20 @@
 static u8 zero_pages, dedup, compress;
 static bool fifo;
 
-static u8 choose(u8 guest, u8 machine)
+__init static u8 choose(u8 guest, u8 machine)
 {
 	return guest == TMEM_OF_MACHINE ? machine : guest;
 }
 
 /* TMEM_MODE_*, or'ed, of the guest's pools of one kind: TMEM_OF_PRECACHE or TMEM_OF_PRESWAP. */
-static u8 modes_of(const struct guest_config *config, u8 pools)
+__init static u8 modes_of(const struct guest_config *config, u8 pools)
 {
 	return (choose(config->tmem_zero_pages, zero_pages) & pools ? TMEM_MODE_FILLED : 0) |
 	       (choose(config->tmem_dedup, dedup) & pools ? TMEM_MODE_DEDUP : 0) |
 	       (choose(config->tmem_compress, compress) & pools ? TMEM_MODE_COMPRESS : 0);
 }
 
-bool tmem_start(const struct tmem_machine_config *config)
+__init bool tmem_start(const struct tmem_machine_config *config)
 {
 	struct tmem_config store = {
 		.max_pages = config->pool_max >> PAGE_SHIFT,
@@ -53,7 +53,7 @@ bool tmem_start(const struct tmem_machine_config *config)
 	return tmem_store != NULL;
 }
 
-static struct tmem_client *create_client(struct vm *vm)
+__init static struct tmem_client *create_client(struct vm *vm)
 {
 	const struct guest_config *config = vm->config;
 	struct tmem_shared_grant grants[MANIFEST_SHARED_MAX];
@@ -93,7 +93,7 @@ static struct tmem_client *create_client(struct vm *vm)
 	return tmem_client_create(tmem_store, &client);
 }
 
-int tmem_guest_create(struct vm *vm)
+__init int tmem_guest_create(struct vm *vm)
 {
 	if (!tmem_store || !vm->config->tmem)
 		return 0;

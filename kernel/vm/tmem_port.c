@@ -92,7 +92,7 @@ struct compression {
 
 static struct compression *compressions[MAX_CPUS];
 
-int tmem_port_start_compression(void)
+__init int tmem_port_start_compression(void)
 {
 	const u64 pages = ROUND_UP(sizeof(struct compression), PAGE_SIZE) / PAGE_SIZE;
 

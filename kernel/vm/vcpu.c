@@ -37,7 +37,7 @@ const char *exit_class_name(enum exit_class class)
 	return class < EXITED_CLASSES ? exit_names[class] : "?";
 }
 
-struct vcpu *vcpu_create(struct vm *vm, u32 id)
+__init struct vcpu *vcpu_create(struct vm *vm, u32 id)
 {
 	struct vcpu *vcpu = hypervisor_alloc(order_of(sizeof(*vcpu)));
 

@@ -55,7 +55,7 @@ unsigned vms_running(void)
 	return running;
 }
 
-static bool create_vcpus(struct vm *vm)
+__init static bool create_vcpus(struct vm *vm)
 {
 	for (u32 id = 0; id < vm->config->vcpus; id++) {
 		vm->vcpus[id] = vcpu_create(vm, id);
@@ -77,7 +77,7 @@ static void destroy_vcpus(struct vm *vm)
 	vm->vcpu_count = 0;
 }
 
-static unsigned free_slot(void)
+__init static unsigned free_slot(void)
 {
 	unsigned slot = 0;
 
@@ -91,7 +91,7 @@ static void uncommit(const struct guest_config *config)
 	memory_uncommit(config->memory_min >> PAGE_SHIFT, config->memory_max >> PAGE_SHIFT);
 }
 
-struct vm *vm_create(const struct guest_config *config, const struct nested_layout *layout)
+__init struct vm *vm_create(const struct guest_config *config, const struct nested_layout *layout)
 {
 	unsigned slot = free_slot();
 	struct vm *vm;

@@ -22,6 +22,7 @@ FAULTS = {
     "gs-lost": ("#PF page fault", "fault_gs_lost"),
     "nested": ("while handling another exception or interrupt", None),
     "assertion": ("assertion failed: data[2] == 7", "fault_assertion"),
+    "boot-is-over": ("#PF page fault (vector 14, error 0x10)", "paging_root"),
     "bug-in-bug": ("and another one while reporting", "fault_in_bug"),
 }
 
@@ -99,7 +100,7 @@ def test_bug_names_what_happened(boot, case):
 # Where the processor itself does the work, a second implementation of it.
 @pytest.mark.backends("bochs:corei7_icelake_u")
 @pytest.mark.cpus(2)
-@pytest.mark.parametrize("case", ["write-alias", "stack-overflow", "double", "nested"])
+@pytest.mark.parametrize("case", ["write-alias", "stack-overflow", "double", "nested", "boot-is-over"])
 def test_bug_names_what_happened_in_bochs(boot, case):
     assert_bug(boot(case), *FAULTS[case])
 

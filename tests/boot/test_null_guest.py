@@ -1,5 +1,7 @@
 """The smallest guest: it starts, makes hypercalls, touches memory and ends, on every processor."""
 
+import re
+
 from conftest import guest
 
 
@@ -9,6 +11,15 @@ def test_one_guest_runs_and_the_machine_powers_off(sluice):
     assert booted.guests["null"]["reason"] == "shutdown"
     assert booted.guests["null"]["code"] == 0
     assert booted.guests["total"]["verified"] == 1
+
+
+def test_boot_gives_back_its_own_text_and_constants(sluice):
+    booted = sluice.boot([guest("null")])
+    said = re.compile(r"boot is over: (\d+) KiB of its own given back, (\d+) KiB of them text")
+    (total, text) = map(int, next(filter(None, map(said.search, booted.log))).groups())
+    # boot() has looked at the audit, which counts every frame.
+    assert total % 4 == 0 and total > text >= 24
+    assert booted.guests["null"]["reason"] == "shutdown"
 
 
 def test_every_processor_runs_a_guest(sluice):

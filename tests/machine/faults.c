@@ -82,6 +82,15 @@ __attribute__((noinline)) static void fault_assertion(void)
 	ASSERT(data[2] == 7);
 }
 
+/* Text of boot, which is not there any more. */
+__attribute__((noinline)) static void fault_boot_is_over(void)
+{
+	u64 text_bytes;
+
+	arch_release_init(&text_bytes);
+	data[0] = (u8)paging_root();
+}
+
 static void broken_last_exits(void)
 {
 	write_byte(NOWHERE);
@@ -108,6 +117,7 @@ static const struct {
 	{"nested", fault_nested},
 	{"assertion", fault_assertion},
 	{"bug-in-bug", fault_in_bug},
+	{"boot-is-over", fault_boot_is_over},
 };
 
 bool test_fault(const char *name)

@@ -19,6 +19,7 @@
 #define PTE_ADDRESS 0x000ffffffffff000UL
 
 static u64 leaves, executable;
+static const char *text_end;
 
 static void check_leaf(u64 address, u64 entry)
 {
@@ -29,7 +30,7 @@ static void check_leaf(u64 address, u64 entry)
 		return;
 	executable++;
 	EXPECT(!(entry & PTE_WRITE), "0x%lx is writable and executable", address);
-	EXPECT(address >= (u64)__text_start && address < (u64)__rodata_start,
+	EXPECT(address >= (u64)__text_start && address < (u64)text_end,
 		"0x%lx is executable and not text", address);
 }
 
@@ -49,14 +50,37 @@ static void walk(const u64 *table, u64 address, int level)
 	}
 }
 
+static void check_all(const char *end)
+{
+	text_end = end;
+	leaves = executable = 0;
+	walk(hpa_to_ptr(hpa(read_cr3() & PTE_ADDRESS)), 0, 4);
+	EXPECT(executable == (u64)(end - __text_start) / PAGE_SIZE,
+		"%lu executable pages, and the text has %lu", executable,
+		(u64)(end - __text_start) / PAGE_SIZE);
+	log_info("test: %lu leaves, %lu executable", leaves, executable);
+}
+
+/* What only boot runs is plain RAM afterwards, and in the direct map alone. */
+static void check_release(void)
+{
+	u64 before = leaves, text;
+	struct boot_range range = arch_release_init(&text);
+	u8 *ram = hpa_to_ptr(range.start);
+
+	EXPECT(range.start.raw == image_to_physical(__init_start) && range.bytes > text && text > 0,
+		"0x%lx and %lu bytes, of them %lu text", range.start.raw, range.bytes, text);
+	check_all(__init_start);
+	EXPECT(leaves == before - range.bytes / PAGE_SIZE, "%lu leaves went", before - leaves);
+	memset(ram, 0xcc, range.bytes);
+	EXPECT(*(volatile u8 *)(ram + range.bytes - 1) == 0xcc, "released RAM keeps nothing");
+}
+
 void test_page_rights(void)
 {
-	walk(hpa_to_ptr(hpa(read_cr3() & PTE_ADDRESS)), 0, 4);
-	EXPECT(executable == (u64)(__rodata_start - __text_start) / PAGE_SIZE,
-		"%lu executable pages, and the text has %lu", executable,
-		(u64)(__rodata_start - __text_start) / PAGE_SIZE);
+	check_all(__rodata_start);
+	check_release();
 	EXPECT(read_cr0() & CR0_WP, "CR0.WP is clear");
-	log_info("test: %lu leaves, %lu executable", leaves, executable);
 }
 
 static void check_ranges(const char *name, const struct boot_range *ranges, unsigned count)

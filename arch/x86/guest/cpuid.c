@@ -117,7 +117,7 @@ static __attribute__((cold)) void init_extended(void)
 	}
 }
 
-void cpuid_init(u32 instruction)
+__init void cpuid_init(u32 instruction)
 {
 	hypercall_instruction = instruction;
 	tsc_khz = (u32)(arch_tsc_hz() / 1000);

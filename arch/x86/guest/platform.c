@@ -14,7 +14,7 @@
 
 _Static_assert(sizeof(struct platform) <= PAGE_SIZE, "the platform is allocated as one page");
 
-int platform_create(struct vm *vm)
+__init int platform_create(struct vm *vm)
 {
 	int err = -SLUICE_ENOMEM;
 

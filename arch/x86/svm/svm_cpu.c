@@ -11,7 +11,7 @@
 
 static struct svm_cpu svm_cpus[MAX_CPUS];
 
-int svm_cpu_enable(void)
+__init int svm_cpu_enable(void)
 {
 	struct cpu *cpu = this_cpu();
 	struct svm_cpu *svm = &svm_cpus[cpu->index];

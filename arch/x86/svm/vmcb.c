@@ -19,7 +19,7 @@
 #define EVERY_SEGMENT_LIMIT 0xffffffffu
 #define REAL_MODE_LIMIT     0xffffu
 
-void vmcb_init(struct vcpu *vcpu)
+__init void vmcb_init(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
 

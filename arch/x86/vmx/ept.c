@@ -44,7 +44,7 @@ static bool accessed_dirty(void)
 	return vmx_capabilities.ept & EPT_CAP_ACCESSED_DIRTY;
 }
 
-const struct nested_layout *ept_layout(void)
+__init const struct nested_layout *ept_layout(void)
 {
 	layout.accessed = accessed_dirty() ? EPT_ACCESSED : 0;
 	layout.dirty = accessed_dirty() ? EPT_DIRTY : 0;

@@ -62,7 +62,7 @@ static void pass_msr(u32 msr)
 	reads[MSR_BITMAP_WRITE + index / 8] &= keep;
 }
 
-int vmcs_create_bitmaps(void)
+__init int vmcs_create_bitmaps(void)
 {
 	msr_bitmap = hypervisor_alloc(0);
 	io_bitmaps = hypervisor_alloc(1);
@@ -85,7 +85,7 @@ int vmcs_create_bitmaps(void)
 /* ---- A vCPU's part
  * ---------------------------------------------------------------------------------- */
 
-int vmx_vcpu_create(struct vcpu *vcpu)
+__init int vmx_vcpu_create(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = hypervisor_alloc(order_of(sizeof(*vmx)));
 

@@ -11,7 +11,7 @@
 #include <abi/errno.h>
 
 /* Unlocked means that the firmware left the choice to us: VT-x on, and locked as firmware would. */
-static int unlock(unsigned cpu)
+__init static int unlock(unsigned cpu)
 {
 	u64 control = rdmsr(MSR_FEATURE_CONTROL);
 
@@ -25,7 +25,7 @@ static int unlock(unsigned cpu)
 	return -SLUICE_ENOSYS;
 }
 
-int vmx_cpu_enable(void)
+__init int vmx_cpu_enable(void)
 {
 	struct cpu *cpu = this_cpu();
 	u32 *region;
