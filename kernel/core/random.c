@@ -1,6 +1,6 @@
 /*
- * See random.h. LOCK_RANDOM guards the machine's generator; every other one is guarded by its owner.
- * Nothing here depends on time but the seeds.
+ * See random.h. LOCK_RANDOM guards the machine's generator; every other one is guarded by its
+ * owner. Nothing here depends on time but the seeds.
  */
 #include "kernel/core/random.h"
 

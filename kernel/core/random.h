@@ -1,8 +1,8 @@
 /*
  * Random bytes: generators of ChaCha20 whose key is replaced at each use ("fast key erasure", D. J.
  * Bernstein, 2017), so that what a generator gave before cannot be told from what it holds now. The
- * machine has one, seeded with what arch_entropy() gives; whoever must not be guessed from another's
- * output has its own, seeded by that one.
+ * machine has one, seeded with what arch_entropy() gives; whoever must not be guessed from
+ * another's output has its own, seeded by that one.
  */
 #ifndef CORE_RANDOM_H
 #define CORE_RANDOM_H
@@ -26,8 +26,8 @@ u64 random_word(void);
  * first seed. Its owner's, takes LOCK_RANDOM. */
 void random_seed(struct random *random);
 
-/* @bytes (less than 256 GiB) random bytes of @random, seeded anew where it is time. Its owner's; may
- * take LOCK_RANDOM. */
+/* @bytes (less than 256 GiB) random bytes of @random, seeded anew where it is time. Its owner's;
+ * may take LOCK_RANDOM. */
 void random_bytes(struct random *random, void *to, u64 bytes);
 
 #endif

@@ -90,8 +90,8 @@ static enum served receive(struct virtio_console *console, u32 *written)
 			u32 at = console->input_tail % CONSOLE_INPUT_BYTES;
 			u32 waiting = __atomic_load_n(&console->input_head, __ATOMIC_ACQUIRE) -
 				      console->input_tail;
-			u32 part = MIN(MIN(waiting, CONSOLE_INPUT_BYTES - at),
-				buffer->bytes - offset);
+			u32 part = MIN(
+				MIN(waiting, CONSOLE_INPUT_BYTES - at), buffer->bytes - offset);
 			int error;
 
 			if (part == 0)
@@ -101,8 +101,8 @@ static enum served receive(struct virtio_console *console, u32 *written)
 			if (error)
 				return refuse(console, error, "a buffer for input",
 					buffer->address + offset);
-			__atomic_store_n(&console->input_tail, console->input_tail + part,
-				__ATOMIC_RELEASE);
+			__atomic_store_n(
+				&console->input_tail, console->input_tail + part, __ATOMIC_RELEASE);
 			offset += part;
 			*written += part;
 		}
@@ -130,8 +130,7 @@ static enum served look(struct virtio_console *console, unsigned queue, bool *em
 }
 
 /* Works @queue off while there is something to do and the budget lasts. */
-static enum served serve(
-	struct virtio_console *console, unsigned queue, u32 *budget, bool *pushed)
+static enum served serve(struct virtio_console *console, unsigned queue, u32 *budget, bool *pushed)
 {
 	struct virtqueue *rings = &console->device.queues[queue].rings;
 	enum served served = SERVED;

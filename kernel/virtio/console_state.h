@@ -7,8 +7,8 @@
 
 #include "kernel/virtio/device.h"
 
-/* What one turn moves in each direction, where a request counts as CONSOLE_CHAIN_COST more. The next
- * turn is the next notification's, or comes VIRTIO_LATER_US later. */
+/* What one turn moves in each direction, where a request counts as CONSOLE_CHAIN_COST more. The
+ * next turn is the next notification's, or comes VIRTIO_LATER_US later. */
 #define CONSOLE_TURN_BYTES 1024u
 #define CONSOLE_CHAIN_COST 16u
 

@@ -16,16 +16,17 @@ static struct virtio_rng *rng_of(struct virtio_device *device)
 }
 
 enum filled {
-	FILLED,      /* as far as the budget reaches */
+	FILLED,       /* as far as the budget reaches */
 	FILLED_LATER, /* no frame for a page of the guest */
-	FILLED_NEVER /* the driver broke the rules: a message was logged */
+	FILLED_NEVER  /* the driver broke the rules: a message was logged */
 };
 
 static __attribute__((noinline)) enum filled refuse(
 	struct virtio_rng *rng, const char *what, u64 address)
 {
-	vm_complain(rng->device.vm, "rng: %s at %#lx, valid is RAM (%lu bytes), for the device to write",
-		what, (unsigned long)address,
+	vm_complain(rng->device.vm,
+		"rng: %s at %#lx, valid is RAM (%lu bytes), for the device to write", what,
+		(unsigned long)address,
 		(unsigned long)rng->device.vm->memory.ram_pages * PAGE_SIZE);
 	return FILLED_NEVER;
 }

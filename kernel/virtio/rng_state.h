@@ -15,9 +15,9 @@
 
 struct virtio_rng {
 	struct virtio_device device;
-	struct random random; /* this guest's alone */
-	u32 budget;           /* bytes, until @refill_at */
-	u64 refill_at;        /* TSC; outlives resets */
+	struct random random;     /* this guest's alone */
+	u32 budget;               /* bytes, until @refill_at */
+	u64 refill_at;            /* TSC; outlives resets */
 	struct virtq_chain chain; /* scratch */
 };
 _Static_assert(sizeof(struct virtio_rng) <= PAGE_SIZE, "it is allocated as one page");

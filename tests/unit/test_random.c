@@ -1,6 +1,6 @@
 /*
- * Random bytes: the block function against RFC 8439, and generators that forget what they gave, that
- * are apart from each other, and that are seeded in time.
+ * Random bytes: the block function against RFC 8439, and generators that forget what they gave,
+ * that are apart from each other, and that are seeded in time.
  */
 #include <setjmp.h>
 #include <stdarg.h>
