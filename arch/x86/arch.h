@@ -76,14 +76,17 @@ static inline u64 arch_tsc(void)
 /* TSC ticks per second, measured at boot. */
 u64 arch_tsc_hz(void);
 
+/* Nanoseconds since 1970 at the moment @tsc, which was not before boot: by the machine's real-time
+ * clock, taken to be UTC, as it was read at boot. */
+u64 arch_wall_clock(u64 tsc);
+
 /* Arms this CPU's timer for the TSC value @deadline (a past one fires at once); ~0 disarms it. */
 void arch_timer_arm(u64 deadline);
 /* Whether this CPU's timer has yet to fire. */
 bool arch_timer_is_armed(void);
 
-/* A word for the seed of a generator (kernel/core/random.h), no random number by itself. False: the
- * processor has no source for that, and it is from timing. One CPU at a time. */
-bool arch_entropy(u64 *word);
+/* A random word, for keys: RDRAND, else mixed from the TSC (which is logged). */
+u64 arch_random(void);
 
 /* ---- Memory -------------------------------------------------------------------------------- */
 

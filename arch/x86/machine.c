@@ -8,6 +8,7 @@
 #include "arch/x86/apic.h"
 #include "arch/x86/clock.h"
 #include "arch/x86/log.h"
+#include "arch/x86/rtc.h"
 #include "arch/x86/start.h"
 
 int arch_start_machine(void)
@@ -24,6 +25,7 @@ int arch_start_machine(void)
 	status = clock_start();
 	if (status != 0)
 		return status;
+	rtc_start();
 	status = smp_prepare();
 	if (status != 0)
 		log_error("not enough memory for the stacks of %u processors",

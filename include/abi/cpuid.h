@@ -1,6 +1,6 @@
 /*
- * CPUID leaves that Sluice adds. The KVM signature stands at 0x40000000 (with kvmclock and friends
- * when Linux guests come); Sluice's own leaves stand at 0x40000100.
+ * CPUID leaves that Sluice adds. The KVM signature stands at 0x40000000, with kvmclock; Sluice's
+ * own leaves stand at 0x40000100.
  */
 #ifndef ABI_CPUID_H
 #define ABI_CPUID_H

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "arch/x86/guest/kvmclock.h"
 #include "fake/pc_guest.h"
 
 /* ---- IOAPIC
@@ -178,7 +179,9 @@ static void cpuid_leaves(void **state)
 	assert_int_equal(r.eax | r.ebx | r.ecx | r.edx, 0);
 	r = cpuid_of(&vcpus[0], KVM_CPUID_SIGNATURE, 0);
 	assert_memory_equal(&r.ebx, "KVMKVMKVM\0\0\0", 12);
-	assert_int_equal(cpuid_of(&vcpus[0], KVM_CPUID_SIGNATURE + 1, 0).eax, 0);
+	/* kvmclock, its stable bit (one processor), and that no port needs to be waited for. */
+	assert_int_equal(
+		cpuid_of(&vcpus[0], KVM_CPUID_SIGNATURE + 1, 0).eax, 1u << 24 | 1u << 3 | 1u << 1);
 	assert_int_equal(cpuid_of(&vcpus[0], HV_CPUID_TIMING, 0).eax, 1000000);
 	r = cpuid_of(&vcpus[0], SLUICE_CPUID_SIGNATURE, 0);
 	assert_memory_equal(&r.ebx, "SluiceSluice", 12);
@@ -215,8 +218,38 @@ static void msr_table(void **state)
 	assert_int_equal(msr_read(&vcpus[0], 0x480, &value), BAD); /* VMX capabilities */
 	refuses(0, 0x480, 0);
 	refuses(0, 0xc0010114, 0);
-	refuses(0, 0x4b564d01, 1); /* kvmclock is not offered */
+	refuses(0, 0x4b564d02, 1); /* asynchronous page faults are not offered */
+	refuses(0, 0x4b564d03, 1);
 	assert_true(get(0, 0x10) < fake_tsc + 2);
+}
+
+/* Whatever a guest writes there, only its own RAM changes, and only what is there. */
+static void kvmclock_in_guest_memory(void **state)
+{
+	struct kvmclock_time time;
+	u64 random = 1;
+
+	(void)state;
+	set(1, MSR_KVM_SYSTEM_TIME, (MIB(1) - sizeof(time)) | KVM_SYSTEM_TIME_ON);
+	assert_int_equal(memory_read(vm, gpa(MIB(1) - sizeof(time)), &time, sizeof(time)), 0);
+	assert_int_equal(time.version, 2);
+	assert_int_equal(time.tsc_timestamp, vm->started_at);
+	refuses(0, MSR_KVM_SYSTEM_TIME, (MIB(1) - sizeof(time) + 4) | KVM_SYSTEM_TIME_ON);
+	refuses(0, MSR_KVM_SYSTEM_TIME, PLATFORM_VIRTIO_BASE | KVM_SYSTEM_TIME_ON);
+	refuses(0, MSR_KVM_WALL_CLOCK, PLATFORM_HOLE_END);
+	/* What is in the balloon is not RAM, and is not brought back. */
+	assert_int_equal(memory_inflate(vm, gfn(5), 0), 0);
+	refuses(0, MSR_KVM_SYSTEM_TIME, 5 * PAGE_SIZE | KVM_SYSTEM_TIME_ON);
+	refuses(0, MSR_KVM_SYSTEM_TIME, (5 * PAGE_SIZE - 8) | KVM_SYSTEM_TIME_ON);
+	assert_int_equal(vm->memory.ballooned_pages, 1);
+	for (unsigned i = 0; i < 20000; i++) {
+		random = random * 6364136223846793005 + 1442695040888963407;
+		/* A few bits and many. */
+		(void)msr_write(&vcpus[i % VCPUS], i % 2 ? MSR_KVM_SYSTEM_TIME : MSR_KVM_WALL_CLOCK,
+			random >> (i % 64));
+	}
+	assert_int_equal(vm->memory.ballooned_pages, 1);
+	assert_true(vm->memory.populated_pages <= MIB(1) / PAGE_SIZE - 1);
 }
 
 static u32 in(u16 port, unsigned size)
@@ -304,6 +337,7 @@ int main(void)
 		PC_TEST(last_one_inits_itself),
 		PC_TEST(cpuid_leaves),
 		PC_TEST(msr_table),
+		PC_TEST(kvmclock_in_guest_memory),
 		PC_TEST(ports),
 		PC_TEST(reset_port),
 		PC_TEST(uart),

@@ -6,6 +6,7 @@
 #include "arch/x86/guest/msr.h"
 
 #include "arch/x86/arch.h"
+#include "arch/x86/guest/kvmclock.h"
 #include "arch/x86/guest/lapic.h"
 
 /* IA32_MISC_ENABLE: fast strings on (CPUID shows ERMS), no BTS, no PEBS. A guest that found the bit
@@ -26,7 +27,8 @@ const struct msr_rule msr_rules[] = {
 	{0x611, 0x611, MSR_ZERO}, {0x619, 0x619, MSR_ZERO}, {0x639, 0x639, MSR_ZERO},
 	{0x641, 0x641, MSR_ZERO}, {0x64d, 0x64e, MSR_ZERO},
 	{MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, MSR_EMULATE},
-	{MSR_X2APIC_FIRST, MSR_X2APIC_LAST, MSR_EMULATE}, {MSR_EFER, MSR_EFER, MSR_VENDOR},
+	{MSR_X2APIC_FIRST, MSR_X2APIC_LAST, MSR_EMULATE},
+	{MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME, MSR_EMULATE}, {MSR_EFER, MSR_EFER, MSR_VENDOR},
 	{MSR_STAR, MSR_SFMASK, MSR_PASS}, {MSR_FS_BASE, MSR_KERNEL_GS_BASE, MSR_PASS},
 	{MSR_TSC_AUX, MSR_TSC_AUX, MSR_ZERO}, /* RDTSCP and RDPID are hidden */
 	{0xc0010000, 0xc0010003, MSR_ZERO},   /* AMD: PERF_CTL */
@@ -93,6 +95,9 @@ enum outcome msr_write(struct vcpu *vcpu, u32 msr, u64 value)
 	case MSR_APIC_BASE:
 		/* The mode is fixed; only the value already there may be written. */
 		return value == lapic_base(vcpu) ? DONE : BAD;
+	case MSR_KVM_WALL_CLOCK:
+	case MSR_KVM_SYSTEM_TIME:
+		return kvmclock_write(vcpu, msr, value);
 	default:
 		return msr_class_of(msr) == MSR_ZERO ? DONE : BAD;
 	}

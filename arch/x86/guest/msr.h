@@ -29,7 +29,8 @@ extern const unsigned msr_rule_count;
 /* By the table above; what is not in it is MSR_FAULT. */
 enum msr_class msr_class_of(u32 msr);
 
-/* For intercepted MSRs that the vendor does not own. DONE, or BAD: the caller injects #GP(0). */
+/* For intercepted MSRs that the vendor does not own. DONE; BAD: the caller injects #GP(0); WAIT, of
+ * a write: the vCPU was blocked, it is to run the instruction again. */
 enum outcome msr_read(struct vcpu *vcpu, u32 msr, u64 *value);
 enum outcome msr_write(struct vcpu *vcpu, u32 msr, u64 value);
 

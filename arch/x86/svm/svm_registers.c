@@ -189,20 +189,20 @@ static bool write_efer(struct vcpu *vcpu, u64 value)
 	return true;
 }
 
-static bool read_msr(struct vcpu *vcpu, u32 msr, u64 *value)
+static enum outcome read_msr(struct vcpu *vcpu, u32 msr, u64 *value)
 {
 	if (msr == MSR_EFER) {
 		*value = vmcb_of(vcpu)->efer & ~EFER_SVME;
-		return true;
+		return DONE;
 	}
-	return msr_read(vcpu, msr, value) == DONE;
+	return msr_read(vcpu, msr, value);
 }
 
-static bool write_msr(struct vcpu *vcpu, u32 msr, u64 value)
+static enum outcome write_msr(struct vcpu *vcpu, u32 msr, u64 value)
 {
 	if (msr == MSR_EFER)
-		return write_efer(vcpu, value);
-	return msr_write(vcpu, msr, value) == DONE;
+		return write_efer(vcpu, value) ? DONE : BAD;
+	return msr_write(vcpu, msr, value);
 }
 
 void svm_access_msr(struct vcpu *vcpu)
@@ -211,11 +211,13 @@ void svm_access_msr(struct vcpu *vcpu)
 	u32 msr = (u32)regs[RCX];
 	u64 value = regs[RDX] << 32 | (u32)regs[RAX];
 	bool is_write = vmcb_of(vcpu)->exit_info_1 & MSR_INFO_WRITE;
+	enum outcome outcome;
 
-	if (is_write ? !write_msr(vcpu, msr, value) : !read_msr(vcpu, msr, &value)) {
+	outcome = is_write ? write_msr(vcpu, msr, value) : read_msr(vcpu, msr, &value);
+	if (outcome == BAD)
 		vcpu_inject_exception(vcpu, VECTOR_GP, 0);
+	if (outcome != DONE)
 		return;
-	}
 	if (!is_write) {
 		regs[RAX] = (u32)value;
 		regs[RDX] = value >> 32;

@@ -199,7 +199,7 @@ void vmx_wrmsr(struct vcpu *vcpu)
 	outcome = msr == MSR_EFER ? vmx_set_efer(vcpu, value) : msr_write(vcpu, msr, value);
 	if (outcome == DONE)
 		vmx_skip_instruction();
-	else
+	else if (outcome == BAD)
 		vcpu_inject_exception(vcpu, VECTOR_GP, 0);
 }
 

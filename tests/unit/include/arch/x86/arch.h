@@ -49,10 +49,11 @@ static inline void arch_pause(void)
 
 u64 arch_tsc(void);
 u64 arch_tsc_hz(void);
+u64 arch_wall_clock(u64 tsc);
 void arch_timer_arm(u64 deadline);
 bool arch_timer_is_armed(void);
 
-bool arch_entropy(u64 *word);
+u64 arch_random(void);
 
 /* Where the host-physical address 0 is mapped. */
 extern u8 *fake_ram;
