@@ -6,6 +6,7 @@
 #   make compare    the experiment's table               make bench      instruction counts
 #   make iso        an image of MANIFEST=my.toml         make fuzz       all fuzzers, T=60 seconds each
 #   make sim        the balloon policies simulated
+#   make linux      a Debian kernel and initrd for Linux guests
 #   make lint       clang-tidy and cppcheck              make format     clang-format
 #
 # V=1 shows commands; DEBUG=1 builds with lock-order assertions.
@@ -57,7 +58,7 @@ HV_HOT       := tmem/tmem.c tmem/put.c tmem/put_recent.c tmem/put_first.c tmem/p
 HV_INIT      := $(wildcard manifest/*.c) kernel/main.c kernel/boot_manifest.c kernel/core/frame_boot.c \
 	arch/x86/early.c arch/x86/multiboot.c arch/x86/ranges.c arch/x86/paging.c arch/x86/acpi.c arch/x86/machine.c \
 	arch/x86/ioapic.c arch/x86/smp.c arch/x86/copy.c arch/x86/copy_choice.c arch/x86/guest/elf.c \
-	arch/x86/guest/pvh.c arch/x86/vmx/vmx_capabilities.c arch/x86/svm/svm_capabilities.c \
+	arch/x86/guest/pvh.c arch/x86/guest/acpi_tables.c arch/x86/guest/aml.c arch/x86/vmx/vmx_capabilities.c arch/x86/svm/svm_capabilities.c \
 	arch/x86/svm/svm_permissions.c
 HV_ASFLAGS   = $(HV_CFLAGS) -D__ASSEMBLY__
 

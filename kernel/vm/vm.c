@@ -155,6 +155,8 @@ void vm_stop(struct vm *vm, enum stop_reason reason, u64 code)
 	if (reason == STOP_SHUTDOWN)
 		log_info("guest \"%s\": shut down, %s (reason %llu)", vm->config->name,
 			code ? "NOT verified" : "results verified", (unsigned long long)code);
+	else if (reason == STOP_POWER_OFF)
+		log_info("guest \"%s\": powered off", vm->config->name);
 	else
 		log_warn("guest \"%s\": stopped: %s (%#llx)", vm->config->name,
 			stop_reason_name(reason), (unsigned long long)code);

@@ -207,6 +207,27 @@ static void segment_outside_ram(void **state)
 	refused("address of a segment");
 }
 
+static void a_bzimage_is_named_with_the_tool_for_it(void **state)
+{
+	(void)state;
+	memset(image, 0, IMAGE_BYTES);
+	memcpy(image, "MZ", 2);
+	memcpy(image + 0x202, "HdrS", 4);
+	refused("is a Linux bzImage");
+	assert_non_null(strstr(error.what, "tools/vmlinux.py"));
+	assert_false(error.ranged);
+	/* Cut off before its header is whole, it is nothing. */
+	assert_int_equal(read_size(0x205), -SLUICE_EINVAL);
+	assert_string_equal(error.what, "is no ELF file");
+}
+
+static void an_elf_file_with_the_same_bytes_is_none(void **state)
+{
+	(void)state;
+	memcpy(image + 0x202, "HdrS", 4);
+	assert_int_equal(read_size(IMAGE_BYTES), 0);
+}
+
 static void file_beyond_memory(void **state)
 {
 	(void)state;
@@ -223,7 +244,7 @@ static void segments_overlap(void **state)
 	assert_int_equal(read_size(IMAGE_BYTES), 0);
 	program[1].p_paddr = TAKEN - 1;
 	program[1].p_memsz = 0x100;
-	refused("start info");
+	refused("reserved below 1 MiB");
 	program[1].p_paddr = TAKEN - 0x100;
 	assert_int_equal(read_size(IMAGE_BYTES), 0);
 }
@@ -325,6 +346,8 @@ int main(void)
 		ELF_TEST(headers_outside),
 		ELF_TEST(segment_outside_file),
 		ELF_TEST(segment_outside_ram),
+		ELF_TEST(a_bzimage_is_named_with_the_tool_for_it),
+		ELF_TEST(an_elf_file_with_the_same_bytes_is_none),
 		ELF_TEST(file_beyond_memory),
 		ELF_TEST(segments_overlap),
 		ELF_TEST(empty_segments_count_for_nothing),

@@ -84,11 +84,21 @@ static u64 number(const u8 *at, unsigned bytes)
 	return value;
 }
 
+/* Linux, Documentation/arch/x86/boot.rst: the setup header. */
+static bool is_bzimage(const u8 *image, u64 size)
+{
+	return inside(0x202, 4, size) && memcmp(image + 0x202, "HdrS", 4) == 0 &&
+	       memcmp(image, "\177ELF", 4) != 0;
+}
+
 static int read_layout(const u8 *image, u64 size, struct layout *out, struct elf_error *error)
 {
 	const struct shape *shape;
 	u64 type, machine, phentsize, bytes;
 
+	if (is_bzimage(image, size))
+		return refuse(error, "is a Linux bzImage, valid is the ELF kernel in it, which "
+				     "tools/vmlinux.py takes out");
 	if (size < shape_32.header_bytes || memcmp(image, "\177ELF", 4) != 0)
 		return refuse(error, "is no ELF file");
 	if (image[EHDR_DATA] != ELF_DATA_LSB)
@@ -184,8 +194,9 @@ static int add_segment(const struct program *p, u64 size, u64 ram_end, u64 taken
 	if (!inside(p->paddr, p->memsz, ram_end))
 		return out_of_range(error, "size of a segment", p->memsz, 0, ram_end - p->paddr);
 	if (overlap(p->paddr, p->memsz, taken, taken_bytes))
-		return out_of_range(error, "address of a segment (it covers the start info)",
-			p->paddr, taken + taken_bytes, ram_end);
+		return out_of_range(error,
+			"address of a segment (it covers what is reserved below 1 MiB)", p->paddr,
+			taken + taken_bytes, ram_end);
 	for (unsigned i = 0; i < out->count; i++)
 		if (overlap(p->paddr, p->memsz, out->segments[i].address, out->segments[i].memory))
 			return out_of_range(error, "address of a segment (it covers another)",

@@ -1,23 +1,26 @@
 /*
- * The PVH loader: copies a guest's segments and initrd into its RAM and writes the start info. Runs
- * on the boot CPU before the VM does; holds no lock. RAM that nobody wrote reads zero, so .bss
- * needs no work. Does not build ACPI tables yet: rsdp_paddr is 0.
+ * The PVH loader: copies a guest's segments and initrd into its RAM and writes the ACPI tables and
+ * the start info. Runs on the boot CPU before the VM does, when its devices are there; holds no
+ * lock. RAM that nobody wrote reads zero, so .bss needs no work.
  */
 #include "arch/x86/guest/pvh.h"
 
+#include "arch/x86/guest/acpi_tables.h"
 #include "arch/x86/guest/elf.h"
 #include "arch/x86/guest/start_info.h"
 #include "kernel/core/log.h"
+#include "kernel/virtio/device.h"
 #include <abi/errno.h>
 #include <abi/platform.h>
 #include <string.h>
 
-/* One page below 640 KiB, where PC firmware would keep its data. */
-#define START_INFO_PAGE 0x9000u
-/* 640 KiB less one, to 1 MiB: kept for an MP table and ACPI tables. */
+/* 640 KiB less one, to 1 MiB: reserved in the memory map, as where PC firmware has its data. */
 #define LOW_RAM_END 0x9fc00u
 #define HIGH_RAM    0x100000u
-#define MEMMAP_MAX  4
+/* In there. The RSDP comes first: who is not told of it may search for it from here on. */
+#define ACPI_PAGE       0xe0000u
+#define START_INFO_PAGE (ACPI_PAGE + ACPI_TABLES_BYTES)
+#define MEMMAP_MAX      4
 
 /* What stands in the start info page. */
 struct start_page {
@@ -39,10 +42,8 @@ static unsigned fill_memmap(const struct vm *vm, struct start_memmap *map)
 	u64 bytes = vm->memory.ram_pages * PAGE_SIZE, end = low_ram_end(vm);
 	unsigned n = 0;
 
-	map[n++] = (struct start_memmap){0, MIN(end, (u64)LOW_RAM_END), MEMMAP_RAM, 0};
-	if (end > LOW_RAM_END)
-		map[n++] = (struct start_memmap){
-			LOW_RAM_END, MIN(end, (u64)HIGH_RAM) - LOW_RAM_END, MEMMAP_RESERVED, 0};
+	map[n++] = (struct start_memmap){0, LOW_RAM_END, MEMMAP_RAM, 0};
+	map[n++] = (struct start_memmap){LOW_RAM_END, HIGH_RAM - LOW_RAM_END, MEMMAP_RESERVED, 0};
 	if (end > HIGH_RAM)
 		map[n++] = (struct start_memmap){HIGH_RAM, end - HIGH_RAM, MEMMAP_RAM, 0};
 	if (bytes > end)
@@ -91,6 +92,19 @@ static int load_initrd(
 	return err;
 }
 
+static int write_acpi_tables(struct vm *vm)
+{
+	struct acpi_contents contents = {.cpus = vm->vcpu_count};
+	const struct virtio_device *device;
+	u8 *page = memory_page(vm, gpa_to_gfn(gpa(ACPI_PAGE)));
+
+	for_each_virtio_device (vm, device)
+		contents.virtio_slots |= (u32)BIT(device->slot);
+	if (!page)
+		return -SLUICE_ENOMEM;
+	return acpi_write_tables(page, ACPI_PAGE, &contents) ? 0 : -SLUICE_ENOSPC;
+}
+
 static int write_start_info(struct vm *vm, const struct boot_module *initrd, u64 initrd_address)
 {
 	struct start_page page;
@@ -100,6 +114,7 @@ static int write_start_info(struct vm *vm, const struct boot_module *initrd, u64
 		.magic = START_INFO_MAGIC,
 		.version = START_INFO_VERSION,
 		.cmdline_paddr = START_INFO_PAGE + offsetof(struct start_page, cmdline),
+		.rsdp_paddr = ACPI_PAGE,
 		.memmap_paddr = START_INFO_PAGE + offsetof(struct start_page, memmap),
 		.memmap_entries = fill_memmap(vm, page.memmap),
 	};
@@ -121,13 +136,13 @@ int pvh_load(struct vm *vm, const struct boot_module *kernel, const struct boot_
 	struct elf_error error;
 	int err;
 
-	if (ram_end < START_INFO_PAGE + PAGE_SIZE) {
-		log_error("guest \"%s\": RAM of %lu bytes, valid is from %lu", guest, ram_end,
-			START_INFO_PAGE + PAGE_SIZE);
+	if (ram_end < HIGH_RAM) {
+		log_error("guest \"%s\": RAM of %lu bytes, valid is from %u", guest, ram_end,
+			HIGH_RAM);
 		return -SLUICE_EINVAL;
 	}
-	err = elf_read(hpa_to_ptr(kernel->start), kernel->bytes, ram_end, START_INFO_PAGE,
-		PAGE_SIZE, &image, &error);
+	err = elf_read(hpa_to_ptr(kernel->start), kernel->bytes, ram_end, LOW_RAM_END,
+		HIGH_RAM - LOW_RAM_END, &image, &error);
 	if (err) {
 		if (error.ranged)
 			log_error("guest \"%s\": kernel \"%s\": %s is %#lx, valid is %#lx to %#lx",
@@ -146,9 +161,11 @@ int pvh_load(struct vm *vm, const struct boot_module *kernel, const struct boot_
 		if (err)
 			return err;
 	}
-	err = write_start_info(vm, initrd, initrd_address);
+	err = write_acpi_tables(vm);
+	if (!err)
+		err = write_start_info(vm, initrd, initrd_address);
 	if (err) {
-		log_error("guest \"%s\": no memory for its start info", guest);
+		log_error("guest \"%s\": no memory for its ACPI tables and start info", guest);
 		return err;
 	}
 	vm->vcpus[0]->start = (struct vcpu_start){
