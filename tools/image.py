@@ -1,8 +1,11 @@
 """Puts hypervisor, manifest and modules into ISO images that emulators and real machines boot."""
 
+import hashlib
 import os
 import subprocess
 from pathlib import Path
+
+import vmlinux
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = Path(os.environ.get("O", ROOT / "build")).resolve()
@@ -33,6 +36,27 @@ def find_modules(names, folders):
             looked = ", ".join(map(str, candidates))
             raise ImageError(f"the manifest names the module '{name}', which is none of: {looked}")
         modules[name] = found[0]
+    return modules
+
+
+def unpack_kernels(manifest, modules):
+    """@modules ({name: path}) with the ELF kernel inside in place of each bzImage that a guest of @manifest has as its
+    `kernel`, kept in build/kernels."""
+    modules = dict(modules)
+    for name in {guest.get("kernel") for guest in manifest.get("guest", [])} & modules.keys():
+        data = Path(modules[name]).read_bytes()
+        if not vmlinux.is_bzimage(data):
+            continue
+        out = BUILD / "kernels" / (hashlib.sha256(data).hexdigest()[:16] + ".elf")
+        if not out.is_file():
+            out.parent.mkdir(parents=True, exist_ok=True)
+            partial = out.with_suffix(f".{os.getpid()}")
+            try:
+                partial.write_bytes(vmlinux.extract(data))
+            except vmlinux.KernelError as error:
+                raise ImageError(f"kernel '{name}' ({modules[name]}): {error}") from error
+            partial.rename(out)
+        modules[name] = out
     return modules
 
 

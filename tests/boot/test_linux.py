@@ -1,0 +1,115 @@
+"""A stock Debian kernel as a guest: by PVH with an initrd, to userspace, beside guests of this repository."""
+
+import dataclasses
+import hashlib
+import re
+import time
+
+import pytest
+
+import experiment
+import image
+from conftest import guest
+
+MEMORY = 512  # MiB: the kernel has 50, and GRUB loads it whole
+BOCHS = "bochs:corei7_icelake_u"
+BOCHS_TIME = 946684800  # what its clock says at power-on (tools/emulator.py)
+IMAGE = bytes((sector * 7 + n) % 253 for sector in range(4096) for n in range(512))
+
+
+def linux(name="linux", arguments="", **keys):
+    keys = {"initrd": "linux-test.initrd", "memory_max": "128M", **keys}
+    return guest(name, "debian-linux", cmdline=f"console=ttyS0 quiet panic=-1 cryptomgr.notests {arguments}".rstrip(), **keys)
+
+
+def boot(sluice, manifest, modules=None, **more):
+    machine = dataclasses.replace(sluice.machine, memory=MEMORY)
+    return sluice.boot(manifest, modules, machine=machine, **more)
+
+
+def facts(booted, name="linux"):
+    """{first word: [rest of the line]} of what tests/guests/linux/main found, after checking that it came to its end,
+    and that the kernel complained of nothing."""
+    found = {}
+    for line in booted.lines(name):
+        if line.startswith("fact: "):
+            word, _, rest = line[6:].strip().partition(" ")
+            found.setdefault(word, []).append(rest)
+    assert "end" in found, booted.tail()
+    assert "bad" not in found, found["bad"]
+    assert booted.guests[name]["reason"] == "power-off", booted.tail()
+    return found
+
+
+@pytest.fixture
+def disk(tmp_path):
+    path = tmp_path / "data.img"
+    path.write_bytes(IMAGE)
+    return {"data.img": path}
+
+
+@pytest.mark.backends("qemu", BOCHS)
+@pytest.mark.cpus(1)
+def test_a_debian_kernel_runs_beside_other_guests(sluice, disk):
+    one = linux(disks=[{"name": "data", "module": "data.img"}, {"name": "blank", "size": "1M"}])
+    started = time.time()
+    booted = boot(sluice, [guest("null"), one, guest("smp", kernel="smp", vcpus=2)], disk)
+    found = facts(booted)
+    assert re.fullmatch(r"6\.\d+\..*cloud-amd64", found["release"][0])
+    assert found["cpus"] == ["1"]
+    # All devices were found by the ACPI tables, and nothing else.
+    assert found["acpi"] == [r"\_SB_.VR00", r"\_SB_.VR01", r"\_SB_.VR08"]
+    assert found["virtio"] == ["0x0002", "0x0002", "0x0005"]
+    assert found["disk"] == [
+        "vda " + hashlib.sha256(IMAGE).hexdigest(), "vdb " + hashlib.sha256(bytes(1 << 20)).hexdigest()]
+    # What it read is counted.
+    assert booted.guests["linux"]["disk_sectors"] >= (len(IMAGE) + (1 << 20)) // 512
+    log = "\n".join(found["log"])
+    assert "kvm-clock: Using msrs" in log and "ACPI: PM: (supports S0 S5)" in log
+    assert "PnP ACPI: found 1 devices" in log and "ttyS0 at I/O 0x3f8" in log
+    assert "kvm-clock" in found["clocks"][0]
+    # The time of day is the machine's.
+    now = started if sluice.machine.backend == "qemu" else BOCHS_TIME
+    assert now - 2 <= int(found["time"][0]) <= now + 120
+    assert booted.says('guest "linux": powered off')
+    assert booted.guests["null"]["verified"] == booted.guests["smp"]["verified"] == 1
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(1)
+def test_the_example_runs(sluice, tmp_path):
+    iso = experiment.build_image(tmp_path / "linux.iso", image.ROOT / "boot" / "manifests" / "linux.toml", [])
+    booted = sluice.boot_image(iso, machine=dataclasses.replace(sluice.machine, memory=MEMORY))
+    assert booted.guests["debian"]["reason"] == "power-off"
+    assert any("disk vda: 2048 sectors" in line for line in booted.lines("debian"))
+    assert booted.guests["one"]["verified"] == booted.guests["two"]["verified"] == 1
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(1)
+def test_what_is_no_kernel_is_named_and_others_start(sluice, tmp_path):
+    """A bzImage, a kernel without PVH note, an initrd that does not fit, modules that are not there."""
+    bzimage, no_note, big = tmp_path / "vmlinuz", tmp_path / "no-note", tmp_path / "big"
+    bzimage.write_bytes(b"MZ" + bytes(0x200) + b"HdrS" + bytes(4096))
+    null = (image.BUILD / "guests" / "null.elf").read_bytes()
+    assert b"Xen\0" in null
+    no_note.write_bytes(null.replace(b"Xen\0", b"Nex\0"))
+    big.write_bytes(bytes(17 << 20))
+    guests = [
+        guest("compressed", kernel="vmlinuz"),
+        guest("mute", kernel="no-note"),
+        guest("full", initrd="big"),
+        guest("lost", kernel="nowhere"),
+        guest("bare", initrd="nowhere"),
+        guest("good"),
+    ]
+    modules = {"vmlinuz": bzimage, "no-note": no_note, "big": big, "nowhere": None}
+    booted = sluice.boot(guests, modules)
+    assert booted.says('guest "compressed": kernel "vmlinuz" is a Linux bzImage, valid is the ELF kernel in it, which tools/vmlinux.py takes out')
+    assert booted.says('guest "mute": kernel "no-note" has no PVH note')
+    assert booted.says('guest "full": initrd "big" has 17825792 bytes, valid is 0 to ')
+    assert booted.says('guest "lost": kernel names the module "nowhere", which GRUB did not load')
+    assert booted.says('guest "bare": initrd names the module "nowhere", which GRUB did not load')
+    for table in guests[:-1]:
+        assert not booted.says(f'guest "{table["name"]}": started')
+    assert booted.guests["good"]["verified"] == 1
