@@ -11,6 +11,7 @@
 #include "kernel/core/frame.h"
 #include "kernel/core/log.h"
 #include "kernel/core/percpu.h"
+#include "kernel/core/random.h"
 #include "kernel/dispatch.h"
 #include "kernel/ending.h"
 #include "kernel/guests.h"
@@ -81,6 +82,7 @@ void kernel_main(void)
 	log_info("Sluice, a micro-hypervisor with transcendent memory");
 	require(arch_start_machine() == 0);
 	require(start_core());
+	random_start();
 	require(choose_vendor());
 	require((manifest = boot_manifest_load()) != NULL);
 	ending_configure(&manifest->machine);

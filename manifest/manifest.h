@@ -92,6 +92,7 @@ struct guest_config {
 	u32 dedup_group_number; /* 1..MANIFEST_GROUPS_MAX; 0 = none */
 	/* Which of its pools do what [tmem] says for all: TMEM_OF_* or'ed, or TMEM_OF_MACHINE. */
 	u8 tmem_zero_pages, tmem_dedup, tmem_compress;
+	bool rng;        /* has a virtio-rng device */
 	bool privileged; /* may control other guests' tmem */
 	u32 time_limit;  /* seconds of CPU time until it is stopped; 0 = none */
 	struct disk_config disks[MANIFEST_DISKS_MAX];

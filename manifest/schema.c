@@ -214,6 +214,7 @@ static const struct key guest_keys[] = {
 		.max = TMEM_OF_MACHINE,
 		.choices = pools,
 		.fallback = TMEM_OF_MACHINE},
+	{.name = "rng", .type = KEY_BOOLEAN, FIELD(guest_config, rng), .fallback = 1},
 	{.name = "privileged", .type = KEY_BOOLEAN, FIELD(guest_config, privileged)},
 	{.name = "time_limit",
 		.type = KEY_NUMBER,

@@ -85,8 +85,9 @@ void arch_timer_arm(u64 deadline);
 /* Whether this CPU's timer has yet to fire. */
 bool arch_timer_is_armed(void);
 
-/* A random word, for keys: RDRAND, else mixed from the TSC (which is logged). */
-u64 arch_random(void);
+/* A word for the seed of a generator (kernel/core/random.h), no random number by itself. False: the
+ * processor has no source for that, and it is from timing. One CPU at a time. */
+bool arch_entropy(u64 *word);
 
 /* ---- Memory -------------------------------------------------------------------------------- */
 

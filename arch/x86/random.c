@@ -1,44 +1,86 @@
 /*
- * Random words for keys. RDRAND where CPUID lists it; else the TSC, read at moments that no guest
- * controls, mixed by SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): that keeps guests apart, but
- * a guest that learns one word may guess others, so its absence is logged.
+ * Entropy of the processor: RDSEED, where that fails RDRAND, and where there is neither how long
+ * reads of memory take, counted by the TSC. That a real memory's refresh and clocks make a little
+ * unpredictable; an emulator that counts instructions repeats it exactly. The time of day keeps two
+ * starts apart even there. What comes of it is a seed: kernel/core/random.c makes numbers of it.
  */
 #include "arch/x86/arch.h"
-#include "arch/x86/port.h"
 #include "arch/x86/processor.h"
 
 #define CPUID_1_ECX_RDRAND BIT(30)
+#define CPUID_7_EBX_RDSEED BIT(18)
 
-/* Intel SDM vol. 1, 7.3.17.1: ten tries in a row do not fail on a sound processor. */
-#define RDRAND_TRIES 10
+/* Intel SDM vol. 1, 7.3.17.1: ten tries in a row of RDRAND do not fail on a sound processor. RDSEED
+ * may, when others draw too. */
+#define TRIES 10
+
+#define RTC_INDEX     0x70
+#define RTC_DATA      0x71
+#define RTC_REGISTERS 10 /* the date and the time, with the alarm between */
+
+/* Reads of memory that make one word. */
+#define READS 64
 
 static bool rdrand(u64 *word)
 {
-	bool good = false;
+	bool good;
 
-	for (int i = 0; i < RDRAND_TRIES && !good; i++)
-		__asm__ volatile("rdrand %0" : "=r"(*word), "=@ccc"(good));
+	__asm__ volatile("rdrand %0" : "=r"(*word), "=@ccc"(good));
 	return good;
 }
 
-static u64 split_mix(void)
+static bool rdseed(u64 *word)
 {
-	static u64 state;
-	u64 z = __atomic_add_fetch(&state, 0x9e3779b97f4a7c15 ^ arch_tsc() << 1, __ATOMIC_RELAXED);
+	bool good;
 
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return z ^ z >> 31;
+	__asm__ volatile("rdseed %0" : "=r"(*word), "=@ccc"(good));
+	return good;
 }
 
-u64 arch_random(void)
+/* Some processors answer all ones for ever once they have slept (AMD, family 16h and before). */
+static bool draw(bool (*instruction)(u64 *word), u64 *word)
 {
-	static bool warned;
-	u64 word;
+	for (unsigned i = 0; i < TRIES; i++)
+		if (instruction(word) && *word != 0 && *word != ~0UL)
+			return true;
+	return false;
+}
 
-	if ((cpuid(1, 0).ecx & CPUID_1_ECX_RDRAND) && rdrand(&word))
-		return word;
-	if (!__atomic_exchange_n(&warned, true, __ATOMIC_RELAXED))
-		log_line(1, "cpu: no RDRAND: random keys are made from the time stamp counter");
-	return split_mix();
+static u8 rtc_read(u8 index)
+{
+	outb(RTC_INDEX, index);
+	return inb(RTC_DATA);
+}
+
+/* Each read of memory goes past the caches. */
+static u64 timing(void)
+{
+	static u8 line[64] __aligned_to(64);
+	static u8 rtc_register;
+	u64 word = rtc_read(rtc_register++ % RTC_REGISTERS), before = arch_tsc();
+
+	for (unsigned i = 0; i < READS; i++) {
+		u64 now;
+
+		__asm__ volatile("clflush %0; mfence; movb %0, %%al; lfence"
+				 :
+				 : "m"(line[0])
+				 : "al", "memory");
+		now = arch_tsc();
+		word = (word << 5 | word >> 59) ^ (now - before) * 0x9e3779b97f4a7c15;
+		before = now;
+	}
+	return word ^ before;
+}
+
+bool arch_entropy(u64 *word)
+{
+	if ((cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ebx & CPUID_7_EBX_RDSEED) &&
+		    draw(rdseed, word)) ||
+		((cpuid(1, 0).ecx & CPUID_1_ECX_RDRAND) && draw(rdrand, word))) {
+		*word ^= arch_tsc();
+		return true;
+	}
+	*word = timing();
+	return false;
 }

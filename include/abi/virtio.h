@@ -1,6 +1,7 @@
 /*
  * virtio 1.2 as the hypervisor, the shim and the test guests speak it: the registers of virtio-mmio
- * version 2 (4.2.2), the split virtqueue (2.7), block (5.2) and balloon (5.5).
+ * version 2 (4.2.2), the split virtqueue (2.7), block (5.2), console (5.3), entropy (5.4: one queue
+ * of buffers to be filled) and balloon (5.5).
  */
 #ifndef ABI_VIRTIO_H
 #define ABI_VIRTIO_H
@@ -43,6 +44,8 @@ enum virtio_mmio_register {
 #define VIRTIO_MAGIC 0x74726976u /* "virt" */
 
 #define VIRTIO_ID_BLOCK   2u
+#define VIRTIO_ID_CONSOLE 3u
+#define VIRTIO_ID_RNG     4u
 #define VIRTIO_ID_BALLOON 5u
 
 /* Device status (2.1). */
@@ -116,6 +119,11 @@ struct blk_header {
 	uint64_t sector;
 };
 _Static_assert(sizeof(struct blk_header) == 16, "virtio 1.2, 5.2.6");
+
+/* ---- Console (5.3) -------------------------------------------------------------------------- */
+
+/* Queues of its one port, as the driver sees them. */
+enum console_queue { CONSOLE_RECEIVE, CONSOLE_TRANSMIT, CONSOLE_QUEUES };
 
 /* ---- Balloon (5.5) -------------------------------------------------------------------------- */
 

@@ -21,6 +21,7 @@ enum lock_rank {
 	LOCK_FRAMES,
 	LOCK_SCHED, /* one CPU's run queue */
 	LOCK_TIMER, /* one CPU's timers */
+	LOCK_RANDOM,
 	LOCK_LOG,
 };
 

@@ -22,9 +22,6 @@
 #define STEP_PART      8u
 #define STEP_PAGES_MAX 256UL
 
-/* How long a chain waits for a frame. */
-#define LATER_US 1000
-
 static struct virtio_balloon *balloon_of(struct virtio_device *device)
 {
 	return container_of(device, struct virtio_balloon, device);
@@ -113,8 +110,7 @@ static bool serve_statistics(struct virtio_balloon *balloon, bool *pushed)
 	case VIRTQ_EMPTY:
 		return true;
 	case VIRTQ_BROKEN:
-		vm_complain(balloon->device.vm, "balloon: %s is %lu, valid is 0 to %lu", error.what,
-			error.value, error.limit);
+		virtio_complain(&balloon->device, "balloon", &error);
 		return false;
 	case VIRTQ_CHAIN:
 		break;
@@ -143,7 +139,7 @@ static void run(struct virtio_device *device)
 	if (outcome == BALLOON_MORE)
 		virtio_run_at(device, arch_tsc());
 	else if (outcome == BALLOON_LATER)
-		virtio_run_at(device, arch_tsc() + ticks_from_us(LATER_US));
+		virtio_run_at(device, arch_tsc() + ticks_from_us(VIRTIO_LATER_US));
 }
 
 static void forget(struct virtio_device *device, unsigned queue)

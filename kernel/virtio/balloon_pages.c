@@ -247,8 +247,7 @@ static enum balloon_outcome serve_queue(
 		else
 			outcome = BALLOON_BROKEN;
 		if (state == VIRTQ_BROKEN)
-			vm_complain(balloon->device.vm, "balloon: %s is %lu, valid is 0 to %lu",
-				error.what, error.value, error.limit);
+			virtio_complain(&balloon->device, "balloon", &error);
 		if (state != VIRTQ_CHAIN || outcome != BALLOON_IDLE)
 			break;
 		balloon->done[queue] = 0;

@@ -35,9 +35,6 @@ static void config_read(struct virtio_device *device, u32 offset, void *to, unsi
 	memcpy(to, (u8 *)&config + offset, size);
 }
 
-/* How long a request waits for a frame before it is looked at again. */
-#define SHORT_US 1000
-
 enum submitted { SUBMITTED_ALL, SUBMITTED_SOME, SUBMITTED_SHORT, QUEUE_BROKEN };
 
 /* Takes what the queue offers into flight, at most one queue of it. */
@@ -112,7 +109,7 @@ static void run(struct virtio_device *device)
 	else if (submitted == SUBMITTED_SOME)
 		virtio_run_at(device, now);
 	else if (submitted == SUBMITTED_SHORT)
-		virtio_run_at(device, now + ticks_from_us(SHORT_US));
+		virtio_run_at(device, now + ticks_from_us(VIRTIO_LATER_US));
 }
 
 static void forget(struct virtio_device *device, unsigned queue)

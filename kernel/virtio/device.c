@@ -68,6 +68,13 @@ void virtio_break(struct virtio_device *device)
 		virtio_interrupt(device, VIRTIO_INTERRUPT_CONFIG);
 }
 
+void virtio_complain(
+	const struct virtio_device *device, const char *name, const struct virtq_error *error)
+{
+	vm_complain(device->vm, "%s: %s is %lu, valid is 0 to %lu", name, error->what, error->value,
+		error->limit);
+}
+
 static void reset(struct virtio_device *device)
 {
 	stop_queues(device);
@@ -87,8 +94,6 @@ static void reset(struct virtio_device *device)
 	/* Last: a driver that waits for status 0 may set the device up again at once. */
 	__atomic_store_n(&device->status, 0, __ATOMIC_RELEASE);
 }
-
-#define START_AGAIN_US 1000
 
 /* Pins the pages of one ring part. The alignments are those of virtio 1.2, 2.7. */
 static int pin_area(struct virtio_device *device, struct virtio_queue *queue, const char *what,
@@ -156,7 +161,7 @@ static void start_later(struct virtio_device *device, unsigned index)
 {
 	stop_queue(device, index);
 	__atomic_fetch_or(&device->work, (u32)DEVICE_READY(index), __ATOMIC_ACQ_REL);
-	virtio_run_at(device, arch_tsc() + ticks_from_us(START_AGAIN_US));
+	virtio_run_at(device, arch_tsc() + ticks_from_us(VIRTIO_LATER_US));
 }
 
 static void run(struct virtio_device *device, u32 bits)
@@ -210,7 +215,7 @@ void virtio_work(struct virtio_device *device, u32 bits)
 	__atomic_fetch_and(&device->work, ~(u32)DEVICE_RUNNING, __ATOMIC_ACQ_REL);
 }
 
-void virtio_attach(struct virtio_device *device, unsigned slot)
+__init void virtio_attach(struct virtio_device *device, unsigned slot)
 {
 	device->slot = slot;
 	device->timer.kind = TIMER_DEVICE;

@@ -99,9 +99,14 @@ void virtio_work(struct virtio_device *device, u32 bits);
 /* For run(): the driver broke the rules. Sets NEEDS_RESET, forgets all requests, stops the queues.
  * The caller has said why. */
 void virtio_break(struct virtio_device *device);
+/* Says what broke a queue of the device that messages call @name. */
+void virtio_complain(
+	const struct virtio_device *device, const char *name, const struct virtq_error *error);
 void virtio_interrupt(struct virtio_device *device, u32 bits);
 /* The config space changed: tells a driver that is there. Any CPU. */
 void virtio_config_changed(struct virtio_device *device);
+/* How long a device waits for what it lacks, above all a frame, before it looks again. */
+#define VIRTIO_LATER_US 1000u
 /* For run(): makes a timer of this CPU ask for DEVICE_NOTIFY at @deadline (TSC). A timer that is
  * armed already stays: it comes first, and looks again. */
 void virtio_run_at(struct virtio_device *device, u64 deadline);

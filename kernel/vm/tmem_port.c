@@ -14,6 +14,7 @@
 #include "kernel/core/lock.h"
 #include "kernel/core/log.h"
 #include "kernel/core/percpu.h"
+#include "kernel/core/random.h"
 #include "kernel/vm/commit.h"
 #include "kernel/vm/limbo.h"
 #include "kernel/vm/memory.h"
@@ -125,7 +126,7 @@ int tmem_port_decompress(void *page, const void *from, u32 length)
 
 u64 tmem_port_random(void)
 {
-	return arch_random();
+	return random_word();
 }
 
 void tmem_port_complain(const char *format, ...)

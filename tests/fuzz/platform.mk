@@ -5,3 +5,5 @@ fuzz_elf_SRC     := arch/x86/guest/elf.c
 fuzz_blk_SRC     := $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c)
 fuzz_balloon_SRC := $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c)
 fuzz_balloon_FLAGS := $(FUZZ_NO_COMPARISONS)
+fuzz_devices_SRC := $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c)
+fuzz_devices_FLAGS := $(FUZZ_NO_COMPARISONS)

@@ -22,6 +22,7 @@ $O/guest-obj/%.S.o: %.S
 # A folder with a main.c is a guest of that name; what it links beside its own sources:
 TEST_GUEST_EXTRA_volatile := tests/guests/hostile/second.c
 TEST_GUEST_EXTRA_vectors := tests/machine/vectors.S
+TEST_GUEST_EXTRA_devices := tests/guests/disk/windows.c
 TEST_GUEST_EXTRA_move  := tests/guests/smp/machine.c
 TEST_GUEST_EXTRA_bench := arch/x86/pages.S tests/guests/litmus/machine.c
 $(foreach g,$(patsubst tests/guests/%/main.c,%,$(wildcard tests/guests/*/main.c)),\

@@ -45,6 +45,7 @@ TABLES = {
         "tmem_zero_pages": "machine",
         "tmem_dedup": "machine",
         "tmem_compress": "machine",
+        "rng": True,
         "privileged": False,
         "time_limit": 0,
     },
@@ -231,6 +232,7 @@ class Writer:
                     (key, lambda: self.string(self.random.choice(("none", "precache", "preswap", "all", "machine"))))
                     for key in ("tmem_zero_pages", "tmem_dedup", "tmem_compress")
                 ),
+                ("rng", self.boolean),
                 ("privileged", self.boolean),
                 ("time_limit", lambda: self.integer(1, 1000000)),
             ],

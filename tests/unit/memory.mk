@@ -4,8 +4,9 @@ FRAME_SRC  := kernel/core/frame.c kernel/core/frame_boot.c kernel/core/frame_che
 	kernel/core/lock.c tests/unit/fake/machine.c
 
 test_frame_SRC := $(FRAME_SRC)
+test_random_SRC := $(FRAME_SRC) kernel/core/random.c lib/chacha20.c
 
-MEMORY_PARTS := $(FRAME_SRC) kernel/core/percpu.c kernel/core/timer.c kernel/vm/memory.c \
+MEMORY_PARTS := $(FRAME_SRC) kernel/core/random.c lib/chacha20.c kernel/core/percpu.c kernel/core/timer.c kernel/vm/memory.c \
 	kernel/vm/memory_nested.c kernel/vm/memory_populate.c kernel/vm/memory_huge.c kernel/vm/memory_remove.c \
 	kernel/vm/memory_balloon.c kernel/vm/memory_collapse.c kernel/vm/memory_flip.c kernel/vm/memory_idle.c \
 	kernel/vm/window.c \

@@ -53,6 +53,7 @@ static void a_full_manifest_gives_its_values(void **state)
 			       "tmem_zero_pages = \"none\"\n"
 			       "tmem_dedup = \"all\"\n"
 			       "tmem_compress = \"preswap\"\n"
+			       "rng = false\n"
 			       "privileged = true\n"
 			       "time_limit = 60\n"
 			       "[[ guest.disk ]]\n"
@@ -106,6 +107,7 @@ static void a_full_manifest_gives_its_values(void **state)
 	assert_int_equal(guest->tmem_zero_pages, 0);
 	assert_int_equal(guest->tmem_dedup, TMEM_OF_ALL);
 	assert_int_equal(guest->tmem_compress, TMEM_OF_PRESWAP);
+	assert_false(guest->rng);
 	assert_true(guest->privileged);
 	assert_int_equal(guest->time_limit, 60);
 	assert_int_equal(guest->disk_count, 2);
@@ -158,6 +160,7 @@ static void absent_keys_get_their_defaults(void **state)
 	assert_int_equal(guest->tmem_zero_pages, TMEM_OF_MACHINE);
 	assert_int_equal(guest->tmem_dedup, TMEM_OF_MACHINE);
 	assert_int_equal(guest->tmem_compress, TMEM_OF_MACHINE);
+	assert_true(guest->rng);
 	assert_false(guest->privileged);
 	assert_int_equal(guest->time_limit, 0);
 	assert_int_equal(guest->disk_count, 0);

@@ -9,7 +9,9 @@
 #include "kernel/core/frame.h"
 #include "kernel/virtio/balloon.h"
 #include "kernel/virtio/blk.h"
+#include "kernel/virtio/console.h"
 #include "kernel/virtio/device.h"
+#include "kernel/virtio/rng.h"
 #include <abi/errno.h>
 
 _Static_assert(sizeof(struct platform) <= PAGE_SIZE, "the platform is allocated as one page");
@@ -30,6 +32,10 @@ __init int platform_create(struct vm *vm)
 	err = disks_create(vm);
 	if (!err)
 		err = balloon_create(vm);
+	if (!err)
+		err = console_create(vm);
+	if (!err)
+		err = rng_create(vm);
 	if (err)
 		goto fail;
 	return 0;
@@ -50,6 +56,8 @@ void platform_cancel_timers(struct vm *vm)
 
 void platform_destroy(struct vm *vm)
 {
+	rng_destroy(vm);
+	console_destroy(vm);
 	balloon_destroy(vm);
 	disks_destroy(vm);
 	for (unsigned i = 0; i < vm->vcpu_count; i++)

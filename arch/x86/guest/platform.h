@@ -13,11 +13,10 @@
 #include "kernel/vm/vm.h"
 
 /*
- * IOAPIC, UART and the LAPICs of all vCPUs, the balloon and the disks of the manifest
- * (kernel/virtio/). Called
- * once after vm_create(), with the VM's name, memory and vCPUs in place. 0, or a negative errno
- * after a message that names guest, disk, value and what would be valid; nothing is left behind
- * then.
+ * IOAPIC, UART and the LAPICs of all vCPUs, the disks of the manifest, balloon, console and source
+ * of randomness (kernel/virtio/). Called once after vm_create(), with the VM's name, memory and
+ * vCPUs in place. 0, or a negative errno after a message that names guest, disk, value and what
+ * would be valid; nothing is left behind then.
  */
 int __must_check platform_create(struct vm *vm);
 /*

@@ -25,7 +25,6 @@ struct disk {
 	volatile uint8_t status;
 };
 
-void driver_map_windows(void);
 uint32_t disk_get(const struct disk *disk, unsigned reg);
 void disk_set(const struct disk *disk, unsigned reg, uint32_t value);
 

@@ -5,6 +5,7 @@
  * that all were right.
  */
 #include "driver.h"
+#include "windows.h"
 
 #include <abi/platform.h>
 
@@ -166,7 +167,7 @@ int main(const struct start_info *info)
 
 	(void)info;
 	print("disk guest: started\n");
-	driver_map_windows();
+	windows_map();
 	if (!disk_start(&data, 0) || !disk_start(&blank, 1))
 		result = NO_DISK;
 	for (unsigned n = 0; result == ALL_RIGHT && n < sizeof(steps) / sizeof(steps[0]); n++)

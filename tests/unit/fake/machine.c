@@ -26,6 +26,9 @@ unsigned fake_log_lines, fake_log_errors;
 jmp_buf *fake_bug_expected;
 char fake_bug_message[512];
 
+char fake_console[65536];
+unsigned fake_console_bytes;
+
 static struct cpu cpus[MAX_CPUS];
 static unsigned cpu_count;
 static struct boot_info info;
@@ -63,6 +66,7 @@ void fake_machine_start_ranges(const u64 (*ranges)[2], unsigned count, unsigned 
 	}
 	fake_pages_cleared = fake_pages_copied = 0;
 	fake_clear_skip = false;
+	fake_console_bytes = 0;
 	fake_log_reset();
 	fake_run_as(0);
 }
@@ -130,12 +134,17 @@ u64 arch_wall_clock(u64 tsc)
 	return 946684800000000000 + tsc;
 }
 
-u64 arch_random(void)
+bool fake_entropy_is_poor;
+u64 fake_entropy_words;
+
+bool arch_entropy(u64 *word)
 {
 	static u64 state = 1;
 
 	state = state * 6364136223846793005 + 1442695040888963407;
-	return state ^ state >> 29;
+	*word = state ^ state >> 29;
+	fake_entropy_words++;
+	return !fake_entropy_is_poor;
 }
 
 u64 fake_timer_deadline;
@@ -227,6 +236,16 @@ void log_line(int level, const char *format, ...)
 	fake_log_errors += level == 0;
 	if (getenv("UNIT_LOG"))
 		printf("    log: %s\n", fake_log_last);
+}
+
+/* A test may bring its own. */
+__attribute__((weak)) unsigned guest_console_write(
+	struct guest_console *console, const char *bytes, unsigned count)
+{
+	(void)console;
+	for (unsigned i = 0; i < count && fake_console_bytes < sizeof(fake_console); i++)
+		fake_console[fake_console_bytes++] = bytes[i];
+	return count;
 }
 
 void log_flush(void)

@@ -28,12 +28,20 @@ extern bool fake_clear_skip;
 /* The TSC: advances by one at each look, and by what a test adds. 1 GHz. */
 extern u64 fake_tsc;
 
+/* Whether arch_entropy() says that the processor has no source, and how many words it gave. */
+extern bool fake_entropy_is_poor;
+extern u64 fake_entropy_words;
+
 /* The last line logged, and how many of which level or worse there were since fake_log_reset(). */
 extern char fake_log_last[512];
 extern unsigned fake_log_lines, fake_log_errors;
 /* All lines since the reset, newline-separated (the first 64 KiB). */
 extern char fake_log_text[65536];
 void fake_log_reset(void);
+
+/* What guests wrote to their consoles since the start (the first 64 KiB). */
+extern char fake_console[65536];
+extern unsigned fake_console_bytes;
 
 /* Runs @statement and is true if it ended in BUG. */
 extern jmp_buf *fake_bug_expected;

@@ -53,7 +53,7 @@ u64 arch_wall_clock(u64 tsc);
 void arch_timer_arm(u64 deadline);
 bool arch_timer_is_armed(void);
 
-u64 arch_random(void);
+bool arch_entropy(u64 *word);
 
 /* Where the host-physical address 0 is mapped. */
 extern u8 *fake_ram;

@@ -1,0 +1,33 @@
+/*
+ * Random bytes: generators of ChaCha20 whose key is replaced at each use ("fast key erasure", D. J.
+ * Bernstein, 2017), so that what a generator gave before cannot be told from what it holds now. The
+ * machine has one, seeded with what arch_entropy() gives; whoever must not be guessed from
+ * another's output has its own, seeded by that one.
+ */
+#ifndef CORE_RANDOM_H
+#define CORE_RANDOM_H
+
+#include "lib/chacha20.h"
+#include "lib/types.h"
+
+struct random {
+	u32 key[CHACHA20_KEY_WORDS];
+	u64 left; /* bytes until it is to be seeded anew */
+};
+
+/* Seeds the machine's generator, and says so if the processor has none of its own. Once, on the
+ * boot CPU. */
+void random_start(void);
+
+/* A word of the machine's generator. Any CPU; takes LOCK_RANDOM. */
+u64 random_word(void);
+
+/* Adds 256 bits of the machine's generator to the key of @random, which is all zeros before its
+ * first seed. Its owner's, takes LOCK_RANDOM. */
+void random_seed(struct random *random);
+
+/* @bytes (less than 256 GiB) random bytes of @random, seeded anew where it is time. Its owner's;
+ * may take LOCK_RANDOM. */
+void random_bytes(struct random *random, void *to, u64 bytes);
+
+#endif

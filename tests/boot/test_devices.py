@@ -1,0 +1,60 @@
+"""The console and the source of randomness of each guest, driven by tests/guests/devices/."""
+
+import pytest
+
+import emulator
+from conftest import Sluice, guest
+
+NUMBERS = [f"sent {n:03d} ......" for n in range(200)]
+
+
+def devices(name, **keys):
+    return guest(name, "devices", "4M", **keys)
+
+
+def randoms(booted, name):
+    """What the guest got, as hexadecimal strings."""
+    return [line.split()[1] for line in booted.lines(name) if line.startswith("random ")]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_guests_get_bytes_of_their_own(sluice, count):
+    names = [f"guest{n}" for n in range(count)]
+    booted = sluice.boot([devices(name) for name in names])
+    everything = []
+    for name in names:
+        assert booted.guests[name]["verified"] == 1, booted.tail()
+        everything += randoms(booted, name)
+    assert len(everything) == 3 * count
+    # 256 bits each: none twice, and as many ones as zeros (10 sigma).
+    assert len(set(everything)) == 3 * count
+    ones = sum(bin(int(text, 16)).count("1") for text in everything)
+    assert abs(ones - 384 * count) < 10 * (192 * count) ** 0.5
+
+
+def test_what_is_sent_comes_in_order(sluice):
+    booted = sluice.boot([devices("web")])
+    assert booted.guests["web"]["verified"] == 1, booted.tail()
+    sent = [line for line in booted.lines("web") if line.startswith("sent")]
+    # What a reset overtook was not sent.
+    assert sent == [*NUMBERS, "sent at once", "sent at last"]
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(1)
+def test_a_guest_can_do_without_randomness(sluice):
+    booted = sluice.boot([devices("without", cmdline="none", rng=False), devices("with")])
+    assert booted.guests["without"]["verified"] == 1
+    assert booted.guests["with"]["verified"] == 1
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(1)
+@pytest.mark.parametrize("lacks", ["rdseed", "rdseed,-rdrand"])
+def test_a_processor_without_a_source(machine, tmp_path, lacks):
+    """Without RDSEED there is RDRAND. Without both it is said, and numbers differ all the same."""
+    poor = emulator.Machine(backend="qemu", cpu=f"max,-{lacks}", memory=machine.memory)
+    booted = Sluice(poor, tmp_path).boot([devices("one"), devices("two")])
+    assert booted.guests["one"]["verified"] == booted.guests["two"]["verified"] == 1
+    assert booted.says("neither RDSEED nor RDRAND") == ("rdrand" in lacks)
+    assert len(set(randoms(booted, "one") + randoms(booted, "two"))) == 6
