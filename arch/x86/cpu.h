@@ -18,6 +18,7 @@
 
 /* Host interrupt vectors. */
 #define HOST_VECTOR_NMI      2
+#define HOST_VECTOR_OTHER    0x20 /* what arrives by a vector without a name */
 #define HOST_VECTOR_UART     0x30
 #define HOST_VECTOR_TIMER    0xf0
 #define HOST_VECTOR_KICK     0xf1

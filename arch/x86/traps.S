@@ -3,6 +3,8 @@
  * whole struct trap_frame of port.h; interrupts save only what C may change. GS base is always the
  * hypervisor's here, and every gate uses an IST stack, so nothing is written below the interrupted RSP.
  */
+#include "asm_offsets.h"
+
 #define EXCEPTIONS 32
 /* Exceptions that push an error code: 8, 10-14, 17, 21, 29, 30. */
 #define HAS_ERROR_CODE 0x60227d00
@@ -24,15 +26,15 @@ exception_stubs:
 	.set	vector, vector + 1
 	.endr
 
-	/* 8 bytes a stub: a signed byte, so that the push is two bytes long. */
+	/* 8 bytes a stub: a signed byte, so that the push is two bytes long. In the order of traps.c; the last
+	 * is for what nobody asked for, of which nobody looks at the number. */
 	.balign 8
 	.globl	interrupt_stubs
 interrupt_stubs:
-	.rept	256 - EXCEPTIONS
+	.irp	vector, VECTOR_UART, VECTOR_TIMER, VECTOR_KICK, VECTOR_SPURIOUS, VECTOR_OTHER
 	.balign 8
-	pushq	$(vector - 128)
+	pushq	$(\vector - 128)
 	jmp	interrupt_common
-	.set	vector, vector + 1
 	.endr
 
 exception_common:

@@ -36,6 +36,10 @@ extern const struct fixup __fixups_start[], __fixups_end[];
 
 static struct gate idt[256] __aligned_to(16);
 
+/* Interrupts that have a stub of their own; all others share the one behind those. */
+static const u8 own_stubs[] = {
+	HOST_VECTOR_UART, HOST_VECTOR_TIMER, HOST_VECTOR_KICK, HOST_VECTOR_SPURIOUS};
+
 u64 idt_base(void)
 {
 	return (u64)idt;
@@ -57,12 +61,21 @@ static unsigned ist_of(unsigned vector)
 	}
 }
 
+__init static u64 stub_of(unsigned vector)
+{
+	unsigned i = 0;
+
+	if (vector < EXCEPTIONS)
+		return (u64)exception_stubs + vector * EXCEPTION_STUB;
+	while (i < ARRAY_SIZE(own_stubs) && own_stubs[i] != vector)
+		i++;
+	return (u64)interrupt_stubs + i * INTERRUPT_STUB;
+}
+
 __init void idt_start(void)
 {
 	for (unsigned vector = 0; vector < ARRAY_SIZE(idt); vector++) {
-		u64 stub = vector < EXCEPTIONS
-				   ? (u64)exception_stubs + vector * EXCEPTION_STUB
-				   : (u64)interrupt_stubs + (vector - EXCEPTIONS) * INTERRUPT_STUB;
+		u64 stub = stub_of(vector);
 
 		idt[vector] = (struct gate){
 			.offset_low = (u16)stub,

@@ -52,7 +52,7 @@ static const u32 lvt_writable[LVTS] = {
 
 _Static_assert(sizeof(struct lapic) <= PAGE_SIZE, "a LAPIC is allocated as one page");
 
-void lapic_reset(struct lapic *lapic)
+COLD void lapic_reset(struct lapic *lapic)
 {
 	timer_cancel(&lapic->timer);
 	memset(lapic->irr, 0, sizeof(lapic->irr));
@@ -84,7 +84,7 @@ int lapic_create(struct vcpu *vcpu)
 	return 0;
 }
 
-void lapic_destroy(struct vcpu *vcpu)
+COLD void lapic_destroy(struct vcpu *vcpu)
 {
 	if (!vcpu->lapic)
 		return;
@@ -168,7 +168,7 @@ u8 lapic_get_tpr(const struct vcpu *vcpu)
 	return (u8)(vcpu->lapic->tpr >> 4);
 }
 
-void lapic_error(struct lapic *lapic, u32 bit)
+COLD void lapic_error(struct lapic *lapic, u32 bit)
 {
 	u8 vector = (u8)lapic->lvt[LVT_ERROR];
 

@@ -170,14 +170,14 @@ void svm_host_machine_check(void)
 	__asm__ volatile("int $18" : : : "memory");
 }
 
-void svm_entry_failed(struct vcpu *vcpu)
+COLD void svm_entry_failed(struct vcpu *vcpu)
 {
 	log_error("SVM: VMRUN refused the state of guest \"%s\"", vcpu->vm->config->name);
 	vmcb_dump(vcpu);
 	vm_stop(vcpu->vm, STOP_ENTRY_FAILED, 0);
 }
 
-void svm_unhandled_exit(struct vcpu *vcpu)
+COLD void svm_unhandled_exit(struct vcpu *vcpu)
 {
 	u64 code = vmcb_of(vcpu)->exit_code;
 

@@ -253,7 +253,7 @@ void vmx_ept_violation(struct vcpu *vcpu)
 	}
 }
 
-void vmx_ept_misconfiguration(struct vcpu *vcpu)
+COLD void vmx_ept_misconfiguration(struct vcpu *vcpu)
 {
 	gpa_t address = gpa(vmread(VMCS_GUEST_PHYSICAL_ADDRESS));
 
