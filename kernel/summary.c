@@ -27,16 +27,13 @@
 #define SECTORS_PER_PAGE 8
 #define SWAP_DISK        "swap"
 
-/* What is told of one guest, or of all of them. */
+/* What is told of one guest, or of all of them. Words that are summed up come first. */
 struct row {
-	u64 disk_sectors, first_sectors, sectors_avoided, disk_requests;
-	u64 swap_writes, swap_reads, swap_writes_avoided, swap_reads_avoided; /* pages */
-	u64 ephemeral_peak, persistent_peak;                                  /* pages */
-	u64 puts, hits, gets, evictions, equal_found;
-	u64 flushes, flushed_pages, refused, replaced, dropped;
-	u64 shared_peak, compressed_peak; /* pages, bytes */
-	u64 ticks, cpu_ticks;
+	struct vm_disk_stats disks, swap;
+	struct tmem_client_stats tmem;
+	u64 cpu_ticks;
 	u64 exits[EXITED_CLASSES];
+	u64 ticks; /* of all guests: the longest */
 	bool verified;
 };
 
@@ -79,84 +76,34 @@ void summary_remember(struct vm *vm)
 		};
 }
 
-static void add_disks(struct row *row, const struct vm *vm)
+static void add_words(void *to, const void *from, u64 bytes)
 {
-	for (unsigned i = 0; i < vm->config->disk_count; i++) {
-		const struct vm_disk_stats *disk = &vm->disk_stats[i];
-
-		if (strcmp(vm->config->disks[i].name, SWAP_DISK) == 0) {
-			row->swap_writes += disk->write_sectors / SECTORS_PER_PAGE;
-			row->swap_reads += disk->read_sectors / SECTORS_PER_PAGE;
-			continue;
-		}
-		row->disk_sectors += disk->read_sectors;
-		row->first_sectors += disk->first_sectors;
-		row->disk_requests += disk->read_requests + disk->write_requests;
-	}
+	for (u64 i = 0; i < bytes / sizeof(u64); i++)
+		((u64 *)to)[i] += ((const u64 *)from)[i];
 }
 
-static struct row row_of(const struct vm *vm)
+static void row_of(struct row *row, const struct vm *vm)
 {
-	const struct tmem_client_stats *tmem = &vm->tmem_stats;
-	struct row row = {
-		.sectors_avoided = tmem->ephemeral_hits * SECTORS_PER_PAGE,
-		.swap_writes_avoided = tmem->persistent_puts,
-		.swap_reads_avoided = tmem->persistent_hits,
-		.ephemeral_peak = tmem->ephemeral_peak,
-		.persistent_peak = tmem->persistent_peak,
-		.puts = tmem->puts,
-		.gets = tmem->gets,
-		.hits = tmem->hits,
-		.evictions = tmem->evictions,
-		.equal_found = tmem->equal_found,
-		.flushes = tmem->flushes,
-		.flushed_pages = tmem->flushed_pages,
-		.refused = tmem->puts_refused,
-		.replaced = tmem->puts_replaced,
-		.dropped = tmem->puts_dropped,
-		.shared_peak = tmem->shared_peak,
-		.compressed_peak = tmem->compressed_peak,
-		.ticks = vm->started ? vm->stopped_at - vm->started_at : 0,
-		.verified = vm->stop_reason == STOP_SHUTDOWN && vm->stop_code == 0,
-	};
+	memset(row, 0, sizeof(*row));
+	row->tmem = vm->tmem_stats;
+	row->ticks = vm->started ? vm->stopped_at - vm->started_at : 0;
+	row->verified = vm->stop_reason == STOP_SHUTDOWN && vm->stop_code == 0;
+	for (unsigned i = 0; i < vm->config->disk_count; i++) {
+		bool is_swap = strcmp(vm->config->disks[i].name, SWAP_DISK) == 0;
 
-	add_disks(&row, vm);
-	for (unsigned i = 0; i < vm->vcpu_count; i++) {
-		row.cpu_ticks += vm->vcpus[i]->cpu_ticks;
-		for (unsigned c = 0; c < EXITED_CLASSES; c++)
-			row.exits[c] += vm->vcpus[i]->exits[c];
+		add_words(
+			is_swap ? &row->swap : &row->disks, &vm->disk_stats[i], sizeof(row->disks));
 	}
-	return row;
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
+		row->cpu_ticks += vm->vcpus[i]->cpu_ticks;
+		add_words(row->exits, vm->vcpus[i]->exits, sizeof(row->exits));
+	}
 }
 
 static void add_row(struct row *total, const struct row *row)
 {
-	total->disk_sectors += row->disk_sectors;
-	total->first_sectors += row->first_sectors;
-	total->sectors_avoided += row->sectors_avoided;
-	total->disk_requests += row->disk_requests;
-	total->swap_writes += row->swap_writes;
-	total->swap_reads += row->swap_reads;
-	total->swap_writes_avoided += row->swap_writes_avoided;
-	total->swap_reads_avoided += row->swap_reads_avoided;
-	total->ephemeral_peak += row->ephemeral_peak;
-	total->persistent_peak += row->persistent_peak;
-	total->puts += row->puts;
-	total->gets += row->gets;
-	total->hits += row->hits;
-	total->evictions += row->evictions;
-	total->equal_found += row->equal_found;
-	total->flushes += row->flushes;
-	total->flushed_pages += row->flushed_pages;
-	total->refused += row->refused;
-	total->replaced += row->replaced;
-	total->dropped += row->dropped;
-	total->shared_peak += row->shared_peak;
-	total->compressed_peak += row->compressed_peak;
+	add_words(total, row, offsetof(struct row, ticks));
 	total->ticks = MAX(total->ticks, row->ticks);
-	total->cpu_ticks += row->cpu_ticks;
-	for (unsigned c = 0; c < EXITED_CLASSES; c++)
-		total->exits[c] += row->exits[c];
 	total->verified &= row->verified;
 }
 
@@ -165,9 +112,11 @@ static void add_row(struct row *total, const struct row *row)
 static void print_disks(const char *name, const char *ending, const struct row *row)
 {
 	log_info("%-10s %10llu %10llu %10llu %8llu %8llu %8llu %8llu  %s", name,
-		LL(row->disk_sectors), LL(row->first_sectors), LL(row->sectors_avoided),
-		LL(row->swap_writes), LL(row->swap_writes_avoided), LL(row->swap_reads),
-		LL(row->swap_reads_avoided), ending);
+		LL(row->disks.read_sectors), LL(row->disks.first_sectors),
+		LL(row->tmem.ephemeral_hits * SECTORS_PER_PAGE),
+		LL(row->swap.write_sectors / SECTORS_PER_PAGE), LL(row->tmem.persistent_puts),
+		LL(row->swap.read_sectors / SECTORS_PER_PAGE), LL(row->tmem.persistent_hits),
+		ending);
 }
 
 static void print_exits(const char *name, const struct row *row)
@@ -183,9 +132,9 @@ static void print_exits(const char *name, const struct row *row)
 
 static void print_tmem(const char *name, const struct row *row)
 {
-	log_info("%-10s %10llu %10llu %10llu %10llu %10llu %10llu", name, LL(row->puts),
-		LL(row->gets), LL(row->hits), LL(row->evictions), LL(row->ephemeral_peak),
-		LL(row->persistent_peak));
+	log_info("%-10s %10llu %10llu %10llu %10llu %10llu %10llu", name, LL(row->tmem.puts),
+		LL(row->tmem.gets), LL(row->tmem.hits), LL(row->tmem.evictions),
+		LL(row->tmem.ephemeral_peak), LL(row->tmem.persistent_peak));
 }
 
 static void print_for_tools(const char *name, const char *ending, u64 code, const struct row *row)
@@ -194,17 +143,21 @@ static void print_for_tools(const char *name, const char *ending, u64 code, cons
 		"stat: guest=%s reason=%s code=%llu verified=%d disk_sectors=%llu first_reads=%llu "
 		"sectors_avoided=%llu disk_requests=%llu swap_writes=%llu swap_reads=%llu "
 		"swap_writes_avoided=%llu swap_reads_avoided=%llu ticks=%llu cpu_ticks=%llu",
-		name, ending, LL(code), row->verified, LL(row->disk_sectors),
-		LL(row->first_sectors), LL(row->sectors_avoided), LL(row->disk_requests),
-		LL(row->swap_writes), LL(row->swap_reads), LL(row->swap_writes_avoided),
-		LL(row->swap_reads_avoided), LL(row->ticks), LL(row->cpu_ticks));
+		name, ending, LL(code), row->verified, LL(row->disks.read_sectors),
+		LL(row->disks.first_sectors), LL(row->tmem.ephemeral_hits * SECTORS_PER_PAGE),
+		LL(row->disks.read_requests + row->disks.write_requests),
+		LL(row->swap.write_sectors / SECTORS_PER_PAGE),
+		LL(row->swap.read_sectors / SECTORS_PER_PAGE), LL(row->tmem.persistent_puts),
+		LL(row->tmem.persistent_hits), LL(row->ticks), LL(row->cpu_ticks));
 	log_info("stat: tmem=%s puts=%llu gets=%llu hits=%llu evictions=%llu ephemeral_peak=%llu "
 		 "persistent_peak=%llu equal_found=%llu flushes=%llu flushed_pages=%llu "
 		 "refused=%llu replaced=%llu dropped=%llu shared_peak=%llu compressed_peak=%llu",
-		name, LL(row->puts), LL(row->gets), LL(row->hits), LL(row->evictions),
-		LL(row->ephemeral_peak), LL(row->persistent_peak), LL(row->equal_found),
-		LL(row->flushes), LL(row->flushed_pages), LL(row->refused), LL(row->replaced),
-		LL(row->dropped), LL(row->shared_peak), LL(row->compressed_peak));
+		name, LL(row->tmem.puts), LL(row->tmem.gets), LL(row->tmem.hits),
+		LL(row->tmem.evictions), LL(row->tmem.ephemeral_peak),
+		LL(row->tmem.persistent_peak), LL(row->tmem.equal_found), LL(row->tmem.flushes),
+		LL(row->tmem.flushed_pages), LL(row->tmem.puts_refused),
+		LL(row->tmem.puts_replaced), LL(row->tmem.puts_dropped), LL(row->tmem.shared_peak),
+		LL(row->tmem.compressed_peak));
 	for (unsigned c = 0; c < EXITED_CLASSES; c++)
 		if (row->exits[c])
 			log_info("stat: exits=%s reason=%s count=%llu", name, exit_class_name(c),
@@ -281,7 +234,7 @@ static void print_machine(u64 boot_ticks, u64 audit_errors)
  * would overflow otherwise. */
 void summary_print(u64 boot_ticks, u64 audit_errors)
 {
-	struct row total = {.verified = true};
+	struct row total = {.verified = true}, row;
 	struct vm *vm;
 
 	log_info("%-10s %10s %10s %10s %8s %8s %8s %8s  %s", "guest", "sectors", "of them",
@@ -289,8 +242,7 @@ void summary_print(u64 boot_ticks, u64 audit_errors)
 	log_info("%-10s %10s %10s %10s %8s %8s %8s %8s", "", "read", "first", "avoided", "writes",
 		"avoided", "reads", "avoided");
 	for_each_vm (vm) {
-		struct row row = row_of(vm);
-
+		row_of(&row, vm);
 		print_disks(vm->config->name,
 			row.verified ? "results verified" : stop_reason_name(vm->stop_reason),
 			&row);
@@ -301,8 +253,7 @@ void summary_print(u64 boot_ticks, u64 audit_errors)
 	log_info("%-10s %10s %10s %10s %10s %10s %10s", "tmem", "puts", "gets", "hits", "evicted",
 		"precache", "preswap pages at most");
 	for_each_vm (vm) {
-		struct row row = row_of(vm);
-
+		row_of(&row, vm);
 		print_tmem(vm->config->name, &row);
 	}
 	print_tmem("total", &total);
@@ -310,8 +261,7 @@ void summary_print(u64 boot_ticks, u64 audit_errors)
 	log_info("%-10s %9s %8s %8s %8s %8s %8s %8s %8s", "exits", "hypercall", "fault", "mmio",
 		"msr", "halt", "interr.", "window", "other");
 	for_each_vm (vm) {
-		struct row row = row_of(vm);
-
+		row_of(&row, vm);
 		print_exits(vm->config->name, &row);
 		log_flush();
 	}
@@ -325,8 +275,7 @@ void summary_print(u64 boot_ticks, u64 audit_errors)
 	policy_record_print();
 
 	for_each_vm (vm) {
-		struct row row = row_of(vm);
-
+		row_of(&row, vm);
 		print_memory_for_tools(vm);
 		print_moves_for_tools(vm);
 		print_for_tools(
