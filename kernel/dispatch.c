@@ -33,7 +33,7 @@ static struct vcpu *running[MAX_CPUS];
 static struct timer tick_timer = {.kind = TIMER_TICK};
 static struct timer policy_timer = {.kind = TIMER_POLICY};
 
-static void tick(void)
+static COLD void tick(void)
 {
 	struct vm *vm;
 
@@ -50,7 +50,7 @@ static void tick(void)
 
 /* The pace of the balloon policies, from the manifest: between the end of one tick and the next, so
  * that guests get on however long a tick takes. */
-static void tick_policy(void)
+static COLD void tick_policy(void)
 {
 	u64 pause_us = policy_tick();
 
@@ -103,7 +103,7 @@ static void forget_fpu(const struct vcpu *vcpu)
 		fpu_owner[this_cpu()->index] = NULL;
 }
 
-static void check_time_limit(struct vm *vm)
+static COLD void check_time_limit(struct vm *vm)
 {
 	u64 ticks = 0;
 
@@ -142,7 +142,7 @@ static void run_turn(struct vcpu *vcpu)
 	sched_put(vcpu, ticks);
 }
 
-void dispatch_report(void)
+COLD void dispatch_report(void)
 {
 	const struct vcpu *vcpu = running[this_cpu()->index];
 

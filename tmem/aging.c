@@ -5,7 +5,7 @@
 
 #include <abi/errno.h>
 
-int aging_create(struct tmem_client *client, u64 guest_pages)
+COLD int aging_create(struct tmem_client *client, u64 guest_pages)
 {
 	struct aging *aging = metadata_alloc(client->tmem);
 
@@ -18,7 +18,7 @@ int aging_create(struct tmem_client *client, u64 guest_pages)
 	return 0;
 }
 
-void aging_destroy(struct tmem_client *client)
+COLD void aging_destroy(struct tmem_client *client)
 {
 	struct aging *aging = client->aging;
 
@@ -61,7 +61,7 @@ enum queue aging_victim(const struct tmem_client *client)
 	return queues_victim(&client->aging->queues, small, main);
 }
 
-void aging_visit(
+COLD void aging_visit(
 	const struct aging *aging, void (*visit)(void *page, void *argument), void *argument)
 {
 	history_visit(&aging->history, visit, argument);

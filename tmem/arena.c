@@ -222,7 +222,7 @@ void arena_hand_over(struct tmem *tmem, struct block *block, u32 client)
 
 /* ---- Life -------------------------------------------------------------------------------- */
 
-void arena_init(struct tmem *tmem, u64 max_frames)
+COLD void arena_init(struct tmem *tmem, u64 max_frames)
 {
 	struct arena *arena = &tmem->arena;
 

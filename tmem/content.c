@@ -64,7 +64,7 @@ bool content_equals(const void *one, const void *other)
 	return true;
 }
 
-void content_key_init(struct content_key *key, void *page)
+COLD void content_key_init(struct content_key *key, void *page)
 {
 	key->words = page;
 	for (u64 i = 0; i < PAGE_WORDS; i++)

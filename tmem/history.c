@@ -5,7 +5,7 @@
 
 #include "tmem/arena.h"
 
-void history_init(struct history *history)
+COLD void history_init(struct history *history)
 {
 	*history = (struct history){.pages = 0};
 	directory_init(&history->leaves);
@@ -52,7 +52,7 @@ void history_adjust(struct tmem *tmem, struct history *history, u64 keys)
 		shrink(tmem, history);
 }
 
-void history_visit(
+COLD void history_visit(
 	const struct history *history, void (*visit)(void *page, void *argument), void *argument)
 {
 	for (u32 i = 0; i < history->pages; i++)
@@ -65,7 +65,7 @@ static void free_page(void *page, void *argument)
 	metadata_free(argument, page);
 }
 
-void history_destroy(struct tmem *tmem, struct history *history)
+COLD void history_destroy(struct tmem *tmem, struct history *history)
 {
 	history_visit(history, free_page, tmem);
 	history_init(history);

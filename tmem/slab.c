@@ -20,7 +20,7 @@ static struct slab_leaf *leaf_at(const struct slab *slab, u32 number)
 	return directory_leaf(&slab->leaves, number);
 }
 
-void slab_init(struct slab *slab, u16 size)
+COLD void slab_init(struct slab *slab, u16 size)
 {
 	u32 first = slab_first_place(size);
 
@@ -142,7 +142,8 @@ u32 slab_next_leaf(const struct slab *slab, u32 number)
 	return ~0U;
 }
 
-void slab_visit(const struct slab *slab, void (*visit)(void *page, void *argument), void *argument)
+COLD void slab_visit(
+	const struct slab *slab, void (*visit)(void *page, void *argument), void *argument)
 {
 	for (u32 number = 0; number < slab->numbers; number++) {
 		void *leaf = directory_leaf(&slab->leaves, number);
@@ -158,7 +159,7 @@ static void free_page(void *page, void *argument)
 	metadata_free(argument, page);
 }
 
-void slab_destroy(struct tmem *tmem, struct slab *slab)
+COLD void slab_destroy(struct tmem *tmem, struct slab *slab)
 {
 	slab_visit(slab, free_page, tmem);
 	slab_init(slab, slab->size);

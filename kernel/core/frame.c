@@ -154,7 +154,7 @@ mfn_t frame_alloc(enum frame_class class, unsigned order, u16 owner)
 }
 
 /* One frame on its way to the free lists. */
-static void check_freed(u64 at)
+static COLD void check_freed(u64 at)
 {
 	const struct frame *frame = &frames.table[at];
 
@@ -219,7 +219,7 @@ void frame_put(mfn_t at)
 			(unsigned long)at.raw);
 }
 
-void *hypervisor_alloc(unsigned order)
+COLD void *hypervisor_alloc(unsigned order)
 {
 	mfn_t first = frame_alloc(FRAME_HYPERVISOR, order, 0);
 	u8 *pages;
@@ -253,7 +253,7 @@ __init void *hypervisor_alloc_pages(u64 pages, u16 owner)
 	return table;
 }
 
-void hypervisor_free_pages(void *table, u64 pages)
+COLD void hypervisor_free_pages(void *table, u64 pages)
 {
 	mfn_t first = ptr_to_mfn(table);
 

@@ -10,7 +10,7 @@
 
 #define NEVER (~0UL)
 
-void timer_queue_init(struct timer_queue *queue)
+COLD void timer_queue_init(struct timer_queue *queue)
 {
 	spin_lock_init(&queue->lock, LOCK_TIMER);
 	queue->first = NULL;
@@ -104,7 +104,7 @@ void timer_fired(void)
  * pending requests without a lock: the LAPIC has the timer's vector in its IRR, and the processor
  * sleeps on. Firing again makes it look.
  */
-void timer_hear_missed(void)
+COLD void timer_hear_missed(void)
 {
 	struct timer_queue *queue = &this_percpu()->timers;
 

@@ -10,12 +10,12 @@
 #include "kernel/core/frame.h"
 #include "kernel/vm/memory_flip.h"
 
-s64 flip_declare(struct vcpu *vcpu, u64 first, u64 pages)
+COLD s64 flip_declare(struct vcpu *vcpu, u64 first, u64 pages)
 {
 	return memory_flip_declare(vcpu->vm, first, pages);
 }
 
-s64 flip_undeclare(struct vcpu *vcpu, u64 first, u64 pages)
+COLD s64 flip_undeclare(struct vcpu *vcpu, u64 first, u64 pages)
 {
 	return memory_flip_undeclare(vcpu->vm, first, pages);
 }

@@ -42,7 +42,7 @@ static __attribute__((noinline)) s64 wait_for_memory(struct vcpu *vcpu)
 	return -SLUICE_EAGAIN;
 }
 
-static __attribute__((noinline)) s64 console_write(struct vcpu *vcpu)
+static COLD __attribute__((noinline)) s64 console_write(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	u64 from = vcpu->regs[RDI];

@@ -80,7 +80,7 @@ no_idle:
 	return -SLUICE_ENOMEM;
 }
 
-void memory_destroy(struct vm *vm)
+COLD void memory_destroy(struct vm *vm)
 {
 	struct memory *memory = &vm->memory;
 
@@ -105,7 +105,7 @@ void memory_destroy(struct vm *vm)
 }
 
 /* What a touch of @frame is that has no RAM behind it. */
-static __attribute__((noinline)) enum outcome not_ram(struct vcpu *vcpu, u64 frame, u32 access)
+static COLD __attribute__((noinline)) enum outcome not_ram(struct vcpu *vcpu, u64 frame, u32 access)
 {
 	struct vm *vm = vcpu->vm;
 	bool discarded = memory_is_discarded(vm, gfn(frame));

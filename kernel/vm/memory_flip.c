@@ -31,7 +31,7 @@ static struct flip_range *find_range(struct flip *flip, u64 first, u64 end)
 	return NULL;
 }
 
-static void remove_range(struct memory *memory, struct flip_range *range)
+static COLD void remove_range(struct memory *memory, struct flip_range *range)
 {
 	struct flip *flip = &memory->flip;
 
@@ -42,7 +42,7 @@ static void remove_range(struct memory *memory, struct flip_range *range)
 
 /* What makes larger pages of smaller ones must not be at work there. -EAGAIN if it cannot be called
  * off now. */
-static int keep_small(struct memory *memory, u64 first, u64 pages)
+static COLD int keep_small(struct memory *memory, u64 first, u64 pages)
 {
 	const struct collapse *collapse = &memory->collapse;
 	const struct huge_page *huge = &memory->huge;
@@ -56,7 +56,7 @@ static int keep_small(struct memory *memory, u64 first, u64 pages)
 	return huge->active ? -SLUICE_EAGAIN : 0;
 }
 
-static int split_step(struct memory *memory, struct flip_range *range)
+static COLD int split_step(struct memory *memory, struct flip_range *range)
 {
 	for (u32 i = 0; i < SPLIT_AT_ONCE && range->split < range->end; i++) {
 		int error = nested_split(memory, range->split, 1);
@@ -105,7 +105,7 @@ static bool is_ram(const struct memory *memory, u64 first, u64 pages)
 	       first >= PLATFORM_HOLE_END >> PAGE_SHIFT;
 }
 
-int memory_flip_declare(struct vm *vm, u64 first, u64 pages)
+COLD int memory_flip_declare(struct vm *vm, u64 first, u64 pages)
 {
 	struct memory *memory = &vm->memory;
 	int error;
@@ -120,7 +120,7 @@ int memory_flip_declare(struct vm *vm, u64 first, u64 pages)
 	return error;
 }
 
-int memory_flip_undeclare(struct vm *vm, u64 first, u64 pages)
+COLD int memory_flip_undeclare(struct vm *vm, u64 first, u64 pages)
 {
 	struct memory *memory = &vm->memory;
 	struct flip_range *range;
@@ -307,7 +307,7 @@ static void give_up_spares(struct memory *memory)
 		limbo_add(mfn(flip->spares[--flip->spare_count]), 0, FRAME_GUEST, epoch_advance());
 }
 
-void memory_flip_tick(struct vm *vm)
+COLD void memory_flip_tick(struct vm *vm)
 {
 	struct memory *memory = &vm->memory;
 
@@ -320,7 +320,7 @@ void memory_flip_tick(struct vm *vm)
 	spin_unlock(&memory->lock);
 }
 
-void memory_flip_destroy(struct memory *memory)
+COLD void memory_flip_destroy(struct memory *memory)
 {
 	memory_flip_call_off(memory, 0, memory->gfn_count);
 	give_up_spares(memory);

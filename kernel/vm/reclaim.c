@@ -160,7 +160,7 @@ static void shrink_pool(void)
 	}
 }
 
-void pool_tick(void)
+COLD void pool_tick(void)
 {
 	bool asked;
 

@@ -92,7 +92,7 @@ __init void sched_place(struct vcpu *vcpu, u64 allowed)
 	queues[best].placed++;
 }
 
-void sched_remove(struct vcpu *vcpu)
+COLD void sched_remove(struct vcpu *vcpu)
 {
 	struct run_queue *queue = queue_of(vcpu);
 
@@ -143,7 +143,7 @@ void sched_start(struct vcpu *vcpu)
 		notify(vcpu, current);
 }
 
-void vcpu_wait_for_sipi(struct vcpu *vcpu)
+COLD void vcpu_wait_for_sipi(struct vcpu *vcpu)
 {
 	struct run_queue *queue = queue_of(vcpu);
 
@@ -197,7 +197,7 @@ void vcpu_wake(struct vcpu *vcpu)
 		notify(vcpu, current);
 }
 
-void sched_stop(struct vcpu *vcpu)
+COLD void sched_stop(struct vcpu *vcpu)
 {
 	struct run_queue *queue = queue_of(vcpu);
 

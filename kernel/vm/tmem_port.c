@@ -129,7 +129,7 @@ u64 tmem_port_random(void)
 	return random_word();
 }
 
-void tmem_port_complain(const char *format, ...)
+COLD void tmem_port_complain(const char *format, ...)
 {
 	char line[160];
 	va_list arguments;
