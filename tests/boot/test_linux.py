@@ -10,13 +10,15 @@ import pytest
 import experiment
 import image
 from conftest import guest
+from test_balloon import elastic, targets
+from test_shim import assert_verified
 
 MEMORY = 512  # MiB: the kernel has 50, and GRUB loads it whole
 BOCHS = "bochs:corei7_icelake_u"
 BOCHS_TIME = 946684800  # what its clock says at power-on (tools/emulator.py)
 # The devices that every guest has, by their slots (include/abi/platform.h).
 SLOTS = {8: "0x0005", 9: "0x0003", 10: "0x0004"}
-IMAGE = bytes((sector * 7 + n) % 253 for sector in range(4096) for n in range(512))
+IMAGE = bytes((sector * 7 + n) % 253 for sector in range(512) for n in range(512))
 
 
 def linux(name="linux", arguments="", **keys):
@@ -53,9 +55,11 @@ def disk(tmp_path):
 @pytest.mark.backends("qemu", BOCHS)
 @pytest.mark.cpus(1)
 def test_a_debian_kernel_runs_beside_other_guests(sluice, disk):
-    one = linux(disks=[{"name": "data", "module": "data.img"}, {"name": "blank", "size": "1M"}])
+    disks = [{"name": "data", "module": "data.img"}, {"name": "blank", "size": "64K"}]
+    one = linux(arguments="balloon=4096:4096", memory_min="112M", disks=disks)
+    guests = [guest("null"), one, guest("smp", kernel="smp", vcpus=2)]
     started = time.time()
-    booted = boot(sluice, [guest("null"), one, guest("smp", kernel="smp", vcpus=2)], disk)
+    booted = boot(sluice, {"balloon": {"policy": "alternate"}, "guest": guests}, disk)
     found = facts(booted)
     assert re.fullmatch(r"6\.\d+\..*cloud-amd64", found["release"][0])
     assert found["cpus"] == ["1"]
@@ -63,9 +67,9 @@ def test_a_debian_kernel_runs_beside_other_guests(sluice, disk):
     assert found["acpi"] == [rf"\_SB_.VR{slot:02X}" for slot in (0, 1, *SLOTS)]
     assert found["virtio"] == ["0x0002", "0x0002", *SLOTS.values()]
     assert found["disk"] == [
-        "vda " + hashlib.sha256(IMAGE).hexdigest(), "vdb " + hashlib.sha256(bytes(1 << 20)).hexdigest()]
+        "vda " + hashlib.sha256(IMAGE).hexdigest(), "vdb " + hashlib.sha256(bytes(65536)).hexdigest()]
     # What it read is counted.
-    assert booted.guests["linux"]["disk_sectors"] >= (len(IMAGE) + (1 << 20)) // 512
+    assert booted.guests["linux"]["disk_sectors"] >= (len(IMAGE) + 65536) // 512
     log = "\n".join(found["log"])
     assert "kvm-clock: Using msrs" in log and "ACPI: PM: (supports S0 S5)" in log
     assert "PnP ACPI: found 1 devices" in log and "ttyS0 at I/O 0x3f8" in log
@@ -73,8 +77,39 @@ def test_a_debian_kernel_runs_beside_other_guests(sluice, disk):
     # The time of day is the machine's.
     now = started if sluice.machine.backend == "qemu" else BOCHS_TIME
     assert now - 2 <= int(found["time"][0]) <= now + 120
+    # Its balloon driver gives all that it is asked for and takes it back, and nothing of what it keeps is lost.
+    assert found["file"] == ["kept"]
+    taken, given = map(int, found["balloon"][0].split())
+    assert taken >= 16 << 8 and given >= 16 << 8
+    assert {112 << 10, 128 << 10} <= set(targets(booted, "linux"))
+    assert not booted.says("unresponsive")
     assert booted.says('guest "linux": powered off')
     assert booted.guests["null"]["verified"] == booted.guests["smp"]["verified"] == 1
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(2)
+def test_two_processors_under_a_policy_beside_shim_guests(sluice):
+    """Linux's committed memory says what its balloon should leave it, and it tells of free pages by itself."""
+    one = linux(arguments="balloon=16384:0 report=104857600", memory_min="96M", memory_max="256M", vcpus=2)
+    guests = [one, elastic("one", 6, 8, 14), elastic("two", 6, 8, 14)]
+    manifest = {"balloon": {"policy": "selfballoon", "tick_ms": 50}, "guest": guests}
+    booted = boot(sluice, manifest)
+    assert_verified(booted, "one", "two")
+    found = facts(booted)
+    assert found["cpus"] == ["2"]
+    assert found["file"] == ["kept"]
+    # Both processors have had their timer's interrupts.
+    assert all(int(count) > 10 for count in found["timers"][0].split())
+    # Its statistics tell how much it has committed, so it gives memory, step by step; when it needs more it takes it back.
+    told = targets(booted, "linux")
+    assert len(told) > 4 and told[-1] < 160 << 10
+    taken, given = map(int, found["balloon"][0].split())
+    assert taken >= 16384
+    assert int(found["reported"][0].removeprefix("after ")) > given
+    # What it then freed it told of, in 2 MiB pages.
+    had = booted.row("memory", "linux")
+    assert had["reported_pages"] >= 4096 and had["reported_pages"] % 512 == 0
 
 
 @pytest.mark.backends("qemu")
