@@ -31,6 +31,9 @@ uint64_t act_single_step(void);
 uint64_t act_bad_virtqueue(void);
 uint64_t act_bad_balloon(void);
 uint64_t act_balloon_for_disk(void);
+uint64_t act_bad_rng(void);
+uint64_t act_bad_virtio_console(void);
+uint64_t act_balloon_for_devices(void);
 uint64_t act_balloon_merge(void);
 uint64_t act_balloon_refuse(void);
 uint64_t act_balloon_nonsense(void);
@@ -54,6 +57,7 @@ uint64_t act_balloon_tables(void);
 uint64_t act_halt_for_ever(void);
 uint64_t act_endless(void);
 uint64_t act_endless_masked(void);
+uint64_t act_endless_devices(void);
 uint64_t act_debug_loop(void);
 uint64_t act_alignment_loop(void);
 

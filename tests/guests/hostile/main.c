@@ -31,6 +31,9 @@ static const struct act acts[] = {
 	{"bad-virtqueue", act_bad_virtqueue},
 	{"bad-balloon", act_bad_balloon},
 	{"balloon-for-disk", act_balloon_for_disk},
+	{"bad-rng", act_bad_rng},
+	{"bad-virtio-console", act_bad_virtio_console},
+	{"balloon-for-devices", act_balloon_for_devices},
 	{"balloon-merge", act_balloon_merge},
 	{"balloon-refuse", act_balloon_refuse},
 	{"balloon-nonsense", act_balloon_nonsense},
@@ -52,6 +55,7 @@ static const struct act acts[] = {
 	{"halt-for-ever", act_halt_for_ever},
 	{"endless", act_endless},
 	{"endless-masked", act_endless_masked},
+	{"endless-devices", act_endless_devices},
 	{"debug-loop", act_debug_loop},
 	{"alignment-loop", act_alignment_loop},
 };
