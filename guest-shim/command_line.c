@@ -62,6 +62,12 @@ static bool switch_parse(const char *value, bool *on)
 	return *on || !strcmp(value, "off");
 }
 
+static bool console_parse(const char *value, struct options *options)
+{
+	options->virtio_console = !strcmp(value, "virtio");
+	return options->virtio_console || !strcmp(value, "hypercall");
+}
+
 static bool virtio_parse(const char *value, struct options *options)
 {
 	const char *p = value;
@@ -88,6 +94,8 @@ static int option_parse(const char *word, struct options *options)
 		valid = switch_parse(word + 9, &options->volatiles);
 	else if (!strncmp(word, "report=", 7))
 		valid = switch_parse(word + 7, &options->report);
+	else if (!strncmp(word, "console=", 8))
+		valid = console_parse(word + 8, options);
 	else if (!strncmp(word, "swappiness=", 11))
 		valid = whole_number(word + 11, 0, SWAPPINESS_MAX, &options->swappiness);
 	else if (!strncmp(word, "tsc_khz=", 8))

@@ -11,13 +11,14 @@
 struct options {
 	bool precache; /* tmem=on|off|precache|preswap */
 	bool preswap;
-	bool filter;     /* filter=on|off: ask the miss filter before precache */
-	bool flip;       /* flip=on|off: puts and gets exchange frames */
-	bool volatiles;  /* volatile=on|off: volatile pages; on: no precache */
-	bool report;     /* report=on|off: free memory is reported to the hypervisor */
-	u32 swappiness;  /* swappiness=0..200, how gladly anonymous memory is paged out */
-	u32 tsc_khz;     /* tsc_khz=N where no CPUID leaf says; 0 if not given */
-	u32 virtio_base; /* virtio=BASE,STRIDE,GSI for other machines than Sluice's */
+	bool filter;         /* filter=on|off: ask the miss filter before precache */
+	bool flip;           /* flip=on|off: puts and gets exchange frames */
+	bool volatiles;      /* volatile=on|off: volatile pages; on: no precache */
+	bool report;         /* report=on|off: free memory is reported to the hypervisor */
+	bool virtio_console; /* console=hypercall|virtio: how lines are sent */
+	u32 swappiness;      /* swappiness=0..200, how gladly anonymous memory is paged out */
+	u32 tsc_khz;         /* tsc_khz=N where no CPUID leaf says; 0 if not given */
+	u32 virtio_base;     /* virtio=BASE,STRIDE,GSI for other machines than Sluice's */
 	u32 virtio_stride;
 	u32 virtio_gsi;
 	int argc;

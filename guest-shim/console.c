@@ -1,7 +1,7 @@
 /*
  * See console.h. The buffer is one page of its own, so that it never crosses a frame border;
- * nothing is waited for: what the hypervisor's ring does not take is lost, and the hypervisor
- * counts it.
+ * only a console device is waited for. What the hypervisor's ring does not take is lost, and the
+ * hypervisor counts it.
  */
 #include "guest-shim/console.h"
 
@@ -11,6 +11,7 @@
 
 #include "guest-shim/cpu.h"
 #include "guest-shim/hypercall.h"
+#include "guest-shim/virtio_console.h"
 
 #define UART_LINE_STATUS (PLATFORM_UART_PORT + 5)
 #define UART_THR_EMPTY   0x20
@@ -32,9 +33,9 @@ static void uart_write(const char *text, unsigned length)
 
 void console_flush(void)
 {
-	unsigned sent = 0;
+	unsigned sent = used && virtio_console_write(buffer, used) ? used : 0;
 
-	if (!hypercall_available()) {
+	if (sent < used && !hypercall_available()) {
 		uart_write(buffer, used);
 		sent = used;
 	}

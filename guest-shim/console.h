@@ -1,6 +1,6 @@
 /*
- * The console: bytes are gathered into lines and handed to the hypervisor, or to the UART without
- * one.
+ * The console: bytes are gathered into lines and handed to the hypervisor, by hypercall or
+ * through a console device (virtio_console.h, once that was found), or to the UART without one.
  */
 #ifndef SHIM_CONSOLE_H
 #define SHIM_CONSOLE_H

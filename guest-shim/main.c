@@ -19,6 +19,7 @@
 #include "guest-shim/paging.h"
 #include "guest-shim/panic.h"
 #include "guest-shim/reclaim.h"
+#include "guest-shim/rng.h"
 #include "guest-shim/shim.h"
 #include "guest-shim/slots.h"
 #include "guest-shim/start_info.h"
@@ -26,6 +27,7 @@
 #include "guest-shim/threads_init.h"
 #include "guest-shim/tmem_client.h"
 #include "guest-shim/trap.h"
+#include "guest-shim/virtio_console.h"
 
 struct hvm_start_info;
 
@@ -65,6 +67,10 @@ static void swap_disk_init(struct disk *disk)
 static void application_run(void)
 {
 	__asm__ volatile("sti" : : : "memory");
+	if (options.virtio_console &&
+		!virtio_console_init(options.virtio_base, options.virtio_stride))
+		panic("console=virtio, but there is no such device");
+	rng_init(options.virtio_base, options.virtio_stride, options.virtio_gsi);
 	disk_init(options.virtio_base, options.virtio_stride, options.virtio_gsi);
 	balloon_init(
 		options.virtio_base, options.virtio_stride, options.virtio_gsi, options.report);

@@ -18,6 +18,7 @@
 #include "guest-shim/console.h"
 #include "guest-shim/files.h"
 #include "guest-shim/report.h"
+#include "guest-shim/rng.h"
 
 #define DESCRIPTORS 32
 #define CONSOLE_FDS 3 /* standard input, which is empty, output and error */
@@ -232,6 +233,14 @@ void _exit(int status)
 {
 	report_print(status);
 	machine_off(status);
+}
+
+/* Behind arc4random() as well, which ends the program where this fails. */
+int getentropy(void *buffer, size_t length)
+{
+	int error = length > RNG_BYTES_MAX ? -EIO : rng_read(buffer, length);
+
+	return error ? fail(-error) : 0;
 }
 
 /* ---- Time --------------------------------------------------------------------------------------

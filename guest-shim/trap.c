@@ -13,6 +13,7 @@
 #include "guest-shim/cpu.h"
 #include "guest-shim/disk.h"
 #include "guest-shim/panic.h"
+#include "guest-shim/rng.h"
 #include "guest-shim/volatile.h"
 
 /* A fault with interrupts off comes from the shim itself, which must not touch what may be paged
@@ -40,8 +41,10 @@ void trap(struct registers *registers)
 	} else if (vector == VECTOR_TIMER || vector == VECTOR_WAKE) {
 		apic_eoi();
 	} else if (vector >= VECTOR_DEVICE && vector < VECTOR_DEVICE + PLATFORM_VIRTIO_SLOTS) {
-		if (!balloon_interrupt((unsigned)(vector - VECTOR_DEVICE)))
-			disk_interrupt((unsigned)(vector - VECTOR_DEVICE));
+		unsigned slot = (unsigned)(vector - VECTOR_DEVICE);
+
+		if (!balloon_interrupt(slot) && !rng_interrupt(slot))
+			disk_interrupt(slot);
 		apic_eoi();
 		balloon_poll();
 	} else if (vector != VECTOR_SPURIOUS) {

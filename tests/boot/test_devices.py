@@ -58,3 +58,31 @@ def test_a_processor_without_a_source(machine, tmp_path, lacks):
     assert booted.guests["one"]["verified"] == booted.guests["two"]["verified"] == 1
     assert booted.says("neither RDSEED nor RDRAND") == ("rdrand" in lacks)
     assert len(set(randoms(booted, "one") + randoms(booted, "two"))) == 6
+
+
+def test_shim_guests_print_through_the_device(sluice):
+    """The same lines either way, but each by an access to the device instead of a hypercall."""
+    booted = sluice.boot(
+        [
+            guest("call", "hello", "4M", cmdline="tmem=off"),
+            guest("device", "hello", "4M", cmdline="tmem=off console=virtio"),
+        ]
+    )
+    lines = {name: booted.lines(name) for name in ("call", "device")}
+    assert booted.guests["call"]["verified"] == booted.guests["device"]["verified"] == 1
+    for said in lines.values():
+        assert said[1] == "0 files with 0 bytes" and said[2].startswith("shim: status=0 ")
+    # A call for each line but these.
+    calls = booted.exits("call", "hypercall")
+    assert booted.exits("device", "hypercall") == calls - len(lines["call"]) < calls - 3
+
+
+@pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
+@pytest.mark.cpus(1)
+def test_the_shim_under_pressure_prints_through_the_device(sluice):
+    """getentropy() into memory that is paged out, and output while it pages (tests/guests/shim/)."""
+    disks = [{"name": "data", "module": "shim.tar"}, {"name": "swap", "size": "16M"}]
+    arguments = "expect=tmem pages=2600 rounds=600 console=virtio"
+    booted = sluice.boot([guest("shim", "shim", "8M", cmdline=arguments, disks=disks)])
+    assert "selftest: 0 failures" in booted.lines("shim"), booted.tail()
+    assert booted.guests["shim"]["verified"] == 1

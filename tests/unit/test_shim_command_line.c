@@ -78,6 +78,11 @@ static void test_each_half_of_tmem(void **state)
 	assert_true(!o.volatiles && o.precache);
 	assert_int_equal(parse("report=off", &o, &bad), 0);
 	assert_false(o.report);
+	assert_false(o.virtio_console);
+	assert_int_equal(parse("console=virtio", &o, &bad), 0);
+	assert_true(o.virtio_console);
+	assert_int_equal(parse("console=virtio console=hypercall", &o, &bad), 0);
+	assert_false(o.virtio_console);
 	assert_int_equal(parse("filter=off filter=on", &o, &bad), 0);
 	assert_true(o.filter);
 	assert_int_equal(parse("tmem=off tmem=on", &o, &bad), 0);
@@ -105,6 +110,8 @@ static void test_bad_values_name_the_word(void **state)
 		"tmem=ON",
 		"filter=",
 		"volatile=1",
+		"console=",
+		"console=uart",
 		"flip=1",
 		"report=",
 		"filter=maybe",

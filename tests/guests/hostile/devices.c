@@ -1,7 +1,7 @@
 /*
  * Drivers of the console and of the source of randomness that break every rule: the device says so
- * and asks for a reset, after which it works as ever. And ones that only ask for more than there is,
- * without end.
+ * and asks for a reset, after which it works as ever. And ones that only ask for more than there
+ * is, without end.
  */
 #include "../common/virtio.h"
 #include "acts.h"
@@ -95,20 +95,20 @@ static uint64_t break_all(unsigned slot, uint32_t queue, uint16_t good)
 	CHECK(BREAKS(slot, send(queue, buffer, 16, good | VIRTQ_DESC_INDIRECT)));
 	CHECK(BREAKS(slot, send(queue, buffer, 0, next)));
 	CHECK(BREAKS(slot, set_desc(queue, 1, buffer, 0, next, 0);
-		      set_desc(queue, 0, buffer, 0, next, 1); offer(queue)));
+		     set_desc(queue, 0, buffer, 0, next, 1); offer(queue)));
 	CHECK(BREAKS(slot, set_desc(queue, 0, buffer, 1, next, ENTRIES); offer(queue)));
 	CHECK(BREAKS(slot, rings[queue].avail.ring[0] = 0xffff; offer(queue)));
 	CHECK(BREAKS(slot, rings[queue].avail.index = ENTRIES; offer(queue)));
 	CHECK(BREAKS(slot, rings[queue].avail.index = 0x7fff; offer(queue)));
 	/* Rings that are none. */
 	CHECK(BREAKS(slot, device[REG(STATUS)] = 0; virtio_negotiate(device, 0);
-		      set_queue(queue, end, ENTRIES)));
+		     set_queue(queue, end, ENTRIES)));
 	CHECK(BREAKS(slot, device[REG(STATUS)] = 0; virtio_negotiate(device, 0);
-		      set_queue(queue, PLATFORM_IOAPIC_BASE, ENTRIES)));
+		     set_queue(queue, PLATFORM_IOAPIC_BASE, ENTRIES)));
 	CHECK(BREAKS(slot, device[REG(STATUS)] = 0; virtio_negotiate(device, 0);
-		      set_queue(queue, (uint64_t)rings[queue].desc, 7)));
+		     set_queue(queue, (uint64_t)rings[queue].desc, 7)));
 	CHECK(BREAKS(slot, device[REG(STATUS)] = 0; virtio_negotiate(device, 0);
-		      set_queue(queue, (uint64_t)rings[queue].desc, 0x80000000)));
+		     set_queue(queue, (uint64_t)rings[queue].desc, 0x80000000)));
 	return 0;
 }
 
@@ -166,7 +166,7 @@ uint64_t act_balloon_for_devices(void)
 	start(PLATFORM_CONSOLE_SLOT);
 	CHECK(BREAKS(PLATFORM_CONSOLE_SLOT, send(CONSOLE_TRANSMIT, FREE_GFN * PAGE - 8, 16, 0)));
 	CHECK(BREAKS(PLATFORM_CONSOLE_SLOT, device[REG(STATUS)] = 0; virtio_negotiate(device, 0);
-		      set_queue(0, FREE_GFN * PAGE, ENTRIES)));
+		     set_queue(0, FREE_GFN * PAGE, ENTRIES)));
 	device[REG(STATUS)] = 0;
 	/* And a page that a queue lies in does not go there. */
 	start(PLATFORM_RNG_SLOT);
@@ -175,7 +175,8 @@ uint64_t act_balloon_for_devices(void)
 	return 0;
 }
 
-/* All the random bytes there are, and then lines of 32 KiB that show nothing; it rings all the time.
+/* All the random bytes there are, and then lines of 32 KiB that show nothing; it rings all the
+ * time.
  */
 uint64_t act_endless_devices(void)
 {

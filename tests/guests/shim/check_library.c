@@ -1,5 +1,5 @@
 /*
- * What the C library gets from the shim: heap, a deep stack, time, floating point.
+ * What the C library gets from the shim: heap, a deep stack, time, floating point, randomness.
  */
 #include <errno.h>
 #include <math.h>
@@ -88,10 +88,33 @@ static void check_time(void)
 	}
 }
 
+/* Two that are equal come once in 2^256 runs. */
+static void check_random(void)
+{
+	unsigned char once[256], again[256];
+	unsigned zeros = 0;
+
+	memset(once, 0, sizeof(once));
+	CHECK(getentropy(once, sizeof(once)) == 0);
+	CHECK(getentropy(again, sizeof(again)) == 0);
+	CHECK(memcmp(once, again, 32) && memcmp(once + 224, again + 224, 32));
+	for (unsigned i = 0; i < sizeof(once); i++)
+		zeros += once[i] == 0;
+	CHECK(zeros < 30);
+	errno = 0;
+	CHECK(getentropy(again, sizeof(again) + 1) == -1 && errno == EIO);
+	CHECK(getentropy(again, 0) == 0);
+	/* More than the hypervisor gives at once. */
+	for (unsigned i = 0; i < 40; i++)
+		CHECK(getentropy(again, sizeof(again)) == 0);
+	CHECK(arc4random() != arc4random() || arc4random() != arc4random());
+}
+
 void check_library(void)
 {
 	char text[64];
 
+	check_random();
 	check_heap();
 	check_heap_end();
 	CHECK(deep(100) == 100);
