@@ -14,10 +14,6 @@
  * may, when others draw too. */
 #define TRIES 10
 
-#define RTC_INDEX     0x70
-#define RTC_DATA      0x71
-#define RTC_REGISTERS 10 /* the date and the time, with the alarm between */
-
 /* Reads of memory that make one word. */
 #define READS 64
 
@@ -37,7 +33,8 @@ static bool rdseed(u64 *word)
 	return good;
 }
 
-/* Some processors answer all ones for ever once they have slept (AMD, family 16h and before). */
+/* Some AMD processors of families 15h to 17h answer all ones, with success, after a sleep or under
+ * old firmware. */
 static bool draw(bool (*instruction)(u64 *word), u64 *word)
 {
 	for (unsigned i = 0; i < TRIES; i++)
@@ -46,18 +43,11 @@ static bool draw(bool (*instruction)(u64 *word), u64 *word)
 	return false;
 }
 
-static u8 rtc_read(u8 index)
-{
-	outb(RTC_INDEX, index);
-	return inb(RTC_DATA);
-}
-
 /* Each read of memory goes past the caches. */
 static u64 timing(void)
 {
 	static u8 line[64] __aligned_to(64);
-	static u8 rtc_register;
-	u64 word = rtc_read(rtc_register++ % RTC_REGISTERS), before = arch_tsc();
+	u64 before = arch_tsc(), word = arch_wall_clock(before);
 
 	for (unsigned i = 0; i < READS; i++) {
 		u64 now;
