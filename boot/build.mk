@@ -3,9 +3,10 @@
 
 # A Linux guest: Debian's kernel and an initial RAM disk, as $O/guests/debian-linux.elf and debian-linux.initrd. For
 # boot/manifests/linux.toml and for tests, which have an initrd of their own.
-LINUX_INITRDS := debian-linux linux-test
+LINUX_INITRDS := debian-linux linux-test linux-devices
 LINUX_MAIN_debian-linux := boot/linux/main
 LINUX_MAIN_linux-test := tests/guests/linux/main
+LINUX_MAIN_linux-devices := tests/guests/linux/devices
 # Resolved where it is used, since it may have to be fetched.
 LINUX_PARTS = $(eval LINUX_PARTS := $(shell tools/debian_linux.sh))$(LINUX_PARTS)
 
@@ -16,7 +17,8 @@ $O/guests/debian-linux.elf: tools/vmlinux.py
 define linux_initrd
 $O/guests/$1.initrd: tools/initramfs.py boot/linux/init $(LINUX_MAIN_$1)
 	$$(call quiet,PACK,$$@)mkdir -p $$(@D) && $(PYTHON) $$< $$@ main=$(LINUX_MAIN_$1) bin/busybox=$$(LINUX_PARTS)/busybox \
-		-k $$(LINUX_PARTS)/modules -m virtio_mmio -m virtio_blk -m virtio_balloon
+		-k $$(LINUX_PARTS)/modules -m virtio_mmio -m virtio_blk -m virtio_balloon \
+		-m virtio_console -m virtio-rng
 endef
 $(foreach i,$(LINUX_INITRDS),$(eval $(call linux_initrd,$i)))
 

@@ -1,5 +1,7 @@
 """The console and the source of randomness of each guest, driven by tests/guests/devices/."""
 
+import dataclasses
+
 import pytest
 
 import emulator
@@ -86,3 +88,29 @@ def test_the_shim_under_pressure_prints_through_the_device(sluice):
     booted = sluice.boot([guest("shim", "shim", "8M", cmdline=arguments, disks=disks)])
     assert "selftest: 0 failures" in booted.lines("shim"), booted.tail()
     assert booted.guests["shim"]["verified"] == 1
+
+
+@pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
+@pytest.mark.cpus(1)
+def test_linux_uses_both(sluice):
+    """Debian's drivers: /dev/hwrng, and hvc0 as the console of everything (tests/guests/linux/devices)."""
+    linux = guest(
+        "linux",
+        "debian-linux",
+        "128M",
+        initrd="linux-devices.initrd",
+        cmdline="console=hvc0 quiet panic=-1 cryptomgr.notests",
+    )
+    booted = sluice.boot([linux], machine=dataclasses.replace(sluice.machine, memory=512))
+    lines = booted.lines("linux")
+    facts = [line[6:].split(" ", 1) for line in lines if line.startswith("fact: ")]
+    assert facts[-1] == ["end"], booted.tail()
+    found = {word: [f[1] for f in facts if f[0] == word] for word in ("rng", "random", "bytes", "interrupts", "bad")}
+    assert not found["bad"]
+    assert found["rng"] == ["virtio_rng.0"]
+    assert len(set(found["random"])) == 3
+    assert found["bytes"] == ["64000"]
+    # No line is lost or out of order, and the devices' interrupts came.
+    texts = [line for line in lines if line.startswith("line ")]
+    assert texts == [f"line {n} of a text that is sent through the device as fast as it takes it" for n in range(300)]
+    assert any(int(line.split()[1]) > 900 for line in found["interrupts"])
