@@ -127,6 +127,7 @@ static bool serve_statistics(struct virtio_balloon *balloon, bool *pushed)
 static void run(struct virtio_device *device)
 {
 	struct virtio_balloon *balloon = balloon_of(device);
+	u64 since = arch_tsc();
 	bool pushed = false;
 	enum balloon_outcome outcome = balloon_serve_pages(balloon, &pushed);
 
@@ -137,7 +138,7 @@ static void run(struct virtio_device *device)
 	if (pushed)
 		virtio_interrupt(device, VIRTIO_INTERRUPT_QUEUE);
 	if (outcome == BALLOON_MORE)
-		virtio_run_at(device, arch_tsc());
+		virtio_run_at(device, virtio_rest_until(since));
 	else if (outcome == BALLOON_LATER)
 		virtio_run_at(device, arch_tsc() + ticks_from_us(VIRTIO_LATER_US));
 }

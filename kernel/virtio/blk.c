@@ -107,7 +107,7 @@ static void run(struct virtio_device *device)
 	if (oldest)
 		virtio_run_at(device, oldest->done_at);
 	else if (submitted == SUBMITTED_SOME)
-		virtio_run_at(device, now);
+		virtio_run_at(device, virtio_rest_until(now));
 	else if (submitted == SUBMITTED_SHORT)
 		virtio_run_at(device, now + ticks_from_us(VIRTIO_LATER_US));
 }

@@ -165,6 +165,7 @@ static void run(struct virtio_device *device)
 {
 	struct virtio_console *console = console_of(device);
 	u32 out = CONSOLE_TURN_BYTES, in = CONSOLE_TURN_BYTES;
+	u64 since = arch_tsc();
 	bool pushed = false;
 	enum served sent = serve(console, CONSOLE_TRANSMIT, &out, &pushed);
 	enum served received = serve(console, CONSOLE_RECEIVE, &in, &pushed);
@@ -176,7 +177,7 @@ static void run(struct virtio_device *device)
 	if (pushed)
 		virtio_interrupt(device, VIRTIO_INTERRUPT_QUEUE);
 	if (MAX(sent, received) != SERVED)
-		virtio_run_at(device, arch_tsc() + ticks_from_us(VIRTIO_LATER_US));
+		virtio_run_at(device, virtio_rest_until(since));
 }
 
 static void forget(struct virtio_device *device, unsigned queue)

@@ -8,7 +8,7 @@
 #include "kernel/virtio/device.h"
 
 /* What one turn moves in each direction, where a request counts as CONSOLE_CHAIN_COST more. The
- * next turn is the next notification's, or comes VIRTIO_LATER_US later. */
+ * next turn is the next notification's, or comes by itself (virtio_rest_until()). */
 #define CONSOLE_TURN_BYTES 1024u
 #define CONSOLE_CHAIN_COST 16u
 

@@ -30,6 +30,16 @@ void virtio_run_at(struct virtio_device *device, u64 deadline)
 		timer_arm(&device->timer, deadline);
 }
 
+/* Of a CPU's time this part at most is for devices' timers. */
+#define TIMERS_PART 8u
+
+u64 virtio_rest_until(u64 since)
+{
+	u64 now = arch_tsc(), rest = (now - since) * TIMERS_PART * vms_running();
+
+	return now + MAX(rest, ticks_from_us(VIRTIO_LATER_US));
+}
+
 void virtio_timer_expired(struct timer *timer)
 {
 	virtio_work(container_of(timer, struct virtio_device, timer), DEVICE_NOTIFY);
@@ -198,10 +208,12 @@ static void run(struct virtio_device *device, u32 bits)
 void virtio_work(struct virtio_device *device, u32 bits)
 {
 	u32 idle = DEVICE_RUNNING;
+	u64 since;
 
 	if (__atomic_fetch_or(&device->work, bits | DEVICE_RUNNING, __ATOMIC_ACQ_REL) &
 		DEVICE_RUNNING)
 		return;
+	since = arch_tsc();
 	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
 		run(device,
 			__atomic_exchange_n(&device->work, (u32)DEVICE_RUNNING, __ATOMIC_ACQ_REL));
@@ -211,7 +223,7 @@ void virtio_work(struct virtio_device *device, u32 bits)
 		idle = DEVICE_RUNNING;
 	}
 	/* The bits stay; a timer comes back for them. */
-	virtio_run_at(device, arch_tsc());
+	virtio_run_at(device, virtio_rest_until(since));
 	__atomic_fetch_and(&device->work, ~(u32)DEVICE_RUNNING, __ATOMIC_ACQ_REL);
 }
 

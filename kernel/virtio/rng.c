@@ -95,9 +95,10 @@ static void run(struct virtio_device *device)
 {
 	struct virtio_rng *rng = rng_of(device);
 	struct virtqueue *rings = &device->queues[0].rings;
+	u64 since = arch_tsc();
 	bool any = false;
 
-	refill(rng, arch_tsc());
+	refill(rng, since);
 	while (next_request(rng)) {
 		u32 written;
 		enum filled filled = fill(rng, &written);
@@ -111,6 +112,8 @@ static void run(struct virtio_device *device)
 			break;
 		}
 		rng->budget -= MIN(rng->budget, MAX(written, RNG_CHAIN_COST));
+		if (rng->budget == 0)
+			rng->refill_at = MAX(rng->refill_at, virtio_rest_until(since));
 		virtqueue_take(rings);
 		virtqueue_push(rings, rng->chain.head, written);
 		any = true;

@@ -7,8 +7,9 @@
 #include "kernel/core/random.h"
 #include "kernel/virtio/device.h"
 
-/* What a guest gets at most, at once and within each RNG_REFILL_US: drivers see a used length that
- * is shorter than they asked for. An empty request counts as RNG_CHAIN_COST. */
+/* What a guest gets at most, at once and within each RNG_REFILL_US, or longer where that keeps
+ * others from their work (virtio_rest_until()): drivers see a used length that is shorter than they
+ * asked for. An empty request counts as RNG_CHAIN_COST. */
 #define RNG_BYTES      4096u
 #define RNG_CHAIN_COST 64u
 #define RNG_REFILL_US  1000u

@@ -28,6 +28,7 @@ char fake_bug_message[512];
 
 char fake_console[65536];
 unsigned fake_console_bytes;
+u64 fake_console_ticks;
 
 static struct cpu cpus[MAX_CPUS];
 static unsigned cpu_count;
@@ -67,6 +68,7 @@ void fake_machine_start_ranges(const u64 (*ranges)[2], unsigned count, unsigned 
 	fake_pages_cleared = fake_pages_copied = 0;
 	fake_clear_skip = false;
 	fake_console_bytes = 0;
+	fake_console_ticks = 0;
 	fake_log_reset();
 	fake_run_as(0);
 }
@@ -243,6 +245,7 @@ __attribute__((weak)) unsigned guest_console_write(
 	struct guest_console *console, const char *bytes, unsigned count)
 {
 	(void)console;
+	fake_tsc += fake_console_ticks;
 	for (unsigned i = 0; i < count && fake_console_bytes < sizeof(fake_console); i++)
 		fake_console[fake_console_bytes++] = bytes[i];
 	return count;

@@ -42,6 +42,8 @@ void fake_log_reset(void);
 /* What guests wrote to their consoles since the start (the first 64 KiB). */
 extern char fake_console[65536];
 extern unsigned fake_console_bytes;
+/* How long each write takes; 0 at the start. */
+extern u64 fake_console_ticks;
 
 /* Runs @statement and is true if it ended in BUG. */
 extern jmp_buf *fake_bug_expected;

@@ -104,6 +104,15 @@ void fake_core_start(u64 bytes, unsigned cpus)
 }
 
 /* A test may bring its own. */
+__attribute__((weak)) unsigned vms_running(void)
+{
+	unsigned running = 0;
+
+	for (unsigned slot = 0; slot < VMS_MAX; slot++)
+		running += vms[slot] != NULL;
+	return running;
+}
+
 __attribute__((weak)) void vm_stop(struct vm *vm, enum stop_reason reason, u64 code)
 {
 	if (vm->stop_reason != STOP_NONE)
