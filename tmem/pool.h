@@ -340,7 +340,7 @@ static inline bool pool_surely_lacks(const struct pool *pool, u64 hash)
 /*
  * Fetches into the cache what the insertion of an object with @hash will touch: the line of the
  * table, which is returned (as table_look() does), and if that splits a bucket the records of
- * what is in it. The bucket's own line was fetched by the split before (table.c).
+ * what is in it. The bucket's own line was fetched by the split before (table_grow.c).
  */
 void pool_prefetch_split(const struct pool *pool);
 static inline struct line *pool_prefetch_insertion(const struct pool *pool, u64 hash)

@@ -155,7 +155,7 @@ static inline unsigned tag_bit(u8 tag)
  * Four bits more of the hash stand above an id, where that has none: those from @base of the line
  * on. They are beside the lowest ones, which name the bucket, so that a split finds in them where
  * an entry belongs, and need not ask for its record; as long as one of them is still unused, by
- * which entries of a bucket differ. Then the base moves up (table.c).
+ * which entries of a bucket differ. Then the base moves up (table_grow.c).
  */
 #define ENTRY_ID_BITS 28
 #define MARK_BITS     4U
