@@ -284,11 +284,6 @@ static inline void client_give_slot(
 /* Empties the magazines into the arena. Client lock. */
 void client_give_all_slots(struct tmem_client *client);
 
-/* Drops the page at @position in @pool, accounts included; its slot becomes nobody's and must be
- * given on. Client lock. */
-void client_drop_page(struct tmem_client *client, struct pool *pool,
-	const struct position *position, struct page *page);
-
 /* Ephemeral pages in terms of frames, which is what shares are about: a page without one counts as
  * much as its records take. No lock. */
 static inline u64 client_ephemeral_frames(const struct tmem_client *client)
@@ -322,16 +317,6 @@ static inline u64 client_ordinary_pages(const struct tmem_client *client)
  * gone. */
 bool client_flush_object(
 	struct tmem_client *client, struct pool *pool, u32 object_id, unsigned *pages);
-
-/* What is due when the last page of a class has gone; what a page of a pool with modes leaves
- * besides its slot. Client lock. */
-void client_no_pages_left(struct tmem_client *client, enum tmem_class class);
-void client_drop_content(
-	struct tmem_client *client, struct pool *pool, u32 slot, struct page *page);
-
-/* Drops one, which the caller counts, and keeps the slot. */
-void client_drop_and_keep_slot(
-	struct tmem_client *client, struct pool *pool, const struct position *position);
 
 /* ---- Moving pages (tmem/move.c) ----------------------------------------------------- */
 
@@ -398,7 +383,7 @@ int client_drop_pools(struct tmem_client *client);
  * its like. */
 #define POOL_IS_SHARED 1
 
-/* The operations of tmem.c for a client whose lock is held; @hidden: in a pool being restored. */
+/* The operations of tmem.h for a client whose lock is held; @hidden: in a pool being restored. */
 int client_put(struct tmem_client *client, const struct tmem_handle *handle, const void *page,
 	bool hidden);
 /* The same in an owner's pool; @what gets what it counted for the sharer whose put it is. */

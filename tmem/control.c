@@ -10,6 +10,7 @@
 
 #include "tmem/client.h"
 #include "tmem/dense.h"
+#include "tmem/drop.h"
 
 void special_set(struct tmem_client *client, struct pool *pool)
 {

@@ -11,6 +11,7 @@
 
 #include "tmem/aging.h"
 #include "tmem/dense.h"
+#include "tmem/drop.h"
 #include "tmem/page_list.h"
 
 struct tmem_client *client_number(const struct tmem *tmem, u32 number)

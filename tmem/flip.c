@@ -9,6 +9,7 @@
 
 #include "tmem/aging.h"
 #include "tmem/dense.h"
+#include "tmem/drop.h"
 
 static enum tmem_class class_of(const struct pool *pool)
 {

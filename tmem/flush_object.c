@@ -1,8 +1,11 @@
 /*
- * Flushing the pages of an object, for guests and where a pool goes: whole groups at once. Pages
+ * Flushes of objects (tmem/tmem.h), for guests and where a pool goes: whole groups at once. Pages
  * that were put one after the other stand side by side in a list and leave it together, and their
  * slots go back to the arena in one call. The client's lock is held.
  */
+#include <abi/errno.h>
+
+#include "tmem/drop.h"
 #include "tmem/page_list.h"
 #include "tmem/queues.h"
 
@@ -158,4 +161,33 @@ bool client_flush_object(
 	client_drop_and_keep_slot(client, pool, &position);
 	pool->counts.flushed_pages++;
 	return true;
+}
+
+int client_flush_object_step(struct tmem_client *client, const struct tmem_handle *handle)
+{
+	struct pool *pool = named_pool(client, handle->pool);
+	unsigned pages = TMEM_STEP_PAGES;
+	u32 object_id;
+
+	if (unlikely(!pool || pool->hidden)) {
+		client->stats.flushes++;
+		return -SLUICE_EBADF;
+	}
+	if (unlikely(pool->shared))
+		return POOL_IS_SHARED;
+	pool->counts.flushes++;
+	object_id = pool_find_object(pool, handle->object);
+	if (!object_id || client_flush_object(client, pool, object_id, &pages))
+		return 0;
+	return -SLUICE_EAGAIN;
+}
+
+int tmem_flush_object(struct tmem_client *client, const struct tmem_handle *handle)
+{
+	int result;
+
+	client_lock(client);
+	result = client_flush_object_step(client, handle);
+	client_unlock(client);
+	return unlikely(result == POOL_IS_SHARED) ? shared_flush_object(client, handle) : result;
 }

@@ -8,6 +8,7 @@
 #include <abi/errno.h>
 
 #include "tmem/dense.h"
+#include "tmem/drop.h"
 #include "tmem/evict.h"
 
 /* ---- Into the index ----------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 /*
- * The lock-free miss path of the tmem engine (tmem.c tmem_get() and look_closely(), client.h client_begin_look(),
+ * The lock-free miss path of the tmem engine (get.c tmem_get() and look_closely(), client.h client_begin_look(),
  * table.h table_may_have()) against everything that changes the index under the client's lock: insertion,
  * bucket split and merge, rekeying with two tables, removal, eviction by another CPU, and destruction of the
  * pool with pages that are freed later (kernel/vm/limbo.c, kernel/core/percpu.c). docs/testing.md names the
