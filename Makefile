@@ -45,7 +45,7 @@ HV_CFLAGS    = -std=gnu11 -g -ffreestanding -mno-red-zone -mgeneral-regs-only -f
 	$(WARNINGS) -I. -Iinclude -I$O/gen -isystem $(NEWLIB_HV_DIR)/include \
 	$(if $(filter 1,$(DEBUG)),-DSLUICE_DEBUG)
 # The image has a size budget (linker.ld), so only what lies on the way of an exit is compiled for speed.
-HV_HOT       := tmem/get.c tmem/leave_any.c tmem/drop.c tmem/flush_page.c tmem/put.c tmem/put_recent.c tmem/put_first.c tmem/put_any.c tmem/flush_object.c tmem/pool.c tmem/table.c tmem/table_grow.c tmem/chain.c tmem/arena.c tmem/arena_single.c tmem/slab.c \
+HV_HOT       := tmem/get.c tmem/leave_any.c tmem/drop.c tmem/flush_page.c tmem/put.c tmem/put_recent.c tmem/put_first.c tmem/put_any.c tmem/flush_object.c tmem/pool.c tmem/index_find.c tmem/index_insert.c tmem/index_remove.c tmem/table.c tmem/table_grow.c tmem/chain.c tmem/arena.c tmem/arena_single.c tmem/slab.c \
 	tmem/content.c tmem/flip.c tmem/filter_add.c tmem/aging.c tmem/history.c \
 	arch/x86/vmx/vmx_run.c arch/x86/vmx/vmx_exits.c arch/x86/vmx/vmx_events.c \
 	arch/x86/svm/svm_events.c arch/x86/svm/svm_run.c arch/x86/svm/svm_exits.c \

@@ -2,6 +2,7 @@
  * What is remembered of a client's pages, and what follows from it (tmem/aging.h).
  */
 #include "tmem/aging.h"
+#include "tmem/index.h"
 
 #include <abi/errno.h>
 

@@ -51,7 +51,7 @@ enum slot_state {
 struct page {
 	u32 next;   /* slot of the neighbour in the queue; bits 28..31: number of the pool */
 	u32 prev;   /* the same; bits 28..31: enum slot_state */
-	u32 owner;  /* in the pool's index: see pool.h */
+	u32 owner;  /* in the pool's index: see index.h */
 	u32 client; /* bits 0..6: number of the one that has the slot, or had it last; of a virtual
 		       page: its content (dense.h) */
 };

@@ -9,6 +9,7 @@
 #include "tmem/aging.h"
 #include "tmem/dedup.h"
 #include "tmem/dense.h"
+#include "tmem/index.h"
 #include "tmem/page_list.h"
 #include "tmem/filter.h"
 

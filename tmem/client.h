@@ -74,6 +74,7 @@ struct slot_half {
 };
 
 struct aging;
+struct position;
 
 struct tmem_client {
 	struct tmem_lock lock;

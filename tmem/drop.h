@@ -6,6 +6,7 @@
 #define TMEM_DROP_H
 
 #include "tmem/client.h"
+#include "tmem/index.h"
 
 /* A page, of which @page is the record, leaves the queue it is in. */
 void drop_from_queue(struct tmem_client *client, const struct page *page, u32 slot);

@@ -3,6 +3,7 @@
  * The client's lock is held.
  */
 #include "tmem/dense.h"
+#include "tmem/index.h"
 #include "tmem/page_list.h"
 
 /* What names the page that was in @slot and is in @to now, with the record @page. */

@@ -9,6 +9,7 @@
 
 #include "tmem/aging.h"
 #include "tmem/content.h"
+#include "tmem/index.h"
 #include "tmem/page_list.h"
 
 /* ---- Accounts ----------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 #include <abi/errno.h>
 
 #include "tmem/client.h"
+#include "tmem/index.h"
 #include "tmem/stream.h"
 
 enum phase {

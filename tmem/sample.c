@@ -6,6 +6,7 @@
 #include <abi/errno.h>
 
 #include "tmem/client.h"
+#include "tmem/index.h"
 
 /* Puts that were refused count too, those with an unreachable frame do not. */
 static void add_totals(const struct tmem_client *client, struct tmem_sample *sample)

@@ -9,6 +9,7 @@
 #include <abi/errno.h>
 
 #include "tmem/dense.h"
+#include "tmem/index.h"
 #include "tmem/stream.h"
 
 /* Blocks that one call looks through for pages, at most. */

@@ -10,6 +10,7 @@
 
 #include "tmem/client.h"
 #include "tmem/filter.h"
+#include "tmem/index.h"
 
 /* Page records looked at for one that belongs to the pool. */
 #define WALK_RECORDS 16U

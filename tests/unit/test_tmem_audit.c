@@ -16,6 +16,7 @@
 #include "tests/unit/tmem_host/port.h"
 #include "tests/unit/tmem_host/store.h"
 #include "tmem/client.h"
+#include "tmem/index.h"
 #include "tmem/page_list.h"
 
 static struct tmem *tmem;
