@@ -251,7 +251,7 @@ static inline void *block_frame(const struct block *block, u32 slot)
 }
 
 /* The block with this number goes, and its records: whoever keeps where they are forgets it
- * (tmem/client.c). Arena lock. */
+ * (tmem/client_slots.c). Arena lock. */
 void client_forget_block(struct tmem *tmem, u32 number);
 
 /*

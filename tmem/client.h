@@ -1,6 +1,6 @@
 /*
- * A client: its pools, its pages and the slots it keeps at hand. The client lock guards everything
- * here; fields that other CPUs read without it are written with WRITE_ONCE.
+ * A client: what it has, its lock, and what the files of the engine do for it. The client lock
+ * guards everything here; fields that other CPUs read without it are written with WRITE_ONCE.
  */
 #ifndef TMEM_CLIENT_H
 #define TMEM_CLIENT_H
@@ -29,12 +29,6 @@ struct magazine {
 		u32 words[1 + MAGAZINE_SLOTS]; /* the same */
 	};
 };
-
-/* The slot that was freed last. Of an empty magazine it is its count: 0, SLOT_NONE. */
-static inline u32 magazine_top(const struct magazine *magazine)
-{
-	return magazine->words[magazine->count];
-}
 
 struct dense;
 struct dedup_group;
@@ -171,50 +165,6 @@ static inline void client_note_use(struct tmem_client *client)
 	WRITE_ONCE(client->used, true);
 }
 
-/*
- * Slots that the client has, and that are likely near the one before (client->half). What is kept
- * of a half goes when its block does (client_forget_block()), and no block goes of which the client
- * has a slot. Client lock.
- */
-bool client_turn_to(struct tmem_client *client, u32 slot);
-
-/* Whether the records of @slot's half of its block are those remembered last. */
-static inline bool client_has_half(const struct tmem_client *client, u32 slot)
-{
-	return likely(slot >> HALF_SHIFT == READ_ONCE(client->half.number));
-}
-
-/* Whether client->half is that of @slot now: if its block came whole. */
-static inline bool client_is_near(struct tmem_client *client, u32 slot)
-{
-	return client_has_half(client, slot) || client_turn_to(client, slot);
-}
-
-/* The record and the frame of a slot in client->half. */
-static inline struct page *near_page(const struct tmem_client *client, u32 slot)
-{
-	return client->half.records + (slot & ((1U << HALF_SHIFT) - 1));
-}
-
-/* The frame of @slot, in the block remembered last. */
-static inline void *near_frame(const struct tmem_client *client, u32 slot)
-{
-	return client->half.frames + (u64)(slot & ((1U << HALF_SHIFT) - 1)) * PAGE_SIZE;
-}
-
-/* The block of @slot, which is remembered for the next call. The client's lock is held. */
-static inline struct block *client_block(struct tmem_client *client, u32 slot)
-{
-	return client_is_near(client, slot) ? client->half.block : block_of(client->tmem, slot);
-}
-
-/* The record of @slot, quicker if its block is the one remembered. */
-static inline struct page *client_page(const struct tmem_client *client, u32 slot)
-{
-	return client_has_half(client, slot) ? near_page(client, slot)
-					     : page_at(client->tmem, slot);
-}
-
 /* The pool a guest named, or NULL. It may have been made just now, while the lock is not held. */
 static inline struct pool *named_pool(const struct tmem_client *client, s32 id)
 {
@@ -232,58 +182,6 @@ static inline struct pool *called_pool(const struct tmem_client *client, u64 id)
 	HIDE_FROM_COMPILER(id); /* it would compute a part of the address for several arrays */
 	return __atomic_load_n(client->called + id, __ATOMIC_ACQUIRE);
 }
-
-/* A slot of the client's own magazine; SLOT_NONE if it is empty. Client lock. */
-static inline u32 client_slot_at_hand(struct tmem_client *client, unsigned class)
-{
-	struct magazine *magazine = &client->magazines[class];
-	u32 slot = magazine_top(magazine);
-
-	if (likely(slot != SLOT_NONE))
-		WRITE_ONCE(magazine->count, magazine->count - 1);
-	return slot;
-}
-
-/* A slot of the client's own magazines or of the arena; SLOT_NONE if neither has one. Client lock.
- */
-u32 client_take_slot(struct tmem_client *client, unsigned class);
-/* The same when the magazine is empty: a batch from the arena, else one frame of the other class,
- * since mixing is better than evicting. */
-u32 client_fetch_slot(struct tmem_client *client, unsigned class);
-/* A batch for the magazine of frames of this class, which is empty. False: there is none. Client
- * lock. */
-bool client_refill(struct tmem_client *client, enum tmem_class class);
-/* Gives all but the @keep latest slots of a magazine to the arena. Client lock. */
-void client_spill(struct tmem_client *client, unsigned class, u32 keep);
-
-/* The magazine that free slots of @block go to. */
-static inline struct magazine *client_magazine_of(
-	struct tmem_client *client, const struct block *block)
-{
-	struct magazine *magazine = &client->magazines[READ_ONCE(block->class)];
-
-	HIDE_FROM_COMPILER(magazine); /* it would compute the address three times */
-	return magazine;
-}
-
-/* A magazine that has become full gives half of its slots away. Client lock. */
-void client_spill_full(struct tmem_client *client, const struct magazine *magazine);
-
-/* Puts a slot into the magazine of its block's class. Client lock. */
-static inline void client_give_slot(
-	struct tmem_client *client, const struct block *block, struct page *page, u32 slot)
-{
-	struct magazine *magazine = client_magazine_of(client, block);
-	u32 count = magazine->count;
-
-	page_set_state(page, SLOT_EMPTY);
-	magazine->words[++count] = slot;
-	WRITE_ONCE(magazine->count, count);
-	if (unlikely(count == MAGAZINE_SLOTS))
-		client_spill_full(client, magazine);
-}
-/* Empties the magazines into the arena. Client lock. */
-void client_give_all_slots(struct tmem_client *client);
 
 /* Ephemeral pages in terms of frames, which is what shares are about: a page without one counts as
  * much as its records take. No lock. */
@@ -356,7 +254,7 @@ void client_filter_work(struct tmem_client *client);
 void client_filter_close(struct tmem_client *client, struct pool *pool);
 void client_filters_destroy(struct tmem_client *client);
 
-/* ---- Life (tmem/client.c) ------------------------------------------------------------ */
+/* ---- Life (tmem/client.c, and of pools tmem/client_pools.c) ---------------------------- */
 
 /* A structure for a new client, not alive yet; NULL if all are in use or memory is short. */
 struct tmem_client *client_claim(struct tmem *tmem, u32 weight, bool is_owner);
@@ -373,10 +271,15 @@ int client_add_pool(
 /* Frees up to *@pages pages of a private pool, and lowers that number; 0 once it is gone, else
  * -EAGAIN. Client lock. */
 int client_destroy_pool(struct tmem_client *client, struct pool *pool, unsigned *pages);
+/* The pool with this number from now on; NULL: none any more. Client lock. */
+void client_set_pool(struct tmem_client *client, u32 id, struct pool *pool);
 /* Takes a pool without pages away, and keeps its counts. Client lock. */
 void client_forget_pool(struct tmem_client *client, struct pool *pool);
 /* All pools of a client that nobody else uses now, a step a call; -EAGAIN while there is more. */
 int client_drop_pools(struct tmem_client *client);
+
+/* What tmem_client_stats() tells of a pool is added to @sum. Client lock. */
+void client_add_counts(struct pool_counts *sum, const struct pool *pool);
 
 /* ---- What the common paths do not serve ---------------------------------------------- */
 
@@ -407,19 +310,6 @@ int special_put(struct tmem_client *client, struct pool *pool, const struct tmem
 	const void *page, bool hidden);
 /* Gives new pools what their client has. Client lock. */
 void special_set(struct tmem_client *client, struct pool *pool);
-
-/* The operations on shared pools (tmem/shared.c). No lock is held. */
-int shared_put(struct tmem_client *client, const struct tmem_handle *handle, const void *page);
-int shared_get(struct tmem_client *client, const struct tmem_handle *handle, void *page);
-int shared_flush_page(struct tmem_client *client, const struct tmem_handle *handle);
-int shared_flush_object(struct tmem_client *client, const struct tmem_handle *handle);
-/* Gives @client a seat with pool id @id (-1: any) at the pool with @uuid, which is made if it is
- * the first. The id; -EINVAL without a grant, -EBUSY if it has one already, -ENOSPC, -ENOMEM. */
-int shared_join(struct tmem_client *client, int id, const u64 uuid[2]);
-/* Gives up the seat with this id; the last one to go takes the pool along, in steps: -EAGAIN. */
-int shared_leave(struct tmem_client *client, u32 id);
-/* Pages and evictions of the pool at which @seat is. */
-void shared_counts(const struct seat *seat, u64 *pages, u64 *evictions);
 
 /* Makes a virtual slot come nearer when neither magazine nor arena has one: by a page of @client's
  * own, or by a step towards a block of another that has more than its share (tmem/slots.c). Called

@@ -11,6 +11,7 @@
 #include "tmem/client.h"
 #include "tmem/dense.h"
 #include "tmem/drop.h"
+#include "tmem/shared.h"
 
 void special_set(struct tmem_client *client, struct pool *pool)
 {

@@ -5,6 +5,7 @@
 
 #include <abi/errno.h>
 
+#include "tmem/client_slots.h"
 #include "tmem/content.h"
 
 static void *frame_at(const struct dedup_group *group, u32 slot)

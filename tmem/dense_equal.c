@@ -3,6 +3,7 @@
  * them, one a class; and the frames that are the content of several pages.
  */
 #include "tmem/dense_equal.h"
+#include "tmem/client_slots.h"
 #include "tmem/index.h"
 
 /* So many steps from one frame to the next make a row that is believed to go on. */

@@ -6,6 +6,7 @@
 #define TMEM_DROP_H
 
 #include "tmem/client.h"
+#include "tmem/client_slots.h"
 #include "tmem/index.h"
 
 /* A page, of which @page is the record, leaves the queue it is in. */

@@ -8,6 +8,7 @@
 #include "tmem/drop.h"
 #include "tmem/page_list.h"
 #include "tmem/queues.h"
+#include "tmem/shared.h"
 
 /* Pages side by side in a list. */
 struct run {

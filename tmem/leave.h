@@ -8,6 +8,7 @@
 #define TMEM_LEAVE_H
 
 #include "tmem/aging.h"
+#include "tmem/client_slots.h"
 #include "tmem/index.h"
 #include "tmem/page_list.h"
 

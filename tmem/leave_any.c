@@ -9,6 +9,7 @@
 #include "tmem/dense.h"
 #include "tmem/drop.h"
 #include "tmem/filter.h"
+#include "tmem/shared.h"
 
 /* ---- Beside the page before ---------------------------------------------------------- */
 

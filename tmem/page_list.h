@@ -10,6 +10,7 @@
 #define TMEM_PAGE_LIST_H
 
 #include "tmem/client.h"
+#include "tmem/client_slots.h"
 
 /* An empty list, whose pages are in state @state. */
 static inline void page_list_init(struct page_list *list, enum slot_state state)

@@ -6,6 +6,7 @@
 #include "tmem/put.h"
 
 #include "tmem/evict.h"
+#include "tmem/shared.h"
 
 /* ---- Beside the page before ---------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
  * after the other, so that their frames merge; what must not be dropped moves. No two client locks
  * are held at once, and the arena's only without one.
  */
+#include "tmem/client_slots.h"
 #include "tmem/evict.h"
 
 #include "tmem/dedup.h"

@@ -12,6 +12,7 @@
 
 #include "tmem/client.h"
 #include "tmem/index.h"
+#include "tmem/shared.h"
 #include "tmem/stream.h"
 
 enum phase {

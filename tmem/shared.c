@@ -13,7 +13,7 @@
 
 #include <abi/errno.h>
 
-#include "tmem/client.h"
+#include "tmem/shared.h"
 
 /* ---- Coming and going --------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /*
  * The pool ids that guests give (named_pool() in tmem/client.h, tmem_pool_destroy() in
- * tmem/client.c): any number at all reaches an entry of the table or is refused.
+ * tmem/client_pools.c): any number at all reaches an entry of the table or is refused.
  */
 #include "tests/framac/port.h"
 

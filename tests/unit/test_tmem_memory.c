@@ -15,7 +15,7 @@
 
 #include "tests/unit/tmem_host/port.h"
 #include "tests/unit/tmem_host/store.h"
-#include "tmem/client.h"
+#include "tmem/client_slots.h"
 
 static void *taken[BLOCK_PAGES];
 
