@@ -1,6 +1,6 @@
 /*
- * What eviction (tmem/evict.c), reclaim (tmem/reclaim.c) and the shares of virtual slots
- * (tmem/slots.c) have in common: whose pages go, and which of them.
+ * What eviction (tmem/evict.c), reclaim (tmem/reclaim.c, reclaim_block.c) and the shares of virtual
+ * slots (tmem/slots.c) have in common: whose pages go, and which of them.
  */
 #ifndef TMEM_EVICT_H
 #define TMEM_EVICT_H
@@ -82,5 +82,10 @@ void evict_set_aside(struct tmem_client *client, u32 slot);
 /* A step of compaction somewhere, for whoever wants a frame; false if there is nothing to do.
  * @self, if not NULL, is locked, and its lock may be released meanwhile; no other is held. */
 bool compact_any(const struct tmem *tmem, struct tmem_client *self);
+
+/* Takes up to @max frames out of a claimed block into @pages, and returns how many. What is left is
+ * in use by those who may not be asked to give it up. No lock is held. */
+unsigned reclaim_from_block(
+	struct tmem *tmem, const struct block *block, void **pages, unsigned max);
 
 #endif
