@@ -250,6 +250,12 @@ static inline void *block_frame(const struct block *block, u32 slot)
 	return likely(block->base) ? block->base + place * PAGE_SIZE : block->frames[place];
 }
 
+/* The same by its number alone. */
+static inline void *frame_at(const struct tmem *tmem, u32 slot)
+{
+	return block_frame(block_of(tmem, slot), slot);
+}
+
 /* The block with this number goes, and its records: whoever keeps where they are forgets it
  * (tmem/client_slots.c). Arena lock. */
 void client_forget_block(struct tmem *tmem, u32 number);

@@ -8,11 +8,6 @@
 #include "tmem/client_slots.h"
 #include "tmem/content.h"
 
-static void *frame_at(const struct dedup_group *group, u32 slot)
-{
-	return block_frame(block_of(group->tmem, slot), slot);
-}
-
 static u64 rehash(const void *owner, const u64 keys[6], u32 id)
 {
 	return hash_word(keys, common_at(owner, id)->hash);
@@ -113,7 +108,7 @@ static inline bool match(const void *owner, const void *key, u32 id)
 	const struct common_content *content = common_at(group, id);
 
 	return content->hash == wanted->hash &&
-	       content_equals(frame_at(group, content->slot), wanted->copy);
+	       content_equals(frame_at(group->tmem, content->slot), wanted->copy);
 }
 
 /* The group's lock is held. */
@@ -157,8 +152,8 @@ static u32 add(
 		return 0;
 	id = slab_take(&group->contents, sizeof(*content), (void **)&content);
 	*content = (struct common_content){.slot = slot, .refs = 1, .hash = hash};
-	if (frame_at(group, slot) != copy)
-		tmem_port_copy_away(frame_at(group, slot), copy);
+	if (frame_at(group->tmem, slot) != copy)
+		tmem_port_copy_away(frame_at(group->tmem, slot), copy);
 	mark(page, id, page_client(page), group, class);
 	table_insert(group->tmem, table, hash_word(table->now.keys, hash), id);
 	WRITE_ONCE(group->frames[class], group->frames[class] + 1);
@@ -198,7 +193,7 @@ void dedup_fetch(struct dedup_group *group, u32 id, void *data)
 {
 	/* Reclaim may move the content. */
 	tmem_port_lock(&group->lock);
-	tmem_port_copy(data, frame_at(group, common_at(group, id)->slot));
+	tmem_port_copy(data, frame_at(group->tmem, common_at(group, id)->slot));
 	tmem_port_unlock(&group->lock);
 }
 
@@ -251,7 +246,7 @@ bool dedup_vacate(struct tmem_client *client, u32 slot, u32 to)
 	tmem_port_lock(&group->lock);
 	common = page_state(page) == SLOT_COMMON && READ_ONCE(page->client) == word;
 	if (common) {
-		tmem_port_copy_away(frame_at(group, to), frame_at(group, slot));
+		tmem_port_copy_away(frame_at(group->tmem, to), frame_at(group->tmem, slot));
 		common_at(group, page->owner)->slot = to;
 		mark(target, page->owner, client->number, group, common_class(page));
 		WRITE_ONCE(page->client, client->number);

@@ -1,5 +1,5 @@
 /*
- * Contents of virtual pages (tmem/dense.h).
+ * Contents of virtual pages (tmem/dense.h): what a page is found to be, and where its content is.
  */
 #include "tmem/dense.h"
 
@@ -9,19 +9,6 @@
 #include <abi/errno.h>
 
 #define HASH_BITS 25
-
-/* Fragments moved in one step of compaction. */
-#define COMPACTED_AT_ONCE 8U
-
-static struct dense *dense_of(const struct tmem_client *client)
-{
-	return client->dense;
-}
-
-static void *frame_at(const struct tmem_client *client, u32 slot)
-{
-	return block_frame(block_of(client->tmem, slot), slot);
-}
 
 /* ---- Life --------------------------------------------------------------------------- */
 
@@ -43,7 +30,7 @@ int dense_create(struct tmem_client *client)
 
 void dense_destroy(struct tmem_client *client)
 {
-	struct dense *dense = dense_of(client);
+	struct dense *dense = client->dense;
 
 	if (!dense)
 		return;
@@ -62,7 +49,7 @@ void dense_destroy(struct tmem_client *client)
 
 static bool place_filled(struct tmem_client *client, u64 word, u32 *content)
 {
-	struct dense *dense = dense_of(client);
+	struct dense *dense = client->dense;
 	struct filled_content *filled;
 	u32 id;
 
@@ -82,7 +69,7 @@ static bool place_filled(struct tmem_client *client, u64 word, u32 *content)
 static enum dense_outcome place_packed(
 	struct tmem_client *client, enum tmem_class class, struct dense_look *look, u32 *spare)
 {
-	struct dense *dense = dense_of(client);
+	struct dense *dense = client->dense;
 	const u8 *fragment = tmem_port_scratch()->fragment;
 	u32 length = look->fragment;
 	u32 id;
@@ -104,33 +91,10 @@ static enum dense_outcome place_packed(
 	return DENSE_PLACED;
 }
 
-/* The fragment's page has this record now. */
-static void packed_moved(void *argument, u32 owner, u32 old_id, u32 new_id)
-{
-	struct tmem_client *client = argument;
-
-	(void)old_id;
-	WRITE_ONCE(page_at(client->tmem, owner)->client, content_make(CONTENT_PACKED, new_id));
-}
-
-bool dense_compact(struct tmem_client *client)
-{
-	struct dense *dense = dense_of(client);
-	u32 gained;
-
-	if (!dense || !dense->sparse)
-		return false;
-	gained = pack_compact(&dense->pack, COMPACTED_AT_ONCE, packed_moved, client);
-	/* Not again before there is a frame's worth more to be won. */
-	dense->futile = gained ? 0 : dense->pack.free + FRAME_GRANULES;
-	dense_account(client);
-	return gained != 0;
-}
-
 /* A fragment has gone: what flushes leave free is brought together as fast as it comes. */
 static void free_packed(struct tmem_client *client, u32 id)
 {
-	struct dense *dense = dense_of(client);
+	struct dense *dense = client->dense;
 
 	pack_free(&dense->pack, id);
 	if (unlikely(pack_is_very_sparse(&dense->pack)) && !dense->vacating)
@@ -155,76 +119,7 @@ static bool place_common(
 	return true;
 }
 
-/* ---- The interface ------------------------------------------------------------------ */
-
-/* A page of the pool has this content, which is there, from now on (@sign 1), or no more (-1). */
-static void count_page(struct tmem_client *client, struct pool *pool, u32 content, int sign)
-{
-	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
-	enum content_kind kind = content_kind(content);
-	struct dense *dense = dense_of(client);
-	u64 change = (u64)(s64)sign;
-
-	*(kind == CONTENT_COMMON ? &dense->common[class] : &dense->pages[class]) += change;
-	pool->dense_pages[kind] += change;
-	if (kind == CONTENT_COMMON || kind == CONTENT_SHARED)
-		dense->shared_pages += change;
-	if (kind == CONTENT_PACKED)
-		pool->packed_bytes += change * pack_length(&dense->pack, content & CONTENT_ID_MASK);
-}
-
-/* What packs of persistent pages hold beyond a frame a page: flushes leave that until frames are
- * given back, and no page more may be admitted for it. */
-static void account_excess(struct tmem_client *client)
-{
-	const struct pack_class *persistent = &dense_of(client)->pack.classes[PERSISTENT];
-	u64 excess = persistent->frames - MIN(persistent->frames, persistent->fragments);
-
-	if (likely(excess == client->persistent_excess))
-		return;
-	__atomic_fetch_add(&client->tmem->persistent_held, excess - client->persistent_excess,
-		__ATOMIC_RELAXED);
-	WRITE_ONCE(client->persistent_excess, excess);
-}
-
-/* Others that want a frame see that there are some to be won here. */
-static void account_sparse(struct tmem_client *client)
-{
-	struct dense *dense = dense_of(client);
-	u64 *word = &client->tmem->sparse[client->number / 64];
-	const u64 bit = BIT(client->number % 64);
-	bool sparse;
-
-	if (unlikely(dense->futile) && !pack_is_sparse(&dense->pack))
-		dense->futile = 0;
-	sparse = pack_is_sparse(&dense->pack) && dense->pack.free >= dense->futile;
-	if (likely(sparse == dense->sparse))
-		return;
-	dense->sparse = sparse;
-	if (sparse)
-		__atomic_fetch_or(word, bit, __ATOMIC_RELAXED);
-	else
-		__atomic_fetch_and(word, ~bit, __ATOMIC_RELAXED);
-}
-
-void dense_account(struct tmem_client *client)
-{
-	const struct dense *dense = dense_of(client);
-	struct tmem_client_stats *stats = &client->stats;
-
-	stats->shared_peak = MAX(stats->shared_peak, dense->shared_pages);
-	stats->compressed_peak = MAX(stats->compressed_peak, dense->pack.bytes);
-
-	account_excess(client);
-	account_sparse(client);
-	WRITE_ONCE(client->common_pages, dense->common[EPHEMERAL]);
-
-	for (unsigned class = 0; class < TMEM_CLASSES; class ++) {
-		WRITE_ONCE(client->dense_pages[class], dense->pages[class]);
-		WRITE_ONCE(client->dense_frames[class],
-			dense->shared_frames[class] + dense->pack.classes[class].frames);
-	}
-}
+/* ---- All of them ------------------------------------------------------------------ */
 
 bool dense_place_filled(
 	struct tmem_client *client, struct pool *pool, const void *page, u32 *content)
@@ -233,8 +128,7 @@ bool dense_place_filled(
 
 	if (!content_is_filled(page, &word) || !place_filled(client, word, content))
 		return false;
-	count_page(client, pool, *content, 1);
-	dense_account(client);
+	dense_count(client, pool, *content, 1);
 	return true;
 }
 
@@ -280,7 +174,7 @@ static bool look_at(
 		tmem_port_copy(look->copy, look->data);
 	}
 	if (pool->modes & TMEM_MODE_COMPRESS)
-		look->fragment = page_compress(&dense_of(client)->admission[class], look->copy);
+		look->fragment = page_compress(&client->dense->admission[class], look->copy);
 	return false;
 }
 
@@ -305,8 +199,9 @@ enum dense_outcome dense_place(
 	}
 	if (outcome != DENSE_PLACED)
 		return outcome;
-	count_page(client, pool, look->content, 1);
-	dense_account(client);
+	if (content_kind(look->content) == CONTENT_PACKED)
+		pool->packed_bytes += look->fragment;
+	dense_count(client, pool, look->content, 1);
 	return DENSE_PLACED;
 }
 
@@ -330,12 +225,12 @@ u32 dense_references(const struct tmem_client *client, u32 content)
 void dense_own(struct tmem_client *client, u32 content, u32 slot)
 {
 	if (content_kind(content) == CONTENT_PACKED)
-		pack_set_owner(&dense_of(client)->pack, content & CONTENT_ID_MASK, slot);
+		pack_set_owner(&client->dense->pack, content & CONTENT_ID_MASK, slot);
 }
 
 int dense_fetch(struct tmem_client *client, u32 content, void *data)
 {
-	struct dense *dense = dense_of(client);
+	struct dense *dense = client->dense;
 	u32 id = content & CONTENT_ID_MASK;
 
 	switch (content_kind(content)) {
@@ -343,7 +238,7 @@ int dense_fetch(struct tmem_client *client, u32 content, void *data)
 		content_fill(data, id ? filled_at(&dense->filled, id)->word : 0);
 		return 0;
 	case CONTENT_SHARED:
-		tmem_port_copy(data, frame_at(client, shared_at(&dense->shared, id)->slot));
+		tmem_port_copy(data, frame_at(client->tmem, shared_at(&dense->shared, id)->slot));
 		return 0;
 	case CONTENT_PACKED:
 		if (page_decompress(&dense->pack, id, data))
@@ -360,10 +255,9 @@ int dense_fetch(struct tmem_client *client, u32 content, void *data)
 void dense_release(struct tmem_client *client, struct pool *pool, u32 content)
 {
 	enum tmem_class class = pool->persistent ? PERSISTENT : EPHEMERAL;
-	struct dense *dense = dense_of(client);
+	struct dense *dense = client->dense;
 	u32 id = content & CONTENT_ID_MASK;
 
-	count_page(client, pool, content, -1);
 	switch (content_kind(content)) {
 	case CONTENT_FILLED:
 		if (id)
@@ -374,56 +268,12 @@ void dense_release(struct tmem_client *client, struct pool *pool, u32 content)
 		equal_release(client, id);
 		break;
 	case CONTENT_PACKED:
+		pool->packed_bytes -= pack_length(&dense->pack, id);
 		free_packed(client, id);
 		break;
 	case CONTENT_COMMON:
 		dedup_release(client, class, id);
 		break;
 	}
-	dense_account(client);
-}
-
-/* ---- Reclaim ------------------------------------------------------------------------ */
-
-enum tmem_class dense_class(const struct tmem_client *client, u32 slot)
-{
-	const struct page *page = page_at(client->tmem, slot);
-
-	if (page_state(page) == SLOT_SHARED)
-		return (enum tmem_class)(page->next >> SLOT_BITS);
-	return (enum tmem_class)run_at(&dense_of(client)->pack, page->owner)->class;
-}
-
-bool dense_vacate(struct tmem_client *client, u32 slot, u32 *to,
-	void (*evict)(struct tmem_client *client, u32 slot))
-{
-	struct dense *dense = dense_of(client);
-	struct page *page = page_at(client->tmem, slot);
-	u32 owners[RUN_FRAGMENTS];
-	u32 run = page->owner, count;
-
-	if (page_state(page) == SLOT_SHARED) {
-		if (!*to)
-			return false;
-		equal_move(client, slot, *to);
-		*to = SLOT_NONE;
-		return true;
-	}
-	if (*to) {
-		pack_replace_frame(&dense->pack, run, slot, *to);
-		*to = SLOT_NONE;
-		return true;
-	}
-	count = pack_frame_owners(&dense->pack, run, slot, owners);
-	dense->vacating = true;
-	for (u32 i = 0; i < count; i++)
-		evict(client, owners[i]);
-	dense->vacating = false;
-	/* With its last fragment the run may have given the frame back by itself. */
-	if (page_state(page) != SLOT_PACKED || page->owner != run)
-		return false;
-	if (pack_detach_frame(&dense->pack, run, slot))
-		return false;
-	dense_account(client);
-	return true;
+	dense_count(client, pool, content, -1);
 }

@@ -149,6 +149,9 @@ void dense_own(struct tmem_client *client, u32 content, u32 slot);
 void dense_release(struct tmem_client *client, struct pool *pool, u32 content);
 /* Brings client->dense_pages, dense_frames, common_pages and persistent_excess up to date. */
 void dense_account(struct tmem_client *client);
+/* The same once a page of the pool has come to have this content (@sign 1), or has it no more (-1):
+ * counts it. */
+void dense_count(struct tmem_client *client, struct pool *pool, u32 content, int sign);
 
 /* Makes the packs of a client, for which its bit stands in tmem->sparse, smaller by a bounded step,
  * which may give frames to the arena. False if nothing was gained. */

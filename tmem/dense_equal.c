@@ -9,11 +9,6 @@
 /* So many steps from one frame to the next make a row that is believed to go on. */
 #define EQUAL_ROW_MIN 8U
 
-static void *frame_at(const struct tmem_client *client, u32 slot)
-{
-	return block_frame(block_of(client->tmem, slot), slot);
-}
-
 /* ---- The table ---------------------------------------------------------------------- */
 
 /* The table's hash of a frame: 25 bits of the content's hash, spread. */
@@ -43,7 +38,7 @@ static inline bool match_content(const void *owner, const void *key, u32 slot)
 	const struct content_key_of_page *wanted = key;
 
 	return page_hash(page_at(dense->client->tmem, slot)) == wanted->hash &&
-	       content_equals(frame_at(dense->client, slot), wanted->copy);
+	       content_equals(frame_at(dense->client->tmem, slot), wanted->copy);
 }
 
 /* The frame that holds just this, or 0. */
@@ -197,7 +192,7 @@ bool equal_expect(struct tmem_client *client, enum tmem_class class, struct dens
 	client->dense->equal_next = 0;
 	if (!is_noted(client, class, slot))
 		return false;
-	frame = frame_at(client, slot);
+	frame = frame_at(client->tmem, slot);
 	return *frame == READ_ONCE(*data) && content_equals(frame, data) &&
 	       share(client, slot, look);
 }
@@ -236,7 +231,7 @@ void equal_move(struct tmem_client *client, u32 slot, u32 to)
 	struct dense *dense = client->dense;
 	u32 hash = page_hash(page);
 
-	tmem_port_copy_away(frame_at(client, to), frame_at(client, slot));
+	tmem_port_copy_away(frame_at(client->tmem, to), frame_at(client->tmem, slot));
 	forget_row(dense, slot);
 	dense_forget(client, class, slot, page);
 	shared_at(&dense->shared, page->owner)->slot = to;

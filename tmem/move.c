@@ -39,8 +39,7 @@ void client_move_page(struct tmem_client *client, u32 slot, u32 to)
 	struct pool *pool = client->pools[page_pool(page)];
 	u32 hash = page_hash(page);
 
-	tmem_port_copy_away(block_frame(block_of(client->tmem, to), to),
-		block_frame(block_of(client->tmem, slot), slot));
+	tmem_port_copy_away(frame_at(client->tmem, to), frame_at(client->tmem, slot));
 	dense_forget(client, pool->persistent ? PERSISTENT : EPHEMERAL, slot, page);
 	client_move_record(client, slot, to, client->number);
 	page_set_state(page, SLOT_EMPTY);

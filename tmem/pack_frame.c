@@ -60,8 +60,7 @@ void pack_replace_frame(struct pack *pack, u32 run_id, u32 slot, u32 to)
 {
 	struct run *run = run_at(pack, run_id);
 
-	tmem_port_copy_away(block_frame(block_of(pack->tmem, to), to),
-		block_frame(block_of(pack->tmem, slot), slot));
+	tmem_port_copy_away(frame_at(pack->tmem, to), frame_at(pack->tmem, slot));
 	run->frames[frame_number(run, slot)] = to;
 	run_mark(pack, to, run_id);
 	run_unmark(pack, slot);

@@ -112,7 +112,7 @@ static __attribute__((noinline)) int replace(struct tmem_client *client, struct 
 		pool->counts.dropped++;
 		return -SLUICE_EFAULT;
 	}
-	tmem_port_copy_away(block_frame(block_of(client->tmem, slot), slot), data);
+	tmem_port_copy_away(frame_at(client->tmem, slot), data);
 	pool->counts.replaced++;
 	pool->counts.puts++;
 	return 0;
