@@ -28,7 +28,8 @@ test_memory_volatile_SRC := $(MEMORY_SRC)
 test_memory_discard_SRC := $(MEMORY_SRC)
 test_quiescence_SRC := $(MEMORY_SRC)
 test_commit_SRC     := $(MEMORY_SRC)
-test_audit_SRC      := $(MEMORY_SRC)
+test_audit_SRC      := $(MEMORY_SRC) tests/unit/audit_machine.c
+test_audit_memory_SRC := $(test_audit_SRC)
 test_timer_SRC      := $(MEMORY_SRC)
 
 test_refaults_SRC   := $(MEMORY_SRC) kernel/vm/refaults.c balloon/ghosts.c
