@@ -7,6 +7,10 @@
 
 #include "lib/types.h"
 
+/* As in the real one: for the test that carries out what the shim's paging does in ring 0. */
+#define MSR_EFER 0xc0000080u
+#define EFER_NXE (1u << 11)
+
 u32 mmio_read32(u64 address);
 void mmio_write32(u64 address, u32 value);
 
