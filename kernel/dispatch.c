@@ -7,6 +7,7 @@
 
 #include "arch/x86/arch.h"
 #include "arch/x86/guest/platform.h"
+#include "arch/x86/guest/steal_time.h"
 #include "arch/x86/port.h"
 #include "kernel/core/bug.h"
 #include "kernel/core/log.h"
@@ -123,6 +124,7 @@ static void run_turn(struct vcpu *vcpu)
 	u64 ticks;
 
 	switch_fpu(vcpu);
+	steal_time_turn(vcpu);
 	if (!virt->ends_turn) {
 		slice->kind = TIMER_SLICE;
 		timer_arm(slice, until);

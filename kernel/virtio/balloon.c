@@ -157,6 +157,9 @@ static void reset(struct virtio_device *device)
 	struct virtio_balloon *balloon = balloon_of(device);
 
 	WRITE_ONCE(balloon->actual, 0);
+	/* What the driver told and owed ends with it. */
+	WRITE_ONCE(balloon->stats_age, BALLOON_NEVER);
+	memset(balloon->stats, 0xff, sizeof(balloon->stats)); /* BALLOON_STAT_UNKNOWN */
 	memory_balloon_forget(device->vm);
 }
 

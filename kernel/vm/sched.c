@@ -60,6 +60,7 @@ static void enqueue(struct run_queue *queue, struct vcpu *vcpu)
 	vcpu->next = *link;
 	*link = vcpu;
 	vcpu->state = VCPU_RUNNABLE;
+	vcpu->ready_since = arch_tsc();
 	queue->runnable++;
 }
 
@@ -233,6 +234,7 @@ struct vcpu *sched_pick(void)
 	if (vcpu) {
 		dequeue(queue, vcpu);
 		vcpu->state = VCPU_RUNNING;
+		vcpu->waited_ticks += arch_tsc() - vcpu->ready_since;
 		vcpu->wake_pending = false;
 		vcpu->blocking = false;
 		queue->current = vcpu;

@@ -115,12 +115,15 @@ struct vcpu {
 	struct vcpu_start start;
 	struct vcpu_context context;
 	struct lapic *lapic; /* arch/x86/guest/lapic.c */
+	u64 steal_time_at;   /* its MSR: arch/x86/guest/steal_time.h; 0: off */
 
 	/* kernel/vm/sched.c */
 	enum vcpu_state state;
 	u32 cpu;               /* the processor it is placed on */
 	u64 virtual_time;      /* weighted ticks consumed */
 	u64 cpu_ticks;         /* TSC ticks in guest mode and its exits */
+	u64 ready_since;       /* TSC: listed in the run queue */
+	u64 waited_ticks;      /* in the run queue, while others had the processor */
 	struct vcpu *next;     /* run queue */
 	bool wake_pending;     /* woken while running: do not block */
 	bool blocking;         /* vcpu_block() was called this turn */

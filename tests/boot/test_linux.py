@@ -92,13 +92,18 @@ def test_a_debian_kernel_runs_beside_other_guests(sluice, disk):
 def test_two_processors_under_a_policy_beside_shim_guests(sluice):
     """Linux's committed memory says what its balloon should leave it, and it tells of free pages by itself."""
     one = linux(arguments="balloon=16384:0 report=104857600", memory_min="96M", memory_max="256M", vcpus=2)
-    guests = [one, elastic("one", 6, 8, 14), elastic("two", 6, 8, 14)]
+    other = linux("other", arguments="restart", memory_max="80M")
+    guests = [one, elastic("one", 6, 8, 14), elastic("two", 6, 8, 14), other]
     manifest = {"balloon": {"policy": "selfballoon", "tick_ms": 50}, "guest": guests}
     booted = boot(sluice, manifest)
     assert_verified(booted, "one", "two")
+    assert booted.guests["other"]["reason"] == "reset"
     found = facts(booted)
     assert found["cpus"] == ["2"]
     assert found["file"] == ["kept"]
+    # Others had its processors as well, and it knows.
+    stolen = [int(ticks) for ticks in found["stolen"][0].split()]
+    assert 0 < stolen[7] < sum(stolen), found["stolen"]
     # Both processors have had their timer's interrupts.
     assert all(int(count) > 10 for count in found["timers"][0].split())
     # Its statistics tell how much it has committed, so it gives memory, step by step; when it needs more it takes it back.

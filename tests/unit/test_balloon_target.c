@@ -147,6 +147,23 @@ static void a_driver_that_sleeps_is_named(void **state)
 	assert_false(is_responsive());
 }
 
+static void statistics_end_with_the_driver(void **state)
+{
+	static const struct stat_entry stats[] = {{BALLOON_STAT_FREE, MIB(3)}};
+	struct balloon_status sample;
+	(void)state;
+
+	send_stats(stats, 1);
+	ticks(1);
+	fake_log_reset();
+	set_reg(SLOT, 0x070, 0); /* as Linux does before it powers off or reboots */
+	ticks(200);
+	assert_int_equal(fake_log_lines, 0);
+	assert_true(balloon_status(vm, &sample));
+	assert_int_equal(sample.stats_age, BALLOON_NEVER);
+	assert_int_equal(sample.stats[BALLOON_STAT_FREE], BALLOON_STAT_UNKNOWN);
+}
+
 static void a_guest_without_driver_is_named(void **state)
 {
 	struct balloon_status sample;
@@ -263,6 +280,7 @@ int main(void)
 		TEST(statistics_come_when_asked_for),
 		TEST(nonsense_is_dropped_and_named),
 		TEST(a_driver_that_sleeps_is_named),
+		TEST(statistics_end_with_the_driver),
 		TEST(a_guest_without_driver_is_named),
 		TEST(who_waits_for_memory_is_not_judged),
 		TEST(a_drip_is_no_step),

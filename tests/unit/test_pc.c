@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "arch/x86/guest/kvmclock.h"
+#include "arch/x86/guest/steal_time.h"
 #include "fake/pc_guest.h"
 
 /* ---- IOAPIC
@@ -179,9 +180,10 @@ static void cpuid_leaves(void **state)
 	assert_int_equal(r.eax | r.ebx | r.ecx | r.edx, 0);
 	r = cpuid_of(&vcpus[0], KVM_CPUID_SIGNATURE, 0);
 	assert_memory_equal(&r.ebx, "KVMKVMKVM\0\0\0", 12);
-	/* kvmclock, its stable bit (one processor), and that no port needs to be waited for. */
-	assert_int_equal(
-		cpuid_of(&vcpus[0], KVM_CPUID_SIGNATURE + 1, 0).eax, 1u << 24 | 1u << 3 | 1u << 1);
+	/* Steal time, kvmclock, its stable bit (one processor), and that no port needs to be waited
+	 * for. */
+	assert_int_equal(cpuid_of(&vcpus[0], KVM_CPUID_SIGNATURE + 1, 0).eax,
+		1u << 24 | 1u << 5 | 1u << 3 | 1u << 1);
 	assert_int_equal(cpuid_of(&vcpus[0], HV_CPUID_TIMING, 0).eax, 1000000);
 	r = cpuid_of(&vcpus[0], SLUICE_CPUID_SIGNATURE, 0);
 	assert_memory_equal(&r.ebx, "SluiceSluice", 12);
@@ -219,7 +221,7 @@ static void msr_table(void **state)
 	refuses(0, 0x480, 0);
 	refuses(0, 0xc0010114, 0);
 	refuses(0, 0x4b564d02, 1); /* asynchronous page faults are not offered */
-	refuses(0, 0x4b564d03, 1);
+	refuses(0, 0x4b564d04, 1); /* PV EOI */
 	assert_true(get(0, 0x10) < fake_tsc + 2);
 }
 
@@ -250,6 +252,54 @@ static void kvmclock_in_guest_memory(void **state)
 	}
 	assert_int_equal(vm->memory.ballooned_pages, 1);
 	assert_true(vm->memory.populated_pages <= MIB(1) / PAGE_SIZE - 1);
+}
+
+static void steal_time_in_guest_memory(void **state)
+{
+	struct vcpu *vcpu = &vcpus[1];
+	struct steal_time area;
+	u64 populated;
+
+	(void)state;
+	steal_time_turn(vcpu); /* off: nothing */
+	assert_int_equal(vm->memory.populated_pages, 0);
+	vcpu->waited_ticks = 5000;
+	set(1, MSR_KVM_STEAL_TIME, (7 * PAGE_SIZE - 64) | STEAL_TIME_ON);
+	assert_int_equal(memory_read(vm, gpa(7 * PAGE_SIZE - 64), &area, sizeof(area)), 0);
+	assert_int_equal(area.steal, 5000); /* the fake machine's TSC counts nanoseconds */
+	assert_int_equal(area.version, 2);
+	vcpu->waited_ticks = 1000000000;
+	steal_time_turn(vcpu);
+	assert_int_equal(memory_read(vm, gpa(7 * PAGE_SIZE - 64), &area, sizeof(area)), 0);
+	assert_int_equal(area.steal, 1000000000);
+	assert_int_equal(area.version, 4);
+	assert_int_equal(area.flags, 0);
+	assert_int_equal(area.preempted, 0);
+	/* Bad values change nothing. */
+	for (u64 bit = 2; bit < 64; bit *= 2)
+		refuses(1, MSR_KVM_STEAL_TIME, 3 * PAGE_SIZE | bit | STEAL_TIME_ON);
+	refuses(1, MSR_KVM_STEAL_TIME, MIB(1) | STEAL_TIME_ON);
+	refuses(1, MSR_KVM_STEAL_TIME, PLATFORM_VIRTIO_BASE | STEAL_TIME_ON);
+	refuses(1, MSR_KVM_STEAL_TIME, ~0ul << 6 | STEAL_TIME_ON);
+	assert_int_equal(vcpu->steal_time_at, (7 * PAGE_SIZE - 64) | STEAL_TIME_ON);
+	/* A page that went to the balloon is not written, and does not come back by itself. */
+	assert_int_equal(memory_inflate(vm, gfn(6), 0), 0);
+	populated = vm->memory.populated_pages;
+	steal_time_turn(vcpu);
+	assert_int_equal(vm->memory.populated_pages, populated);
+	assert_int_equal(vm->memory.ballooned_pages, 1);
+	refuses(2, MSR_KVM_STEAL_TIME, 6 * PAGE_SIZE | STEAL_TIME_ON);
+	/* When it is back it is another frame, and written again. */
+	assert_int_equal(memory_deflate(vm, gfn(6), 0), 0);
+	steal_time_turn(vcpu);
+	assert_int_equal(memory_read(vm, gpa(7 * PAGE_SIZE - 64), &area, sizeof(area)), 0);
+	assert_int_equal(area.steal, 1000000000);
+	assert_int_equal(area.version, 2);
+	set(1, MSR_KVM_STEAL_TIME, 0);
+	vcpu->waited_ticks = 1;
+	steal_time_turn(vcpu);
+	assert_int_equal(memory_read(vm, gpa(7 * PAGE_SIZE - 64), &area, sizeof(area)), 0);
+	assert_int_equal(area.steal, 1000000000);
 }
 
 static u32 in(u16 port, unsigned size)
@@ -338,6 +388,7 @@ int main(void)
 		PC_TEST(cpuid_leaves),
 		PC_TEST(msr_table),
 		PC_TEST(kvmclock_in_guest_memory),
+		PC_TEST(steal_time_in_guest_memory),
 		PC_TEST(ports),
 		PC_TEST(reset_port),
 		PC_TEST(uart),

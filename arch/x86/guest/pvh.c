@@ -20,7 +20,11 @@
 /* In there. The RSDP comes first: who is not told of it may search for it from here on. */
 #define ACPI_PAGE       0xe0000u
 #define START_INFO_PAGE (ACPI_PAGE + ACPI_TABLES_BYTES)
-#define MEMMAP_MAX      4
+/* Where a PC's firmware begins. Linux resets itself by a jump there, in real mode, where ACPI is
+ * hardware-reduced and there is no EFI: mov $0xfe, %al; out %al, $0x64; 1: hlt; jmp 1b. */
+#define RESET_VECTOR 0xffff0u
+static const u8 reset_code[] = {0xb0, 0xfe, 0xe6, PLATFORM_RESET_PORT, 0xf4, 0xeb, 0xfd};
+#define MEMMAP_MAX 4
 
 /* What stands in the start info page. */
 struct start_page {
@@ -164,6 +168,8 @@ int pvh_load(struct vm *vm, const struct boot_module *kernel, const struct boot_
 	err = write_acpi_tables(vm);
 	if (!err)
 		err = write_start_info(vm, initrd, initrd_address);
+	if (!err)
+		err = memory_write(vm, gpa(RESET_VECTOR), reset_code, sizeof(reset_code));
 	if (err) {
 		log_error("guest \"%s\": no memory for its ACPI tables and start info", guest);
 		return err;
