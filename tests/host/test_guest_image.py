@@ -7,7 +7,8 @@ import pytest
 
 import image
 
-GUESTS = sorted(p.name for p in (image.BUILD / "guests").glob("*.elf"))
+# All that are made here: a kernel of Debian's that tests boot may lie beside them.
+GUESTS = sorted(p.name for p in (image.BUILD / "guests").glob("*.elf") if p.stem != "debian-linux")
 
 # Parts of the shim that never run in a fault or interrupt handler, or never return from it.
 APPLICATION_SIDE = {"main", "syscalls", "shim", "report", "console", "panic", "files", "start"}
