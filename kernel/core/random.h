@@ -22,12 +22,12 @@ void random_start(void);
 /* A word of the machine's generator. Any CPU; takes LOCK_RANDOM. */
 u64 random_word(void);
 
-/* Adds 256 bits of the machine's generator to the key of @random, which is all zeros before its
- * first seed. Its owner's, takes LOCK_RANDOM. */
+/* Adds 256 bits of the machine's generator to the key of @random. Its owner's, takes LOCK_RANDOM.
+ */
 void random_seed(struct random *random);
 
-/* @bytes (less than 256 GiB) random bytes of @random, seeded anew where it is time. Its owner's;
- * may take LOCK_RANDOM. */
+/* @bytes (less than 256 GiB) random bytes of @random, which is seeded where it is time: at its
+ * first use, all zeros before, and from then on. Its owner's; may take LOCK_RANDOM. */
 void random_bytes(struct random *random, void *to, u64 bytes);
 
 #endif

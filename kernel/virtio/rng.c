@@ -149,7 +149,6 @@ __init int rng_create(struct vm *vm)
 			vm->config->name);
 		return -SLUICE_ENOMEM;
 	}
-	random_seed(&rng->random);
 	rng->device.ops = &rng_ops;
 	rng->device.vm = vm;
 	virtio_attach(&rng->device, PLATFORM_RNG_SLOT);

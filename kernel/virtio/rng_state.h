@@ -16,7 +16,7 @@
 
 struct virtio_rng {
 	struct virtio_device device;
-	struct random random;     /* this guest's alone */
+	struct random random;     /* this guest's alone, seeded at its first use */
 	u32 budget;               /* bytes, until @refill_at */
 	u64 refill_at;            /* TSC; outlives resets */
 	struct virtq_chain chain; /* scratch */

@@ -393,10 +393,11 @@ static void buffers_that_are_discarded(void **state)
 
 static void no_frame_for_a_buffer(void **state)
 {
-	char text[2];
+	char text[5];
 	(void)state;
 
 	assert_non_null(memory_page(vm, gfn(511)));
+	assert_non_null(memory_page(vm, gfn(DATA >> PAGE_SHIFT)));
 	guest_write(MIB(2) - 2, "ab", 2);
 	frames_gone();
 	/* Out of memory that holds nothing yet: it is zeros, as soon as there is a frame. */
@@ -418,6 +419,22 @@ static void no_frame_for_a_buffer(void **state)
 	assert_int_equal(used_index(IN), 1);
 	assert_memory_equal(text, "cd", 2);
 	assert_int_equal(fake_log_lines, 0);
+	pass_us(VIRTIO_LATER_US + 1);
+	/* What has a frame is had at once, and what has none is kept for later. */
+	bring_up();
+	assert_int_equal(memory_report(vm, gfn(MIB(3) >> PAGE_SHIFT), 0), 0);
+	frames_gone();
+	set_desc(IN, 0, DATA, 3, W | VIRTQ_DESC_NEXT, 1);
+	set_desc(IN, 1, MIB(3), 3, W, 0);
+	offer(IN, 0);
+	console_input(vm, "efghi", 5);
+	assert_int_equal(used_index(IN), 1);
+	assert_int_equal(used_bytes(IN, 0), 3);
+	frames_back();
+	send(IN, DATA + 3, 8, W);
+	assert_int_equal(used_bytes(IN, 1), 2);
+	guest_read(DATA, text, 5);
+	assert_memory_equal(text, "efghi", 5);
 	pass_us(VIRTIO_LATER_US + 1);
 }
 
