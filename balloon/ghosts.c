@@ -14,7 +14,7 @@
 
 #define RATE_MAX (0xffffffffU / GHOSTS_ONE_IN)
 
-void ghosts_init(struct ghosts *ghosts, u64 max_pages, struct ghost *table, u32 entries)
+__init void ghosts_init(struct ghosts *ghosts, u64 max_pages, struct ghost *table, u32 entries)
 {
 	u32 capacity = entries / 2;
 	u64 wanted;

@@ -30,7 +30,7 @@ int balloon_policy_set(struct balloon *balloon, const char *name)
 	return -SLUICE_EINVAL;
 }
 
-void balloon_defaults(struct balloon_parameters *parameters, u64 memory, u32 tick_ms)
+__init void balloon_defaults(struct balloon_parameters *parameters, u64 memory, u32 tick_ms)
 {
 	*parameters = (struct balloon_parameters){
 		.memory = memory,
@@ -46,7 +46,7 @@ void balloon_defaults(struct balloon_parameters *parameters, u64 memory, u32 tic
 	};
 }
 
-void balloon_init(struct balloon *balloon, const struct balloon_parameters *parameters)
+__init void balloon_init(struct balloon *balloon, const struct balloon_parameters *parameters)
 {
 	struct balloon_parameters *p = &balloon->parameters;
 

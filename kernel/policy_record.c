@@ -13,7 +13,7 @@
 static u32 pages[VMS_MAX + 1][VMS_MAX + 1];  /* [from][to], saturated */
 static u8 reasons[VMS_MAX + 1][VMS_MAX + 1]; /* of the last move */
 
-void policy_record_start(void)
+__init void policy_record_start(void)
 {
 	memset(pages, 0, sizeof(pages));
 	memset(reasons, 0, sizeof(reasons));

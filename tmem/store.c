@@ -7,7 +7,7 @@
 
 #include "tmem/dedup.h"
 
-struct tmem *tmem_create(const struct tmem_config *config)
+__init struct tmem *tmem_create(const struct tmem_config *config)
 {
 	/* No lock exists yet that could be held. */
 	struct tmem *tmem = tmem_port_alloc(0);

@@ -163,7 +163,7 @@ unsigned guest_console_write(struct guest_console *console, const char *bytes, u
 	return count;
 }
 
-void guest_console_destroy(struct guest_console *console)
+__init void guest_console_destroy(struct guest_console *console)
 {
 	spin_lock(&lock);
 	if (console->length > 0)

@@ -93,7 +93,7 @@ __init void sched_place(struct vcpu *vcpu, u64 allowed)
 	queues[best].placed++;
 }
 
-COLD void sched_remove(struct vcpu *vcpu)
+__init void sched_remove(struct vcpu *vcpu)
 {
 	struct run_queue *queue = queue_of(vcpu);
 

@@ -52,7 +52,7 @@ __init struct vcpu *vcpu_create(struct vm *vm, u32 id)
 	return vcpu;
 }
 
-void vcpu_destroy(struct vcpu *vcpu)
+__init void vcpu_destroy(struct vcpu *vcpu)
 {
 	hypervisor_free(vcpu, order_of(sizeof(*vcpu)));
 }

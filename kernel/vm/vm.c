@@ -67,7 +67,7 @@ __init static bool create_vcpus(struct vm *vm)
 	return true;
 }
 
-static void destroy_vcpus(struct vm *vm)
+__init static void destroy_vcpus(struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
 		sched_remove(vm->vcpus[i]);

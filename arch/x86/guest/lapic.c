@@ -69,7 +69,7 @@ COLD void lapic_reset(struct lapic *lapic)
 	lapic->nmi = false;
 }
 
-int lapic_create(struct vcpu *vcpu)
+__init int lapic_create(struct vcpu *vcpu)
 {
 	struct lapic *lapic = hypervisor_alloc(0);
 
