@@ -67,9 +67,13 @@ static void without_a_device_there_is_nothing(void **state)
 	assert_int_equal(device.status, 0);
 }
 
-static void a_queue_too_small_ends_the_guest(void **state)
+static void what_no_driver_can_use_ends_the_guest(void **state)
 {
 	(void)state;
+	device_is(VIRTIO_ID_RNG, SLOT);
+	device.refuses = true;
+	assert_true(PANICS(rng_init(WINDOWS, STRIDE, GSI)));
+	assert_non_null(strstr(panic_text, "slot 6 refuses the features"));
 	device_is(VIRTIO_ID_RNG, SLOT);
 	device.queue_size_max = 1;
 	assert_true(PANICS(rng_init(WINDOWS, STRIDE, GSI)));
@@ -145,7 +149,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_a_device_there_is_nothing),
-		cmocka_unit_test(a_queue_too_small_ends_the_guest),
+		cmocka_unit_test(what_no_driver_can_use_ends_the_guest),
 		cmocka_unit_test(it_finds_its_device),
 		cmocka_unit_test(bytes_come),
 		cmocka_unit_test(nothing_is_left_behind),

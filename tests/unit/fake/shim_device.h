@@ -26,7 +26,8 @@ static struct {
 	u64 addresses[3]; /* descriptors, available, used */
 	u32 queue;        /* which one is set up */
 	u32 status_reads;
-	u16 seen; /* available chains */
+	u16 seen;     /* available chains */
+	bool refuses; /* what the driver accepts of its features */
 } device;
 
 static u32 routed_gsi;
@@ -107,7 +108,7 @@ void mmio_write32(u64 address, u32 value)
 	assert_int_equal(slot, device.slot);
 	switch (reg) {
 	case VIRTIO_MMIO_STATUS:
-		device.status = value;
+		device.status = device.refuses ? value & ~VIRTIO_STATUS_FEATURES_OK : value;
 		break;
 	case VIRTIO_MMIO_QUEUE_SELECT:
 		device.queue_select = value;
