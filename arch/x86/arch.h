@@ -64,7 +64,7 @@ void arch_interrupt(u8 vector);
 
 /* ---- Time ---------------------------------------------------------------------------------- */
 
-/* The time stamp counter; all CPUs' are taken to be the same. */
+/* The time stamp counter; all CPUs' are taken to be the same, and compared at boot. */
 static inline u64 arch_tsc(void)
 {
 	u32 lo, hi;
@@ -75,6 +75,8 @@ static inline u64 arch_tsc(void)
 
 /* TSC ticks per second, measured at boot. */
 u64 arch_tsc_hz(void);
+/* Whether the TSCs of all processors were found to agree when they started. */
+bool arch_tsc_is_synchronous(void);
 
 /* Nanoseconds since 1970 at the moment @tsc, which was not before boot: by the machine's real-time
  * clock, taken to be UTC, as it was read at boot. */

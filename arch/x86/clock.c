@@ -36,8 +36,19 @@ struct moment {
 };
 
 static u64 tsc_hz;
+static bool tsc_differs;
 static u64 lapic_per_tsc; /* LAPIC timer ticks a TSC tick, 32.32 */
 static bool deadline_mode;
+
+bool arch_tsc_is_synchronous(void)
+{
+	return !tsc_differs;
+}
+
+__init void clock_tsc_differs(void)
+{
+	tsc_differs = true;
+}
 
 u64 arch_tsc_hz(void)
 {

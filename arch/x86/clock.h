@@ -12,5 +12,7 @@ int __must_check clock_start(void);
 /* Starts the timer of another processor, in the mode that clock_start() chose. */
 void clock_enable(void);
 void clock_wait_us(u64 us);
+/* arch_tsc_is_synchronous() is false from now on. Boot only. */
+void clock_tsc_differs(void);
 
 #endif

@@ -17,6 +17,7 @@
 #include "arch/x86/port.h"
 #include "arch/x86/processor.h"
 #include "arch/x86/start.h"
+#include "arch/x86/tsc_check.h"
 
 #define INIT_WAIT_US   10000
 #define SIPI_WAIT_US   200
@@ -35,6 +36,7 @@ __attribute__((noreturn)) static void other_cpu(u64 index)
 	apic_enable();
 	clock_enable();
 	__atomic_fetch_add(&online, 1, __ATOMIC_RELEASE);
+	tsc_check_other((unsigned)index);
 	cpu_main();
 }
 
@@ -115,12 +117,14 @@ unsigned arch_start_other_cpus(void)
 
 		if (id == arch_cpu(0)->apic_id)
 			continue;
-		if (!apic_is_x2() && id > 0xfe)
+		if (!apic_is_x2() && id > 0xfe) {
 			log_warn("processor with APIC id %u needs x2APIC: left out", id);
-		else if (start_cpu(id, count))
+		} else if (start_cpu(id, count)) {
+			tsc_check_boot(count);
 			cpu_set_count(++count);
-		else
+		} else {
 			log_warn("processor with APIC id %u does not answer: left out", id);
+		}
 	}
 	paging_trampoline_hide();
 	return count;

@@ -58,6 +58,15 @@ def test_every_processor_has_a_timer_and_hears_kicks(boot, machine):
     assert any(f"test: {machine.cpus} processors" in line for line in run.log)
 
 
+# QEMU ignores a write to the TSC.
+@pytest.mark.backends("bochs:corei7_icelake_u")
+@pytest.mark.cpus(2)
+def test_a_processor_whose_tsc_differs_is_found(boot):
+    run = boot("tsc-ahead")
+    assert_passed(run)
+    assert any("the TSCs of processors 0 and 1 differ by " in line for line in run.log)
+
+
 @pytest.mark.cpus(1)
 @pytest.mark.parametrize("case", ["page-rights", "page-copies", "compression"])
 def test_memory(boot, case):

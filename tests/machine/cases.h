@@ -16,6 +16,9 @@ __attribute__((noreturn)) void test_fail(const char *format, ...) __printf_like(
 
 /* clock.c: every processor's timer fires at its deadlines; kicks wake processors from idling. */
 void test_processors(void);
+/* Puts this processor's TSC ahead by a second, before the others start; then that must be known. */
+void test_tsc_ahead(void);
+void test_tsc_differs(void);
 /* Makes processor 1 report a bug; never returns. */
 __attribute__((noreturn)) void test_bug_elsewhere(void);
 /* What another processor does: its part of that. */

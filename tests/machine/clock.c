@@ -3,6 +3,7 @@
  * and they count what reached them.
  */
 #include "arch/x86/arch.h"
+#include "arch/x86/processor.h"
 #include "kernel/core/bug.h"
 #include "tests/machine/cases.h"
 
@@ -42,6 +43,16 @@ static void run_timers(void)
 	arch_timer_arm(~0UL);
 	take_events();
 	__atomic_fetch_add(&timers_done, 1, __ATOMIC_RELEASE);
+}
+
+void test_tsc_ahead(void)
+{
+	wrmsr(MSR_TSC, arch_tsc() + arch_tsc_hz());
+}
+
+void test_tsc_differs(void)
+{
+	EXPECT(!arch_tsc_is_synchronous(), "a TSC that is a second ahead passes");
 }
 
 static bool bug_wanted;
@@ -123,6 +134,7 @@ static void test_kicks(void)
 
 void test_processors(void)
 {
+	EXPECT(arch_tsc_is_synchronous(), "the processors' TSCs are found to differ");
 	test_timers();
 	test_kicks();
 }

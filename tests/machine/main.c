@@ -17,6 +17,7 @@ static const struct {
 	void (*run)(void);
 } cases[] = {
 	{"processors", test_processors},
+	{"tsc-ahead", test_tsc_differs},
 	{"page-rights", test_page_rights},
 	{"boot-memory", test_boot_memory},
 	{"page-copies", test_page_copies},
@@ -53,6 +54,8 @@ void kernel_main(void)
 	EXPECT(arch_start_machine() == 0, "the machine does not start");
 	if (strcmp(wanted, "boot-memory") == 0)
 		test_boot_memory(); /* uses the early allocator */
+	if (strcmp(wanted, "tsc-ahead") == 0)
+		test_tsc_ahead();
 	arch_early_seal();
 	bug_set_action(BUG_POWER_OFF);
 	log_info("test: %u processors", arch_start_other_cpus());

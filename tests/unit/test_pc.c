@@ -180,7 +180,7 @@ static void cpuid_leaves(void **state)
 	assert_int_equal(r.eax | r.ebx | r.ecx | r.edx, 0);
 	r = cpuid_of(&vcpus[0], KVM_CPUID_SIGNATURE, 0);
 	assert_memory_equal(&r.ebx, "KVMKVMKVM\0\0\0", 12);
-	/* Steal time, kvmclock, its stable bit (one processor), and that no port needs to be waited
+	/* Steal time, kvmclock, its stable bit, and that no port needs to be waited
 	 * for. */
 	assert_int_equal(cpuid_of(&vcpus[0], KVM_CPUID_SIGNATURE + 1, 0).eax,
 		1u << 24 | 1u << 5 | 1u << 3 | 1u << 1);

@@ -8,16 +8,10 @@
 
 #define NS_PER_SECOND 1000000000ul
 
-/* One processor alone agrees with itself; whether several do is not checked. */
-static bool is_stable(void)
-{
-	return arch_cpu_count() == 1;
-}
-
 u32 kvmclock_features(void)
 {
 	return (u32)(KVM_FEATURE_NO_IO_DELAY | KVM_FEATURE_CLOCK |
-		     (is_stable() ? KVM_FEATURE_CLOCK_STABLE : 0));
+		     (arch_tsc_is_synchronous() ? KVM_FEATURE_CLOCK_STABLE : 0));
 }
 
 void kvmclock_scale(u64 hz, u32 *mul, s8 *shift)
@@ -54,8 +48,8 @@ static int publish(struct vm *vm, gpa_t to, void *structure, u32 bytes)
 
 static int write_time(struct vm *vm, gpa_t to)
 {
-	struct kvmclock_time time = {
-		.tsc_timestamp = vm->started_at, .flags = is_stable() ? KVMCLOCK_STABLE : 0};
+	struct kvmclock_time time = {.tsc_timestamp = vm->started_at,
+		.flags = arch_tsc_is_synchronous() ? KVMCLOCK_STABLE : 0};
 
 	kvmclock_scale(arch_tsc_hz(), &time.tsc_to_system_mul, &time.tsc_shift);
 	return publish(vm, to, &time, sizeof(time));

@@ -130,6 +130,11 @@ u64 arch_tsc_hz(void)
 	return 1000000000;
 }
 
+bool arch_tsc_is_synchronous(void)
+{
+	return true;
+}
+
 /* The machine started at the turn of the century. */
 u64 arch_wall_clock(u64 tsc)
 {

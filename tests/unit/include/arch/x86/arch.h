@@ -49,6 +49,7 @@ static inline void arch_pause(void)
 
 u64 arch_tsc(void);
 u64 arch_tsc_hz(void);
+bool arch_tsc_is_synchronous(void);
 u64 arch_wall_clock(u64 tsc);
 void arch_timer_arm(u64 deadline);
 bool arch_timer_is_armed(void);
