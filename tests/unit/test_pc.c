@@ -228,6 +228,9 @@ static void msr_table(void **state)
 /* Whatever a guest writes there, only its own RAM changes, and only what is there. */
 static void kvmclock_in_guest_memory(void **state)
 {
+	static const u32 msrs[] = {
+		MSR_KVM_SYSTEM_TIME, MSR_KVM_WALL_CLOCK, MSR_KVM_STEAL_TIME, MSR_KVM_STEAL_TIME};
+	static const u64 masks[] = {~0ul, ~0ul, ~0ul, ~(u64)STEAL_TIME_RESERVED};
 	struct kvmclock_time time;
 	u64 random = 1;
 
@@ -247,8 +250,8 @@ static void kvmclock_in_guest_memory(void **state)
 	for (unsigned i = 0; i < 20000; i++) {
 		random = random * 6364136223846793005 + 1442695040888963407;
 		/* A few bits and many. */
-		(void)msr_write(&vcpus[i % VCPUS], i % 2 ? MSR_KVM_SYSTEM_TIME : MSR_KVM_WALL_CLOCK,
-			random >> (i % 64));
+		(void)msr_write(&vcpus[i % VCPUS], msrs[i % 4], random >> (i % 64) & masks[i % 4]);
+		steal_time_turn(&vcpus[i % VCPUS]);
 	}
 	assert_int_equal(vm->memory.ballooned_pages, 1);
 	assert_true(vm->memory.populated_pages <= MIB(1) / PAGE_SIZE - 1);
