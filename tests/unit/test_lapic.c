@@ -238,11 +238,14 @@ static void init_and_sipi(void **state)
 	lapic_raise(&vcpus[1], 0x40, false);
 	set(1, X2(TIMER), 0x41);
 	set(1, X2(INITIAL), 1000);
+	set(1, 0x4b564d03, 4096 | 1); /* steal time */
+	assert_int_equal(vcpus[1].steal_time_at, 4096 | 1);
 	set(0, X2(ICR), 1UL << 32 | 5 << 8);
 	set(0, X2(ICR), 1UL << 32 | 6 << 8 | 1);
 	assert_int_equal(inits[1], 2);
 	assert_int_equal(starts[1], 2);
 	assert_int_equal(vcpu_take_start(&vcpus[1]).sipi_vector, 1);
+	assert_int_equal(vcpus[1].steal_time_at, 0);
 	assert_int_equal(get(1, X2(SVR)), 0xff);
 	assert_int_equal(lapic_pending(&vcpus[1]), -1);
 	pass(100000);

@@ -176,6 +176,7 @@ struct vcpu_start vcpu_take_start(struct vcpu *vcpu)
 		return start;
 	}
 	lapic_reset(vcpu->lapic);
+	vcpu->steal_time_at = 0;                    /* what starts now has not asked for it */
 	vcpu->regs[RDX] = cpuid_of(vcpu, 1, 0).eax; /* Intel SDM vol. 3, table 10-1 */
 	return start;
 }
