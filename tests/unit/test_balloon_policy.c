@@ -1,5 +1,6 @@
 /*
- * What each policy is for, in the smallest situation that shows it.
+ * What each policy is for, in the smallest situation that shows it (balloon_three.h). What of a
+ * guest's hunger is believed has test_balloon_evidence.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,71 +10,7 @@
 
 #include <cmocka.h>
 
-#include "balloon/ghosts.h"
-
-static struct balloon balloon;
-static struct balloon_plan plan;
-static struct balloon_sample samples[3];
-static struct ghosts ghosts[3];
-static struct ghost tables[3][64];
-
-/* Three guests of 8000 pages each, 1000 to 20000, and a pool of 6000. */
-static void start(const char *policy)
-{
-	struct balloon_parameters parameters;
-
-	balloon_defaults(&parameters, 30000, 1000);
-	balloon_init(&balloon, &parameters);
-	assert_int_equal(balloon_policy_set(&balloon, policy), 0);
-	for (unsigned i = 0; i < 3; i++) {
-		memset(tables[i], 0, sizeof(tables[i]));
-		ghosts_init(&ghosts[i], 20000, tables[i], 64);
-		samples[i] = (struct balloon_sample){
-			.actual = 8000,
-			.min = 1000,
-			.max = 20000,
-			.responsive = true,
-			.idle_known = true,
-			.idle[7] = 8000,
-			.ghosts = &ghosts[i],
-			.available = BALLOON_UNKNOWN,
-			.free = BALLOON_UNKNOWN,
-			.caches = BALLOON_UNKNOWN,
-			.major_faults = BALLOON_UNKNOWN,
-			.swap_in = BALLOON_UNKNOWN,
-			.swap_out = BALLOON_UNKNOWN,
-		};
-	}
-}
-
-/* Guest @i misses @reads times a tick what lies 4000 pages beyond its 8000. */
-static void hungry(unsigned i, u64 reads)
-{
-	ghosts[i].found[12000 / ghosts[i].step] = 64 * 256;
-	samples[i].tmem[0].gets = reads;
-	samples[i].tmem[0].puts = reads;
-	samples[i].disk_reads = samples[i].refaults = reads;
-	samples[i].idle[7] = 0;
-	samples[i].touched[0] = samples[i].actual;
-}
-
-static void ticks(unsigned count)
-{
-	while (count-- > 0) {
-		balloon_tick(&balloon, samples, 3, &plan);
-		for (unsigned i = 0; i < 3; i++)
-			if (samples[i].responsive) {
-				samples[i].actual = plan.target[i].ram;
-				if (samples[i].idle[7])
-					samples[i].idle[7] = samples[i].actual;
-			}
-	}
-}
-
-static u64 holds(unsigned i)
-{
-	return plan.target[i].ram + plan.target[i].share;
-}
+#include "balloon_three.h"
 
 static void static_never_moves(void **state)
 {
@@ -215,131 +152,6 @@ static void used_memory_is_not_taken(void **state)
 	}
 	assert_int_equal(plan.target[0].ram, 8000);
 	assert_true(plan.target[2].ram < 8000);
-}
-
-/* Asking for pages without reading the disk is no hunger. */
-static void misses_without_reads_are_not_believed(void **state)
-{
-	(void)state;
-	start("refault");
-	hungry(1, 1000);
-	samples[1].disk_reads = 0;
-	ticks(20);
-	assert_in_range(holds(1), 0, 10000);
-	assert_int_equal(plan.target[0].ram, 8000);
-}
-
-/* Nor does RAM grow by gets that brought nothing. */
-static void ram_grows_by_what_was_brought(void **state)
-{
-	(void)state;
-	start("refault");
-	hungry(1, 10);
-	samples[1].tmem[0].gets = 5000;
-	ticks(10);
-	assert_in_range(plan.target[1].ram, 0, 8000 + 10 * 10);
-}
-
-/* And not faster than by a 20th of its maximum a second, so that the rest of its share is at hand
- * for others when a short spell ends. */
-static void ram_grows_in_steps(void **state)
-{
-	(void)state;
-	start("refault");
-	hungry(1, 5000);
-	samples[1].tmem[0].hits = 5000;
-	samples[1].pool = 2000;
-	ticks(1);
-	assert_int_equal(plan.target[1].ram, 8000 + 20000 / 20);
-	start("refault");
-	balloon.parameters.tick_ms = 100;
-	hungry(1, 5000);
-	samples[1].tmem[0].hits = 5000;
-	samples[1].pool = 2000;
-	ticks(1);
-	assert_int_equal(plan.target[1].ram, 8000 + 20000 / 200);
-}
-
-/* RAM out of a share that is full costs the share its oldest pages: half a page a hit. */
-static void ram_grows_by_half_of_the_hits_in_a_full_share(void **state)
-{
-	(void)state;
-	for (u64 room = 0; room <= 100; room += 100) {
-		start("refault");
-		ticks(1);
-		hungry(1, 200);
-		samples[1].tmem[0].hits = 200;
-		samples[1].disk_reads = samples[1].refaults = 0;
-		samples[1].pool = 2000 - room;
-		ticks(1);
-		assert_int_equal(plan.target[1].ram, 8000 + 200 / 2 + room);
-	}
-}
-
-/* Hits bring pages into RAM; where all RAM lies idle there were none, whatever was put and got. */
-static void hits_that_leave_ram_idle_are_not_believed(void **state)
-{
-	u64 held[2];
-
-	(void)state;
-	for (unsigned idle = 0; idle < 2; idle++) {
-		start("refault");
-		hungry(0, 3000);
-		ghosts[0].found[12000 / ghosts[0].step] = 0;
-		ghosts[0].found[24000 / ghosts[0].step] = 64 * 256;
-		hungry(1, 5000);
-		samples[1].tmem[0].hits = 5000;
-		samples[1].disk_reads = 0;
-		samples[1].pool = 2000;
-		ghosts[1].found[12000 / ghosts[1].step] = 0;
-		ghosts[1].found[9000 / ghosts[1].step] = 64 * 256;
-		if (idle) {
-			samples[1].idle[7] = samples[1].actual;
-			samples[1].touched[0] = 0;
-		}
-		ticks(40);
-		held[idle] = holds(1);
-	}
-	assert_in_range(held[1], 1000, held[0] / 2);
-}
-
-/* A guest that reads for the first time has no distances. If its RAM is in use up to the edge it is
- * taken to go on like that, and if not, not. */
-static void first_reads_count_beyond_a_busy_edge(void **state)
-{
-	(void)state;
-	for (unsigned busy = 0; busy < 2; busy++) {
-		start("refault");
-		hungry(1, 1000);
-		memset(ghosts[1].found, 0, sizeof(ghosts[1].found));
-		ghosts[1].not_found = ghosts[1].first = 64 * 256;
-		samples[1].idle[7] = busy ? 0 : 8000;
-		samples[1].touched[0] = busy ? 8000 : 0;
-		ticks(10);
-		assert_true(busy ? holds(1) > 12000 : holds(1) <= 10000);
-	}
-}
-
-/* A guest that has read all its files once reads them again. The sample remembers first reads for
- * long, but those are counted too, and so it is as hungry as it is. */
-static void first_reads_of_before_do_not_hide_refaults(void **state)
-{
-	const struct balloon_guest *guest = &balloon.guest[1];
-
-	(void)state;
-	start("refault");
-	for (unsigned tick = 0; tick < 20; tick++) {
-		bool again = tick >= 10;
-
-		samples[1].actual = 8000;
-		hungry(1, 1000);
-		samples[1].refaults = again ? 1000 : 0;
-		ghosts[1].found[12000 / ghosts[1].step] = again ? 32 * 256 : 0;
-		ghosts[1].not_found = ghosts[1].first = 32 * 256;
-		ticks(1);
-	}
-	assert_true(
-		guest->curve[12600 / guest->step] - guest->curve[11000 / guest->step] > 800 * 256);
 }
 
 /* Guest @i works for some ticks with all that it holds, finding every page in RAM or in the pool.
@@ -543,13 +355,6 @@ int main(void)
 		cmocka_unit_test(what_a_guest_does_with_its_own_has_a_reason),
 		cmocka_unit_test(refault_is_quiet_without_need),
 		cmocka_unit_test(used_memory_is_not_taken),
-		cmocka_unit_test(misses_without_reads_are_not_believed),
-		cmocka_unit_test(ram_grows_by_what_was_brought),
-		cmocka_unit_test(ram_grows_in_steps),
-		cmocka_unit_test(ram_grows_by_half_of_the_hits_in_a_full_share),
-		cmocka_unit_test(hits_that_leave_ram_idle_are_not_believed),
-		cmocka_unit_test(first_reads_count_beyond_a_busy_edge),
-		cmocka_unit_test(first_reads_of_before_do_not_hide_refaults),
 		cmocka_unit_test(what_does_not_pay_is_left_where_it_is),
 		cmocka_unit_test(what_pays_late_moves_late),
 		cmocka_unit_test(who_will_be_back_later_gives_first),

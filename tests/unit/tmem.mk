@@ -26,7 +26,9 @@ test_tmem_table_SRC     := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_threads_SRC      := $(TMEM_SRC) tests/unit/tmem_host/store.c tests/unit/tmem_host/suppressions.c
 test_tmem_threads_SANITIZE := thread
 
-test_tmem_dense_SRC   := $(TMEM_SRC) tests/unit/tmem_host/store.c
+test_tmem_dense_SRC   := $(TMEM_SRC) tests/unit/tmem_host/store.c tests/unit/tmem_host/dense_store.c
+test_tmem_equal_SRC   := $(test_tmem_dense_SRC)
+test_tmem_own_copy_SRC := $(test_tmem_dense_SRC)
 NUMBERED_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c tests/unit/tmem_host/numbered.c
 test_tmem_frames_SRC  := $(NUMBERED_SRC)
 test_tmem_sparse_SRC  := $(NUMBERED_SRC)
@@ -44,7 +46,7 @@ test_tmem_filter_threads_SRC      := $(FILTER_SRC) tests/unit/tmem_host/suppress
 test_tmem_filter_threads_SANITIZE := thread
 
 $O/unit/test_window $O/unit/test_flip $O/unit/test_flip_cpus: $(LZ4_OBJ)
-$(patsubst %,$O/unit/test_tmem_%,audit directory slab table control shared save restore filter filter_engine filter_threads sample model rules flip flip_threads dedup shares stats memory index intruder failing threads dense frames sparse reclaim pack pack_page pack_model port promise control_calls guest switches): $(LZ4_OBJ)
+$(patsubst %,$O/unit/test_tmem_%,audit directory slab table control shared save restore filter filter_engine filter_threads sample model rules flip flip_threads dedup shares stats memory index intruder failing threads dense equal own_copy frames sparse reclaim pack pack_page pack_model port promise control_calls guest switches): $(LZ4_OBJ)
 test_tmem_control_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_shared_SRC  := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_save_SRC    := $(TMEM_SRC) tests/unit/tmem_host/store.c tests/unit/tmem_host/stream.c
