@@ -21,7 +21,7 @@ u32 chain_add(struct table *table, struct line *line, u8 tag, u32 entry)
 			struct line *further;
 
 			line->next = slab_take(table->lines, sizeof(*further), (void **)&further);
-			memset(further, 0, sizeof(*further));
+			line_clear(further);
 			further->base = line->base;
 		}
 	}

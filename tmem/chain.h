@@ -14,6 +14,16 @@ static inline bool line_is_empty(const struct line *line)
 	return line->first_tags == 0 && line->more_tags == 0;
 }
 
+/* Makes @line one without entries. What stands in places that are free says nothing. */
+static inline void line_clear(struct line *line)
+{
+	line->present = 0;
+	line->first_tags = 0;
+	line->more_tags = 0;
+	line->base = line->unused = 0;
+	line->next = 0;
+}
+
 /* Adds an entry to the chain that begins with @line, with a further line if all are full: one must
  * be available. Returns the chain's length in lines. */
 u32 chain_add(struct table *table, struct line *line, u8 tag, u32 entry);

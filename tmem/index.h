@@ -230,8 +230,8 @@ void pool_insert(struct tmem *tmem, struct pool *pool, const u64 key[3], u32 ind
 	struct page *page, struct position *position);
 /* The same where there surely is no such object, in a pool that is neither filtered nor rekeyed;
  * @hash is pool_object_hash(), @line by pool_prefetch_insertion(). */
-void pool_add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u64 hash,
-	struct line *line, u32 index, u32 slot, struct page *page);
+void pool_add_object(struct pool *pool, const struct tmem_handle *handle, u64 hash,
+	struct line *line, u32 slot, struct page *page);
 /* Gives the recent object, which has groups, one more for @index, which becomes the recent one and
  * must get a page then. Needs what pool_insert() needs. */
 void pool_extend(struct tmem *tmem, struct pool *pool, u32 index);

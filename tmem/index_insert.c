@@ -127,13 +127,14 @@ static __attribute__((noinline)) void insert_object(
 	}
 }
 
-void pool_add_object(struct tmem *tmem, struct pool *pool, const u64 key[3], u64 hash,
-	struct line *line, u32 index, u32 slot, struct page *page)
+void pool_add_object(struct pool *pool, const struct tmem_handle *handle, u64 hash,
+	struct line *line, u32 slot, struct page *page)
 {
-	u32 object_id = make_object(pool, key, hash + pool->salt, index, slot, page);
+	u32 object_id = make_object(
+		pool, handle->object, hash + pool->salt, handle->index, slot, page);
 
 	if (!likely(table_insert_at(&pool->object_table, line, hash, object_id)))
-		insert_object(tmem, pool, hash, object_id);
+		insert_object(pool->client->tmem, pool, hash, object_id);
 }
 
 void pool_extend(struct tmem *tmem, struct pool *pool, u32 index)

@@ -61,7 +61,7 @@ static inline __attribute__((always_inline)) int put_first(struct tmem_client *c
 		return put_copied(client, handle, slot);
 	}
 	page = near_page(client, slot);
-	pool_add_object(client->tmem, pool, handle->object, hash, line, handle->index, slot, page);
+	pool_add_object(pool, handle, hash, line, slot, page);
 	if (aged)
 		list = put_list(client, &recollection);
 	pool->counts.puts++;

@@ -62,7 +62,7 @@ struct line *part_push(struct table_part *part, void *page)
 	if (!part_has_room(part))
 		*table_leaf(part, part->buckets / LINES_PER_LEAF) = page;
 	line = table_line(part, part->buckets);
-	memset(line, 0, sizeof(*line));
+	line_clear(line);
 	if (part->buckets > part->mask)
 		part->mask = part->mask << 1 | 1;
 	part->buckets++;
@@ -131,8 +131,11 @@ static inline bool lines_suffice(const struct table *table, const struct line *l
  * entry, to new keys. */
 static bool chain_is_too_long(const struct table *table, const struct line *line)
 {
-	u32 lines = CHAIN_LINES_MAX + 2 * (table->entries / table->now.buckets / LINE_PLACES);
+	u32 lines;
 
+	if (likely(!line->next))
+		return false;
+	lines = CHAIN_LINES_MAX + 2 * (table->entries / table->now.buckets / LINE_PLACES);
 	for (; line->next && lines; lines--)
 		line = table_next_line(table, line);
 	return !lines;
