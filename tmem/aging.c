@@ -2,9 +2,10 @@
  * What is remembered of a client's pages, and what follows from it (tmem/aging.h).
  */
 #include "tmem/aging.h"
-#include "tmem/index.h"
 
 #include <abi/errno.h>
+
+#include "tmem/index.h"
 
 COLD int aging_create(struct tmem_client *client, u64 guest_pages)
 {

@@ -2,9 +2,10 @@
  * Pools of a client come and go (tmem/client.h), those of guests in steps.
  */
 #include "tmem/client.h"
-#include "tmem/shared.h"
 
 #include <abi/errno.h>
+
+#include "tmem/shared.h"
 
 /* The flags that switch modes off. */
 #define NO_MODES (TMEM_POOL_NO_FILLED | TMEM_POOL_NO_DEDUP | TMEM_POOL_NO_COMPRESS)
@@ -21,6 +22,7 @@ bool pool_flags_are_valid(u64 flags)
 	return !(flags & ~(u64)(TMEM_POOL_PERSISTENT | NO_MODES));
 }
 
+/* What is called where there is no pool: a special one, whose gets take the lock. */
 static const struct pool no_pool = {.dying = true, .lock_upto = ~0UL};
 
 void client_set_pool(struct tmem_client *client, u32 id, struct pool *pool)

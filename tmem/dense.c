@@ -3,10 +3,10 @@
  */
 #include "tmem/dense.h"
 
+#include <abi/errno.h>
+
 #include "tmem/dedup.h"
 #include "tmem/dense_equal.h"
-
-#include <abi/errno.h>
 
 #define HASH_BITS 25
 
