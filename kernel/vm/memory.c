@@ -114,6 +114,9 @@ static COLD __attribute__((noinline)) enum outcome not_ram(struct vcpu *vcpu, u6
 		return MMIO;
 	if (discarded && memory_volatile_fault(vcpu, frame, access))
 		return DONE;
+	/* Another vCPU has taken it out of the balloon, or made it stable, meanwhile. */
+	if (memory_lacks_frame(vm, gfn(frame)))
+		return DONE;
 	vm_complain(vm, "gfn %#lx is touched, but it %s", (unsigned long)frame,
 		discarded ? "was discarded" : "is in the balloon");
 	return BAD;
@@ -155,12 +158,23 @@ static inline void *entry_page(u64 entry)
 	return hpa_to_ptr(hpa(entry & GFN_HPA));
 }
 
-/* Out of line, so that memory_page() needs no stack frame. */
+/*
+ * Out of line, so that memory_page() needs no stack frame. Another vCPU may take the page away
+ * between its population and the look at its entry, which then names no frame: what it left is
+ * populated again, or refused.
+ */
 static __attribute__((noinline)) void *page_slow(struct vm *vm, u64 frame)
 {
-	if (frame >= vm->memory.gfn_count || memory_populate(vm, frame, false) < 0)
+	u64 entry;
+
+	if (frame >= vm->memory.gfn_count)
 		return NULL;
-	return entry_page(READ_ONCE(vm->memory.gfns[frame]));
+	do {
+		if (memory_populate(vm, frame, false) < 0)
+			return NULL;
+		entry = READ_ONCE(vm->memory.gfns[frame]);
+	} while ((entry & GFN_STATE) != GFN_RAM);
+	return entry_page(entry);
 }
 
 void *memory_page(struct vm *vm, gfn_t frame)

@@ -322,8 +322,9 @@ bool memory_wait_is_over_soon(void);
  * beyond its own; else the one that waits longest. The others get the same time again. */
 void memory_wait_tick(void);
 void memory_set_wait(u64 us);
-/* Whether @frame is RAM that a touch would populate: what was NULL or -ENOMEM a moment ago lacked
- * a frame, and is no error of the guest. */
+/* Whether @frame is RAM that a touch finds or populates: what was NULL or -ENOMEM a moment ago
+ * lacked a frame then, and is no error of the guest, even if another vCPU has populated it since.
+ */
 bool memory_lacks_frame(const struct vm *vm, gfn_t frame);
 /* Whether a frame was wanted for the guest and not found, and that still holds. */
 bool memory_is_short(const struct vm *vm);

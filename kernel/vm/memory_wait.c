@@ -29,9 +29,20 @@ void memory_set_wait(u64 us)
 bool memory_lacks_frame(const struct vm *vm, gfn_t frame)
 {
 	const struct memory *memory = &vm->memory;
+	u64 entry;
 
-	return frame.raw < memory->gfn_count &&
-	       memory_is_open(memory, READ_ONCE(memory->gfns[frame.raw]));
+	if (frame.raw >= memory->gfn_count)
+		return false;
+	entry = READ_ONCE(memory->gfns[frame.raw]);
+	switch (entry & GFN_STATE) {
+	case GFN_MMIO:
+	case GFN_DISCARDED:
+		return false;
+	case GFN_BALLOONED:
+		return memory_is_open(memory, entry);
+	default: /* another vCPU's touch may have found one since */
+		return true;
+	}
 }
 
 bool memory_is_short(const struct vm *vm)
