@@ -47,7 +47,9 @@ def unpack_kernels(manifest, modules):
         data = Path(modules[name]).read_bytes()
         if not vmlinux.is_bzimage(data):
             continue
-        out = BUILD / "kernels" / (hashlib.sha256(data).hexdigest()[:16] + ".elf")
+        # What another vmlinux.py took out is not taken for this one's.
+        tool = Path(vmlinux.__file__).read_bytes()
+        out = BUILD / "kernels" / (hashlib.sha256(tool + data).hexdigest()[:16] + ".elf")
         if not out.is_file():
             out.parent.mkdir(parents=True, exist_ok=True)
             partial = out.with_suffix(f".{os.getpid()}")

@@ -127,17 +127,16 @@ def _pieces(kernel, header):
     """The segment of the program header (type, flags, offset, vaddr, paddr, filesz, memsz, align) cut at long rows of
     zeros, which the loader's clearing of what is not in the file makes as well."""
     kind, flags, offset, vaddr, paddr, bytes_, memory, _ = header
-    starts, ends, zeros = [0], [], 0
-    for at in range(0, bytes_ + PAGE, PAGE):
+    starts, ends = [0], []
+    data_end = 0  # of the last page that is not all zeros
+    for at in range(0, bytes_, PAGE):
         page = kernel[offset + at : offset + min(at + PAGE, bytes_)]
         if page.strip(b"\0"):
-            if zeros >= ZERO_PAGES:
-                ends.append(at - zeros * PAGE)
+            if at - data_end >= ZERO_PAGES * PAGE:
+                ends.append(data_end)
                 starts.append(at)
-            zeros = 0
-        elif page:
-            zeros += 1
-    ends.append(bytes_ - zeros * PAGE if zeros >= ZERO_PAGES else bytes_)
+            data_end = at + len(page)
+    ends.append(data_end if bytes_ - data_end >= ZERO_PAGES * PAGE else bytes_)
     for i, (start, end) in enumerate(zip(starts, ends)):
         upto = starts[i + 1] if i + 1 < len(starts) else memory
         if upto > start:

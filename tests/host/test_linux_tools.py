@@ -19,9 +19,9 @@ TEXT, HOLE, DATA = b"\x90" * 5000, bytes(600 << 10), b"data" * 100
 NOTE = struct.pack("<III4sI", 4, 4, 18, b"Xen\0", 0x1000000)
 
 
-def elf(note=NOTE, padding=b""):
+def elf(note=NOTE, padding=b"", data=TEXT + HOLE + DATA):
     """A kernel like Linux: a segment with a hole and cleared memory behind it, one at virtual 0, a note inside."""
-    first = NOTE[:0] + note + TEXT + HOLE + DATA
+    first = note + data
     offset, second = 0x200000, 0x400000
     headers = [
         (1, 5, offset, 0xFFFFFFFF81000000, 0x1000000, len(first), len(first) + 100000, 0x200000),
@@ -102,6 +102,19 @@ def test_the_kernel_of_a_bzimage_is_loaded_as_before(method):
     assert not vmlinux.is_bzimage(taken)
 
 
+@pytest.mark.parametrize("end", [0, 1, 100, PAGE - 1])
+@pytest.mark.parametrize("zero_pages", [0, 1, 127, 128, 129, 140])
+@pytest.mark.parametrize("after", [b"", b"\x55"])
+def test_nothing_is_lost_beside_zeros(zero_pages, end, after):
+    """Segments whose data fills its last page before the zeros, and whose last page is a part of one."""
+    data = b"\xaa" * (2 * PAGE - len(NOTE)) + bytes(zero_pages * PAGE) + after + bytes(end)
+    kernel = elf(data=data)
+    taken = vmlinux.extract(bzimage(METHODS["gzip"](kernel)))
+    assert memory_of(taken)[:2] == memory_of(kernel)[:2]
+    # Long rows of zeros are not in the file.
+    assert len(taken) < len(data) + 5 * PAGE if zero_pages < 128 else len(taken) < 8 * PAGE
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_damage_is_an_error(method):
     payload = bytearray(METHODS[method](elf()))
@@ -137,6 +150,12 @@ def test_images_take_kernels_out_of_bzimages(tmp_path, monkeypatch):
     found = image.unpack_kernels(manifest, {"a": packed, "b": plain, "c": packed})
     assert found["b"] == plain and found["c"] == packed
     assert found["a"].read_bytes() == vmlinux.extract(packed.read_bytes())
+    # What another version of the tool took out stays unused.
+    other = tmp_path / "other.py"
+    other.write_bytes(b"another vmlinux.py")
+    monkeypatch.setattr(vmlinux, "__file__", str(other))
+    again = image.unpack_kernels(manifest, {"a": packed, "b": plain, "c": packed})
+    assert again["a"] != found["a"] and again["a"].read_bytes() == found["a"].read_bytes()
     packed.write_bytes(bzimage(b"????????????"))
     with pytest.raises(image.ImageError, match=r"kernel 'a' \(.*vmlinuz\): it is compressed by an unknown method"):
         image.unpack_kernels(manifest, {"a": packed})
