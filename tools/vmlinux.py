@@ -177,7 +177,14 @@ def _trim(kernel):
 
 
 def extract(image):
-    """The ELF kernel inside of the bzImage @image."""
+    """The ELF kernel inside of the bzImage @image. Whatever is wrong with it is a KernelError."""
+    try:
+        return _trim(_unpack(image))
+    except (struct.error, OverflowError) as error:  # a field beyond the end, or one that no file can have
+        raise KernelError(f"it is cut off or damaged: {error}") from error
+
+
+def _unpack(image):
     payload = _payload(image)
     # The linker script appends the size, where the format (gzip) does not end with it anyway.
     (size,) = struct.unpack_from("<I", payload, len(payload) - 4)
@@ -194,7 +201,7 @@ def extract(image):
         raise KernelError(f"its kernel is damaged: {error}") from error
     if len(kernel) < size:
         raise KernelError(f"its kernel is damaged: {len(kernel)} bytes instead of {size}")
-    return _trim(kernel)
+    return kernel
 
 
 def main():
@@ -203,7 +210,7 @@ def main():
     source, out = sys.argv[1:]
     try:
         Path(out).write_bytes(extract(Path(source).read_bytes()))
-    except (KernelError, OSError, struct.error) as error:
+    except (KernelError, OSError) as error:
         sys.exit(f"vmlinux.py: {source}: {error}")
 
 

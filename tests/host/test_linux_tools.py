@@ -141,6 +141,30 @@ def test_what_is_no_kernel_is_named(data, message):
         vmlinux.extract(data)
 
 
+def test_cut_off_files_are_errors_with_their_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(image, "BUILD", tmp_path)
+    whole = bzimage(METHODS["gzip"](elf()))
+    file = tmp_path / "vmlinuz"
+    for size in (*range(0x206, 0x260), 3 * 512, len(whole) // 2, len(whole) - 26):
+        file.write_bytes(whole[:size])
+        with pytest.raises(image.ImageError, match=r"kernel 'a' \(.*vmlinuz\): it is "):
+            image.unpack_kernels({"guest": [{"kernel": "a"}]}, {"a": file})
+    assert not list(tmp_path.glob("kernels/*"))
+    result = subprocess.run(
+        [sys.executable, vmlinux.__file__, str(file), str(tmp_path / "out")],
+        capture_output=True, text=True, check=False, timeout=60,
+    )
+    assert result.returncode == 1 and result.stderr.startswith(f"vmlinux.py: {file}: it is cut off")
+
+
+@pytest.mark.parametrize("at, field", [(32, 1 << 63), (32, 1 << 62), (64 + 8, 1 << 63), (64 + 24, 2**64 - 1)])
+def test_an_elf_file_with_wild_fields_is_an_error(at, field):
+    kernel = bytearray(elf())
+    struct.pack_into("<Q", kernel, at, field)
+    with pytest.raises(vmlinux.KernelError, match="cut off"):
+        vmlinux.extract(bzimage(METHODS["gzip"](bytes(kernel))))
+
+
 def test_images_take_kernels_out_of_bzimages(tmp_path, monkeypatch):
     monkeypatch.setattr(image, "BUILD", tmp_path)
     packed, plain = tmp_path / "vmlinuz", tmp_path / "plain"
