@@ -30,9 +30,10 @@ enum balloon_class { BALLOON_EPHEMERAL, BALLOON_PERSISTENT, BALLOON_CLASSES };
 /* What is known of one guest about one tick. The first part is counted by the hypervisor; what the
  * guest says of itself may be anything. */
 struct balloon_sample {
-	u64 actual;   /* RAM it has now */
-	u64 min, max; /* of its RAM, from the manifest */
-	u64 pool;     /* ephemeral pages it has in the pool now */
+	u64 actual;    /* RAM it has now */
+	u64 untouched; /* of it, what it has not touched since it was given: no frames are there */
+	u64 min, max;  /* of its RAM, from the manifest */
+	u64 pool;      /* ephemeral pages it has in the pool now */
 	struct {
 		u64 puts, gets, hits;
 	} tmem[BALLOON_CLASSES];

@@ -124,6 +124,7 @@ static void sample_check(struct balloon_sample *sample)
 	sample->max = MIN(sample->max, PAGES_MAX);
 	sample->min = MIN(sample->min, sample->max);
 	sample->actual = MIN(sample->actual, PAGES_MAX);
+	sample->untouched = MIN(sample->untouched, sample->actual);
 	sample->pool = MIN(sample->pool, PAGES_MAX);
 	for (unsigned kind = 0; kind < BALLOON_CLASSES; kind++) {
 		sample->tmem[kind].puts = MIN(sample->tmem[kind].puts, COUNT_MAX);

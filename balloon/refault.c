@@ -102,15 +102,20 @@ static u64 spare_pages(const struct balloon_sample *sample)
  * Pages of RAM that guest @index, which holds @hold, may take out of its share in a tick with @hits
  * and @gets. RAM that grows is empty at first, and for each page of it a full share drops its
  * oldest, which a guest that goes round in a loop wants next. The share serves it meanwhile, for a
- * copy a hit; and what is still share when a spell ends is at others' disposal at once.
+ * copy a hit; and what is still share when a spell ends is at others' disposal at once. RAM that it
+ * has and never touched it can use first: nobody evicts a page for want of memory that he has, but
+ * for a small part that it may leave free.
  */
 static u64 growth(const struct balloon *engine, unsigned index, u64 hold, u64 hits, u64 gets)
 {
 	const struct balloon_sample *sample = &engine->sample[index];
 	u32 ms = MIN(engine->parameters.tick_ms, 1000U);
+	u64 free = sample->actual / FREE_PART,
+	    untouched = sample->untouched - MIN(sample->untouched, free);
 
 	gets = MIN(gets, hits / GROW_HITS + (hold - MIN(hold, sample->actual + sample->pool)));
-	return MIN(gets, MAX(sample->max * ms / (GROW_PART * 1000), 1UL));
+	gets = MIN(gets, MAX(sample->max * ms / (GROW_PART * 1000), 1UL));
+	return gets - MIN(gets, untouched);
 }
 
 /* The RAM that guest @index should have next, with @need the most urgent wish of the others. What

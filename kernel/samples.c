@@ -127,6 +127,7 @@ void sample_take(struct vm *vm, const struct balloon_status *status, u64 size,
 
 	*sample = (struct balloon_sample){
 		.actual = size,
+		.untouched = status->size_pages - MIN(status->size_pages, status->populated_pages),
 		.min = vm->config->memory_min >> PAGE_SHIFT,
 		.max = status->max_pages,
 		.responsive = status->responsive,

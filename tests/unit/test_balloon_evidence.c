@@ -71,6 +71,25 @@ static void ram_grows_by_half_of_the_hits_in_a_full_share(void **state)
 	}
 }
 
+/* Nor does a guest need more while it has RAM that it never touched, but for a 32nd. */
+static void ram_grows_only_when_it_is_full(void **state)
+{
+	const u64 untouched[] = {0, 250, 350, ~0UL};
+	const u64 growth[] = {1000, 1000, 900, 0};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(untouched); i++) {
+		start("refault");
+		ticks(1);
+		hungry(1, 5000);
+		samples[1].untouched = untouched[i];
+		samples[1].tmem[0].hits = 5000;
+		samples[1].pool = 2000;
+		ticks(1);
+		assert_int_equal(plan.target[1].ram, 8000 + growth[i]);
+	}
+}
+
 /* Hits bring pages into RAM; where all RAM lies idle there were none, whatever was put and got. */
 static void hits_that_leave_ram_idle_are_not_believed(void **state)
 {
@@ -144,6 +163,7 @@ int main(void)
 		cmocka_unit_test(ram_grows_by_what_was_brought),
 		cmocka_unit_test(ram_grows_in_steps),
 		cmocka_unit_test(ram_grows_by_half_of_the_hits_in_a_full_share),
+		cmocka_unit_test(ram_grows_only_when_it_is_full),
 		cmocka_unit_test(hits_that_leave_ram_idle_are_not_believed),
 		cmocka_unit_test(first_reads_count_beyond_a_busy_edge),
 		cmocka_unit_test(first_reads_of_before_do_not_hide_refaults),

@@ -280,6 +280,7 @@ void machine_sample(struct sim_machine *machine, struct balloon_sample *samples,
 
 		*sample = (struct balloon_sample){
 			.actual = vm->limit,
+			.untouched = vm->limit - vm->ram.count,
 			.min = vm->guest->min,
 			.max = vm->guest->max,
 			.pool = vm->pool.count,
