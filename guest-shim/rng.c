@@ -44,8 +44,11 @@ static u32 request(u32 length)
 	__atomic_store_n(
 		&shared.available.index, (u16)(shared.available.index + 1), __ATOMIC_RELEASE);
 	mmio_write32(base + VIRTIO_MMIO_QUEUE_NOTIFY, 0);
-	while (!is_done())
+	while (!is_done()) {
+		if (mmio_read32(base + VIRTIO_MMIO_STATUS) & VIRTIO_STATUS_NEEDS_RESET)
+			panic("the source of randomness has broken off");
 		wait_for_interrupt();
+	}
 	interrupts_restore(flags);
 	came = shared.used.ring[(u16)(shared.used.index - 1) % QUEUE_SIZE].bytes;
 	if (came > length)

@@ -27,11 +27,11 @@ static void quarter_round(u32 *x, unsigned a, unsigned b, unsigned c, unsigned d
 
 void chacha20_block(const struct chacha20 *in, u32 block[CHACHA20_BLOCK_WORDS])
 {
-	u32 start[CHACHA20_BLOCK_WORDS];
+	/* The key is nowhere but in @in and, mixed, in @block: no copy stays on the stack. */
+	const u32 *words = in->key;
 
-	memcpy(start, constants, sizeof(constants));
-	memcpy(start + 4, in, sizeof(*in));
-	memcpy(block, start, sizeof(start));
+	memcpy(block, constants, sizeof(constants));
+	memcpy(block + 4, words, sizeof(*in));
 	for (unsigned round = 0; round < DOUBLE_ROUNDS; round++) {
 		for (unsigned i = 0; i < 4; i++)
 			quarter_round(block, i, 4 + i, 8 + i, 12 + i);
@@ -39,6 +39,6 @@ void chacha20_block(const struct chacha20 *in, u32 block[CHACHA20_BLOCK_WORDS])
 			quarter_round(block, i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4);
 	}
 	for (unsigned i = 0; i < CHACHA20_BLOCK_WORDS; i++)
-		block[i] += start[i];
+		block[i] += i < 4 ? constants[i] : words[i - 4];
 }
 _Static_assert(sizeof(struct chacha20) == 12 * sizeof(u32), "it is the state behind the constants");

@@ -5,6 +5,8 @@
  */
 #include "kernel/virtio/rng.h"
 
+#include <string.h>
+
 #include "arch/x86/arch.h"
 #include "kernel/core/frame.h"
 #include "kernel/virtio/rng_state.h"
@@ -162,5 +164,6 @@ void rng_destroy(struct vm *vm)
 	if (!device)
 		return;
 	virtio_detach(device);
+	memset(&rng_of(device)->random, 0, sizeof(rng_of(device)->random)); /* its key */
 	hypervisor_free(rng_of(device), 0);
 }
