@@ -62,8 +62,11 @@ static void serve_timers(void)
 {
 	u32 events = __atomic_exchange_n(&this_cpu()->events, 0, __ATOMIC_ACQ_REL);
 	struct timer *timer;
+	/* What is armed meanwhile waits for the next turn, however soon it is due: a device that
+	 * takes longer than the time to its next request would otherwise keep the CPU in here. */
+	const u64 now = arch_tsc();
 
-	while ((timer = timer_pop(arch_tsc())) != NULL) {
+	while ((timer = timer_pop(now)) != NULL) {
 		switch (timer->kind) {
 		case TIMER_LAPIC:
 			lapic_timer_expired(timer);

@@ -208,7 +208,7 @@ static void run(struct virtio_device *device, u32 bits)
 void virtio_work(struct virtio_device *device, u32 bits)
 {
 	u32 idle = DEVICE_RUNNING;
-	u64 since;
+	u64 since, at;
 
 	if (__atomic_fetch_or(&device->work, bits | DEVICE_RUNNING, __ATOMIC_ACQ_REL) &
 		DEVICE_RUNNING)
@@ -222,8 +222,12 @@ void virtio_work(struct virtio_device *device, u32 bits)
 			return;
 		idle = DEVICE_RUNNING;
 	}
-	/* The bits stay; a timer comes back for them. */
-	virtio_run_at(device, virtio_rest_until(since));
+	/* The bits stay; a timer comes back for them. It is armed anew even if it seems to be
+	 * armed: another CPU may be taking it off just now, and leaves the work to this one. */
+	at = virtio_rest_until(since);
+	if (READ_ONCE(device->timer.armed))
+		at = MIN(at, READ_ONCE(device->timer.deadline));
+	timer_arm(&device->timer, at);
 	__atomic_fetch_and(&device->work, ~(u32)DEVICE_RUNNING, __ATOMIC_ACQ_REL);
 }
 

@@ -108,11 +108,12 @@ void virtio_config_changed(struct virtio_device *device);
 /* How long a device waits for what it lacks, above all a frame, before it looks again. */
 #define VIRTIO_LATER_US 1000u
 /* For run(): makes a timer of this CPU ask for DEVICE_NOTIFY at @deadline (TSC). A timer that is
- * armed already stays: it comes first, and looks again. */
+ * armed already stays: when it comes it looks again. */
 void virtio_run_at(struct virtio_device *device, u64 deadline);
 /* For run(), which began at @since (TSC) and leaves work undone that it was asked for: when it may
- * go on of itself. What devices do in no exit of their guests takes a CPU an eighth of its time at
- * most, for all guests together, whatever they ask for. At least VIRTIO_LATER_US from now. */
+ * go on of itself. What devices of one kind do in no exit of their guests takes a CPU an eighth of
+ * its time at most, for all guests together, whatever they ask for. At least VIRTIO_LATER_US from
+ * now. */
 u64 virtio_rest_until(u64 since);
 
 /* For TIMER_DEVICE. Dispatch loop only, no lock held. */
