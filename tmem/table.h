@@ -35,7 +35,7 @@ struct line {
 			u32 next; /* id of a further line of the bucket, 0 = none */
 		};
 	};
-	u32 entries[LINE_PLACES]; /* ids, and above them table_mark() */
+	u32 entries[LINE_PLACES]; /* ids, and above them marks: entry_has_mark() */
 };
 _Static_assert(sizeof(struct line) == 64, "a line is a cache line");
 

@@ -466,7 +466,7 @@ inline split_key(c, p, key, target)
 	d_step { x = 0; y = 0; h = 0 }
 }
 
-/* table_reserve() and split_bucket(): one bucket more. */
+/* table_reserve() and table_split(): one bucket more. */
 inline grow(c, p)
 {
 	locked_instruction(c); /* metadata_alloc() takes the arena's lock */
@@ -505,7 +505,7 @@ inline grow(c, p)
 	d_step { d = 0; t = 0; l = 0; n = 0; x = 0; h = 0 }
 }
 
-/* merge_bucket() and part_pop(): one bucket less. Its leaf is free at once. */
+/* table_merge() and part_pop(): one bucket less. Its leaf is free at once. */
 inline shrink(c, p)
 {
 	d_step {
@@ -541,7 +541,7 @@ inline shrink(c, p)
 	d_step { d = 0; t = 0; l = 0; n = 0; x = 0; y = 0 }
 }
 
-/* start_moving(): new keys and an empty table, the old one beside it. */
+/* table_start_moving(): new keys and an empty table, the old one beside it. */
 inline start_moving(c, p)
 {
 	d_step { take_leaf(t); take_middle(n) }
@@ -569,7 +569,7 @@ inline start_moving(c, p)
 	d_step { t = 0; n = 0; x = 0 }
 }
 
-/* One turn of keep_moving(): an entry of the last bucket, or the bucket if it is empty. */
+/* One turn of table_keep_moving(): an entry of the last bucket, or the bucket if it is empty. */
 inline move(c, p)
 {
 	d_step {
@@ -606,7 +606,7 @@ inline move(c, p)
 	d_step { d = 0; t = 0; l = 0; n = 0; x = 0; y = 0 }
 }
 
-/* destroy_pool_step(): marks the pool, then drops its pages, then the index. */
+/* A pool is destroyed: marks the pool, then drops its pages, then the index. */
 inline destroy_pages(c, p)
 {
 	store(c, FIELD(p, F_DYING), 1);
