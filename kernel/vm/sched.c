@@ -222,6 +222,14 @@ COLD void sched_stop(struct vcpu *vcpu)
 		arch_kick(vcpu->cpu);
 }
 
+/* Signed: the TSC of the processor that woke it may be ahead of this one's. */
+static u64 waited(const struct vcpu *vcpu)
+{
+	s64 ticks = (s64)(arch_tsc() - vcpu->ready_since);
+
+	return ticks > 0 ? (u64)ticks : 0;
+}
+
 struct vcpu *sched_pick(void)
 {
 	struct run_queue *queue = &queues[this_cpu()->index];
@@ -234,7 +242,7 @@ struct vcpu *sched_pick(void)
 	if (vcpu) {
 		dequeue(queue, vcpu);
 		vcpu->state = VCPU_RUNNING;
-		vcpu->waited_ticks += arch_tsc() - vcpu->ready_since;
+		vcpu->waited_ticks += waited(vcpu);
 		vcpu->wake_pending = false;
 		vcpu->blocking = false;
 		queue->current = vcpu;

@@ -33,6 +33,7 @@ test_commit_SRC     := $(MEMORY_SRC)
 test_audit_SRC      := $(MEMORY_SRC) tests/unit/audit_machine.c
 test_audit_memory_SRC := $(test_audit_SRC)
 test_timer_SRC      := $(MEMORY_SRC)
+test_sched_SRC      := $(MEMORY_SRC) kernel/vm/sched.c
 
 test_refaults_SRC   := $(MEMORY_SRC) kernel/vm/refaults.c balloon/ghosts.c
 
