@@ -188,6 +188,16 @@ void *memory_page(struct vm *vm, gfn_t frame)
 	return page_slow(vm, frame.raw);
 }
 
+void *memory_page_now(const struct vm *vm, gfn_t frame)
+{
+	u64 entry;
+
+	if (frame.raw >= vm->memory.gfn_count)
+		return NULL;
+	entry = READ_ONCE(vm->memory.gfns[frame.raw]);
+	return (entry & GFN_STATE) == GFN_RAM ? entry_page(entry) : NULL;
+}
+
 /* Why memory_page() had nothing. */
 static int no_page(const struct vm *vm, gfn_t frame)
 {

@@ -208,6 +208,8 @@ enum outcome memory_fault(struct vcpu *vcpu, gpa_t address, u32 access);
  * the gfn is not RAM of this guest, or no frame is to be had. Takes LOCK_MEMORY on the slow path
  * only, and may reclaim there: no lock but LOCK_VM may be held. */
 void *memory_page(struct vm *vm, gfn_t frame);
+/* The same, but NULL also where @frame has nothing mapped at this moment. Any lock may be held. */
+void *memory_page_now(const struct vm *vm, gfn_t frame);
 /* Copies between guest-physical memory and the hypervisor; may cross frames. 0, -EFAULT, or -ENOMEM
  * if no frame is to be had, with nothing but a prefix copied. */
 int __must_check memory_read(struct vm *vm, gpa_t from, void *to, u64 bytes);

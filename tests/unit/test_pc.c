@@ -292,12 +292,27 @@ static void steal_time_in_guest_memory(void **state)
 	assert_int_equal(vm->memory.populated_pages, populated);
 	assert_int_equal(vm->memory.ballooned_pages, 1);
 	refuses(2, MSR_KVM_STEAL_TIME, 6 * PAGE_SIZE | STEAL_TIME_ON);
-	/* When it is back it is another frame, and written again. */
+	/* When it is back it gets a frame by the guest's touch alone, and is written again then. */
 	assert_int_equal(memory_deflate(vm, gfn(6), 0), 0);
+	steal_time_turn(vcpu);
+	assert_int_equal(vm->memory.populated_pages, populated);
+	assert_int_equal(memory_read(vm, gpa(7 * PAGE_SIZE - 64), &area, sizeof(area)), 0);
+	assert_int_equal(area.version, 0);
 	steal_time_turn(vcpu);
 	assert_int_equal(memory_read(vm, gpa(7 * PAGE_SIZE - 64), &area, sizeof(area)), 0);
 	assert_int_equal(area.steal, 1000000000);
 	assert_int_equal(area.version, 2);
+	/* A page that was reported stays away, and no turn finds the guest short of frames. */
+	assert_int_equal(memory_report(vm, gfn(6), 0), 0);
+	populated = vm->memory.populated_pages;
+	steal_time_turn(vcpu);
+	assert_int_equal(vm->memory.populated_pages, populated);
+	assert_int_equal(vm->memory.reported_pages, 1);
+	assert_false(memory_is_short(vm));
+	set(1, MSR_KVM_STEAL_TIME, (7 * PAGE_SIZE - 64) | STEAL_TIME_ON);
+	assert_int_equal(vm->memory.reported_pages, 0);
+	assert_int_equal(memory_read(vm, gpa(7 * PAGE_SIZE - 64), &area, sizeof(area)), 0);
+	assert_int_equal(area.steal, 1000000000);
 	set(1, MSR_KVM_STEAL_TIME, 0);
 	vcpu->waited_ticks = 1;
 	steal_time_turn(vcpu);

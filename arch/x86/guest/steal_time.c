@@ -3,20 +3,16 @@
 
 #include "kernel/vm/vm.h"
 
-static struct steal_time *area_of(struct vcpu *vcpu, u64 at)
-{
-	u8 *page = memory_page(vcpu->vm, gpa_to_gfn(gpa(at)));
-
-	return page ? (struct steal_time *)(page + (at & PAGE_MASK)) : NULL;
-}
-
 void steal_time_publish(struct vcpu *vcpu)
 {
-	struct steal_time *area = area_of(vcpu, vcpu->steal_time_at & ~STEAL_TIME_ON);
+	gpa_t at = gpa(vcpu->steal_time_at & ~STEAL_TIME_ON);
+	u8 *page = memory_page_now(vcpu->vm, gpa_to_gfn(at));
+	struct steal_time *area;
 	u32 version;
 
-	if (!area)
+	if (!page)
 		return;
+	area = (struct steal_time *)(page + (at.raw & PAGE_MASK));
 	version = READ_ONCE(area->version) | 1;
 	WRITE_ONCE(area->version, version);
 	__atomic_store_n(&area->steal, us_from_ticks(vcpu->waited_ticks) * 1000, __ATOMIC_RELEASE);
@@ -25,7 +21,7 @@ void steal_time_publish(struct vcpu *vcpu)
 
 enum outcome steal_time_write(struct vcpu *vcpu, u64 value)
 {
-	u64 at = value & ~STEAL_TIME_ON;
+	gfn_t frame = gpa_to_gfn(gpa(value & ~STEAL_TIME_ON));
 
 	if (value & STEAL_TIME_RESERVED)
 		return BAD;
@@ -33,8 +29,8 @@ enum outcome steal_time_write(struct vcpu *vcpu, u64 value)
 		vcpu->steal_time_at = 0;
 		return DONE;
 	}
-	if (!area_of(vcpu, at)) {
-		if (!memory_lacks_frame(vcpu->vm, gpa_to_gfn(gpa(at))))
+	if (!memory_page(vcpu->vm, frame)) {
+		if (!memory_lacks_frame(vcpu->vm, frame))
 			return BAD;
 		memory_wait(vcpu);
 		return WAIT;

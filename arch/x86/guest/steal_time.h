@@ -2,8 +2,9 @@
  * Steal time (Linux, Documentation/virt/kvm/x86/msr.rst): a vCPU learns how long it was ready to
  * run while others had its processor, from 64 bytes of its memory that it names by MSR.
  *
- * They are written as a turn of the vCPU begins, each time through the gfn table: where the page
- * went meanwhile (into the balloon, to another frame) nothing is written, or what is there now.
+ * They are written as a turn of the vCPU begins, each time through the gfn table: what is there now
+ * is written, and nothing where the page has no frame or is on its way to another. Only the write
+ * to the MSR gets a frame for it.
  */
 #ifndef GUEST_STEAL_TIME_H
 #define GUEST_STEAL_TIME_H
