@@ -12,10 +12,6 @@ set -eu
 kernel=linux-image-cloud-amd64
 cache=${SLUICE_CACHE:-$HOME/.cache/sluice}
 out=$cache/debian-linux
-if [ "${1:-}" = --check ]; then
-	[ -d "$out" ]
-	exit
-fi
 if [ -d "$out" ]; then
 	echo "$out"
 	exit 0
@@ -45,7 +41,11 @@ newest() {
 }
 fetch() {
 	image=$(newest)
-	[ -n "$image" ] && apt-get -qq download "$image" busybox-static >fetch.log 2>&1
+	if [ -z "$image" ]; then
+		echo "the lists of apt-get know no $kernel" >fetch.log
+		return 1
+	fi
+	apt-get -qq download "$image" busybox-static >fetch.log 2>&1
 }
 # The lists of a fresh system are empty or old: bring them up to date only if needed.
 if ! fetch; then
@@ -53,10 +53,11 @@ if ! fetch; then
 	if [ "$(id -u)" -ne 0 ]; then
 		root=sudo
 	fi
-	$root apt-get -qq update >&2
+	# Of several mirrors, one that is dead must not keep the others from being asked.
+	$root apt-get -qq update >&2 || echo "debian_linux.sh: apt-get update failed, trying all the same" >&2
 	if ! fetch; then
 		echo "debian_linux.sh: $kernel and busybox-static cannot be fetched:" >&2
-		cat fetch.log >&2 || true
+		cat fetch.log >&2
 		exit 1
 	fi
 fi
