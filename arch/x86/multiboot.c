@@ -56,7 +56,7 @@ static const char *read_module(const struct module_tag *tag, struct multiboot_re
 {
 	struct boot_info *info = result->info;
 	struct boot_module *module = &info->modules[info->module_count];
-	char *name, *end;
+	char *space, *name;
 
 	if (tag->tag.size < sizeof(*tag) || tag->end < tag->start)
 		return "a module's tag is malformed";
@@ -66,10 +66,12 @@ static const char *read_module(const struct module_tag *tag, struct multiboot_re
 	if (name == NULL)
 		return "the modules' command lines are longer than 8 KiB in all";
 	module->name = name;
-	for (end = name; *end != 0 && *end != ' ';)
-		end++;
-	module->arguments = *end == ' ' ? end + 1 : "";
-	*end = 0;
+	space = strchr(name, ' ');
+	module->arguments = "";
+	if (space != NULL) {
+		*space = 0;
+		module->arguments = space + 1;
+	}
 	module->start = hpa(tag->start);
 	module->bytes = tag->end - tag->start;
 	info->module_count++;

@@ -127,7 +127,7 @@ __init struct guest_console *guest_console_create(const char *name)
 	struct guest_console *console = hypervisor_alloc(0);
 
 	if (console != NULL)
-		memcpy(console->name, name, strnlen(name, sizeof(console->name) - 1));
+		strncpy(console->name, name, sizeof(console->name) - 1);
 	return console;
 }
 

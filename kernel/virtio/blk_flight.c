@@ -243,7 +243,7 @@ static void write_id(struct virtio_blk *blk, const struct blk_request *request)
 	char id[BLK_ID_BYTES] = {0};
 	u32 done = 0;
 
-	memcpy(id, blk->config->name, strnlen(blk->config->name, sizeof(id)));
+	strncpy(id, blk->config->name, sizeof(id));
 	for (u32 i = 0; i + 1 < request->pieces && done < sizeof(id); i++) {
 		const struct blk_piece *piece = piece_at(blk, blk->piece_first + i);
 		u32 part = MIN((u32)piece->bytes, (u32)sizeof(id) - done);

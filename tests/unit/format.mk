@@ -1,1 +1,0 @@
-test_format_SRC := lib/format.c
