@@ -27,15 +27,23 @@
 extern const char trampoline_start[], trampoline_end[];
 extern const u64 trampoline_cr3[], trampoline_stack[], trampoline_argument[], trampoline_entry[];
 
-static u32 online = 1; /* processors that reached C, the boot processor included */
+#define NOBODY_MORE 0U
+
+/* Processors that reached C, the boot processor included; NOBODY_MORE: one is being given up. */
+static u32 online = 1;
 
 /* The first C on another processor, on its own stack. */
 __attribute__((noreturn)) static void other_cpu(u64 index)
 {
+	u32 before = (u32)index;
+
 	cpu_load((unsigned)index);
 	apic_enable();
 	clock_enable();
-	__atomic_fetch_add(&online, 1, __ATOMIC_RELEASE);
+	/* Else it comes too late, and an INIT is on its way. */
+	if (!__atomic_compare_exchange_n(
+		    &online, &before, before + 1, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		arch_halt();
 	tsc_check_other((unsigned)index);
 	cpu_main();
 }
@@ -78,6 +86,21 @@ static bool wait_for(u32 expected, u64 us)
 	return false;
 }
 
+/* Resets the processor with @id, so that it does not wake up later with the next one's parameters.
+ * False if it is online as number @index after all, and was left alone. */
+static bool give_up(u32 id, unsigned index)
+{
+	u32 before = index;
+
+	if (!__atomic_compare_exchange_n(
+		    &online, &before, NOBODY_MORE, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
+		return false;
+	apic_send(id, ICR_INIT | ICR_ASSERT);
+	clock_wait_us(INIT_WAIT_US);
+	__atomic_store_n(&online, index, __ATOMIC_RELEASE);
+	return true;
+}
+
 /* Starts the processor with @id as number @index; whether it answered. */
 static bool start_cpu(u32 id, unsigned index)
 {
@@ -95,11 +118,7 @@ static bool start_cpu(u32 id, unsigned index)
 	if (wait_for(index + 1, SIPI_WAIT_US))
 		return true;
 	apic_send(id, startup);
-	if (wait_for(index + 1, ANSWER_WAIT_US))
-		return true;
-	/* It must not wake up later with the next one's parameters. */
-	apic_send(id, ICR_INIT | ICR_ASSERT);
-	return __atomic_load_n(&online, __ATOMIC_ACQUIRE) == index + 1;
+	return wait_for(index + 1, ANSWER_WAIT_US) || !give_up(id, index);
 }
 
 unsigned arch_start_other_cpus(void)
