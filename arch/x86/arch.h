@@ -153,8 +153,7 @@ struct boot_range {
 };
 
 struct boot_module {
-	const char *name;      /* first word of its multiboot string */
-	const char *arguments; /* the rest, "" if none */
+	const char *name; /* first word of its multiboot string */
 	hpa_t start;
 	u64 bytes;
 };

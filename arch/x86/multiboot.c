@@ -67,11 +67,8 @@ static const char *read_module(const struct module_tag *tag, struct multiboot_re
 		return "the modules' command lines are longer than 8 KiB in all";
 	module->name = name;
 	space = strchr(name, ' ');
-	module->arguments = "";
-	if (space != NULL) {
+	if (space != NULL)
 		*space = 0;
-		module->arguments = space + 1;
-	}
 	module->start = hpa(tag->start);
 	module->bytes = tag->end - tag->start;
 	info->module_count++;
@@ -129,7 +126,8 @@ const char *multiboot_parse(const void *data, u64 bytes, struct multiboot_result
 	u64 at = sizeof(struct header);
 
 	result->strings_used = 0;
-	info->command_line = "";
+	/* Not the literal, which goes with the rest of what is for the boot alone. */
+	info->command_line = copy_string(result, "", 0);
 	while (at + sizeof(struct tag) <= bytes) {
 		const struct tag *tag = (const void *)((const char *)data + at);
 		const char *wrong = NULL;

@@ -86,7 +86,7 @@ def test_modules_are_reserved_and_memory_is_there(boot, tmp_path):
     big.write_bytes(b"\x42" + bytes(3_000_000))
     run = boot("boot-memory", {"web": big})
     assert_passed(run)
-    assert any('module "web" "" 3000001 bytes, first 42' in line for line in run.log)
+    assert any('module "web" 3000001 bytes, first 42' in line for line in run.log)
 
 
 def assert_bug(run, says, function):

@@ -120,8 +120,8 @@ void test_boot_memory(void)
 		EXPECT(is_inside(info->used, info->used_count, module->start.raw,
 			       module->start.raw + module->bytes),
 			"module %s is not reserved", module->name);
-		log_info("test: module \"%s\" \"%s\" %lu bytes, first %02x", module->name,
-			module->arguments, module->bytes, *(u8 *)hpa_to_ptr(module->start));
+		log_info("test: module \"%s\" %lu bytes, first %02x", module->name, module->bytes,
+			*(u8 *)hpa_to_ptr(module->start));
 	}
 	memory = arch_early_alloc(5000, BLOCK_SIZE);
 	EXPECT(memory != NULL && (u64)memory % BLOCK_SIZE == 0, "early block %p", (void *)memory);

@@ -56,7 +56,7 @@ static inline int setup(void **state)
 		.name = "swap", .size = MIB(1), .service_us = SERVICE_US};
 	config.disks[1] = (struct disk_config){.name = "data", .module = "data.tar"};
 	info->module_count = 1;
-	info->modules[0] = (struct boot_module){"data.tar", "", {MODULE_START}, MODULE_BYTES};
+	info->modules[0] = (struct boot_module){"data.tar", {MODULE_START}, MODULE_BYTES};
 	for (unsigned i = 0; i < MODULE_BYTES; i++)
 		fake_ram[MODULE_START + i] = (u8)(i / SECTOR_SIZE + 1);
 	vm = fake_vm(0);

@@ -101,7 +101,6 @@ struct boot_range {
 
 struct boot_module {
 	const char *name;
-	const char *arguments;
 	hpa_t start;
 	u64 bytes;
 };
