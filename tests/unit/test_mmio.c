@@ -17,6 +17,7 @@
 #include "arch/x86/processor.h"
 #include "fake/machine.h"
 #include "fake/vm.h"
+#include "kernel/core/frame.h"
 #include "kernel/core/percpu.h"
 #include "kernel/virtio/device.h"
 
@@ -252,6 +253,27 @@ static void code_in_a_device(void **state)
 	assert_int_equal(reads + writes, 0);
 }
 
+/* Its page, or a table, was taken and no frame is there: the processor will wait for one. */
+static void code_that_lacks_a_frame(void **state)
+{
+	static const u64 taken[] = {CODE, 0x4000};
+	static mfn_t kept[MIB(32) / PAGE_SIZE];
+	unsigned count = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(taken); i++) {
+		assert_int_equal(memory_remove(vm, gpa_to_gfn(gpa(taken[i]))), 0);
+		fake_limbo_empty();
+		while (!mfn_is_none(kept[count] = frame_alloc(FRAME_DEVICE, 0, 0)))
+			count++;
+		assert_int_equal(mmio_emulate(&vcpu, gpa(DEVICE)), RESTART);
+		assert_int_equal(reads + writes, 0);
+		while (count > 0)
+			frame_free(kept[--count], 0);
+		assert_non_null(memory_page(vm, gpa_to_gfn(gpa(taken[i]))));
+	}
+}
+
 static void nobody_lives_there(void **state)
 {
 	static const u64 addresses[] = {PLATFORM_VIRTIO_BASE - 1,
@@ -289,6 +311,7 @@ int main(void)
 		MMIO_TEST(across_a_page),
 		MMIO_TEST(code_not_mapped),
 		MMIO_TEST(code_in_a_device),
+		MMIO_TEST(code_that_lacks_a_frame),
 		MMIO_TEST(nobody_lives_there),
 		MMIO_TEST(no_mov),
 	};

@@ -4,6 +4,8 @@
  */
 #include "arch/x86/guest/fetch.h"
 
+#include <abi/errno.h>
+
 #include "arch/x86/guest/walk.h"
 #include "arch/x86/processor.h"
 #include "kernel/vm/memory.h"
@@ -18,10 +20,10 @@ static bool read_table(void *argument, u64 address, void *to, unsigned bytes)
 {
 	struct fetch *fetch = argument;
 
-	if (memory_read(fetch->vm, gpa(address), to, bytes) == 0)
-		return true;
-	fetch->outside_ram = true;
-	return false;
+	int error = memory_read(fetch->vm, gpa(address), to, bytes);
+
+	fetch->outside_ram = error == -SLUICE_EFAULT;
+	return error == 0;
 }
 
 enum code_size guest_code_size(const struct vcpu_context *context)
@@ -40,6 +42,7 @@ static unsigned fetch_bytes(
 	u64 linear = context->cs_base + context->rip + offset;
 	unsigned bytes;
 	u64 address;
+	int error;
 
 	if (guest_code_size(context) != CODE_64)
 		linear = (u32)linear;
@@ -48,8 +51,9 @@ static unsigned fetch_bytes(
 		*outside_ram = fetch.outside_ram;
 		return 0;
 	}
-	*outside_ram = memory_read(vcpu->vm, gpa(address), to, bytes) != 0;
-	return *outside_ram ? 0 : bytes;
+	error = memory_read(vcpu->vm, gpa(address), to, bytes);
+	*outside_ram = error == -SLUICE_EFAULT;
+	return error ? 0 : bytes;
 }
 
 unsigned guest_fetch(struct vcpu *vcpu, unsigned offset, u8 *to, unsigned count)

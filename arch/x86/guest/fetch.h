@@ -14,7 +14,7 @@ enum code_size guest_code_size(const struct vcpu_context *context);
  * page. Returns the bytes read; 0 if they are not mapped, or not RAM. */
 unsigned guest_fetch(struct vcpu *vcpu, unsigned offset, u8 *to, unsigned count);
 /* Whether that byte can never be read: it, or a table on the way to it, is not RAM. Else a page
- * that is not mapped now may be later, and the processor raises #PF itself. */
+ * that is not mapped now, or has no frame, may be later: the processor finds out itself. */
 bool guest_code_is_outside_ram(struct vcpu *vcpu, unsigned offset);
 
 #endif
