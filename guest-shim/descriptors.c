@@ -39,7 +39,7 @@ struct table_pointer {
 	u64 base;
 } __packed_struct;
 
-extern const char trap_stubs[]; /* 16 bytes each */
+extern const char trap_entries[]; /* 16 bytes each */
 
 static u64 gdt[7] = {
 	0, 0x00af9b000000ffffull, /* 64-bit code, accessed */
@@ -52,15 +52,15 @@ static u8 stacks[IST_INTERRUPT][PAGE_SIZE] __aligned_to(16);
 static void idt_fill(void)
 {
 	for (unsigned vector = 0; vector < VECTORS; vector++) {
-		u64 stub = (u64)trap_stubs + vector * 16;
+		u64 entry = (u64)trap_entries + vector * 16;
 
 		idt[vector] = (struct gate){
-			.offset_low = (u16)stub,
+			.offset_low = (u16)entry,
 			.selector = CODE_SELECTOR,
 			.ist = vector >= VECTOR_TIMER ? IST_INTERRUPT : 0,
 			.type = GATE_PRESENT_INTERRUPT,
-			.offset_middle = (u16)(stub >> 16),
-			.offset_high = (u32)(stub >> 32),
+			.offset_middle = (u16)(entry >> 16),
+			.offset_high = (u32)(entry >> 32),
 		};
 	}
 	idt[VECTOR_NMI].ist = IST_NMI;

@@ -1,12 +1,12 @@
 /*
- * The 64 interrupt stubs: vectors 0..31 are exceptions, 32..63 interrupts. Each leaves a struct registers
+ * The 64 entries: vectors 0..31 are exceptions, 32..63 interrupts. Each leaves a struct registers
  * (trap.h) on the stack and calls trap(). Vector registers are not saved, since nothing behind trap() uses
  * them (the shim is compiled with -mgeneral-regs-only).
  */
 
 	.section .text
 	.altmacro
-	.macro stub vector
+	.macro entry vector
 	.balign 16
 	.if (\vector == 8) || ((\vector >= 10) && (\vector <= 14)) || (\vector == 17) || (\vector == 21) || (\vector == 29) || (\vector == 30)
 	.else
@@ -17,11 +17,11 @@
 	.endm
 
 	.balign 16
-	.globl trap_stubs
-trap_stubs:
+	.globl trap_entries
+trap_entries:
 	.set vector_number, 0
 	.rept 64
-	stub %vector_number
+	entry %vector_number
 	.set vector_number, vector_number + 1
 	.endr
 

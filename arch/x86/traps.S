@@ -1,7 +1,8 @@
 /*
- * Where exceptions and interrupts arrive: one stub a vector, then two common paths. Exceptions build the
- * whole struct trap_frame of port.h; interrupts save only what C may change. GS base is always the
- * hypervisor's here, and every gate uses an IST stack, so nothing is written below the interrupted RSP.
+ * Where exceptions and interrupts arrive: an entry for each exception and each interrupt that is expected, one
+ * for all others, then two common paths. Exceptions build the whole struct trap_frame of port.h; interrupts
+ * save only what C may change. GS base is always the hypervisor's here, and every gate uses an IST stack, so
+ * nothing is written below the interrupted RSP.
  */
 #include "asm_offsets.h"
 
@@ -11,10 +12,10 @@
 
 	.section .text.traps, "ax"
 
-	/* 16 bytes a stub, found by index. */
+	/* 16 bytes an entry, found by index. */
 	.balign 16
-	.globl	exception_stubs
-exception_stubs:
+	.globl	exception_entries
+exception_entries:
 	.set	vector, 0
 	.rept	EXCEPTIONS
 	.balign 16
@@ -26,11 +27,11 @@ exception_stubs:
 	.set	vector, vector + 1
 	.endr
 
-	/* 8 bytes a stub: a signed byte, so that the push is two bytes long. In the order of traps.c; the last
+	/* 8 bytes an entry: a signed byte, so that the push is two bytes long. In the order of traps.c; the last
 	 * is for what nobody asked for, of which nobody looks at the number. */
 	.balign 8
-	.globl	interrupt_stubs
-interrupt_stubs:
+	.globl	interrupt_entries
+interrupt_entries:
 	.irp	vector, VECTOR_UART, VECTOR_TIMER, VECTOR_KICK, VECTOR_SPURIOUS, VECTOR_OTHER
 	.balign 8
 	pushq	$(\vector - 128)

@@ -13,9 +13,9 @@
 #define VECTOR_GP 13
 #define VECTOR_MC 18
 
-#define EXCEPTIONS     32
-#define EXCEPTION_STUB 16 /* bytes, as in traps.S */
-#define INTERRUPT_STUB 8
+#define EXCEPTIONS      32
+#define EXCEPTION_ENTRY 16 /* bytes, as in traps.S */
+#define INTERRUPT_ENTRY 8
 
 #define GATE_INTERRUPT 0x8e00U /* present, DPL 0, 64-bit interrupt gate */
 
@@ -31,13 +31,13 @@ struct fixup {
 	u64 fault, resume;
 };
 
-extern const char exception_stubs[], interrupt_stubs[];
+extern const char exception_entries[], interrupt_entries[];
 extern const struct fixup __fixups_start[], __fixups_end[];
 
 static struct gate idt[256] __aligned_to(16);
 
-/* Interrupts that have a stub of their own; all others share the one behind those. */
-static const u8 own_stubs[] = {
+/* Interrupts that have an entry of their own; all others share the one behind those. */
+static const u8 own_entries[] = {
 	HOST_VECTOR_UART, HOST_VECTOR_TIMER, HOST_VECTOR_KICK, HOST_VECTOR_SPURIOUS};
 
 u64 idt_base(void)
@@ -61,28 +61,28 @@ static unsigned ist_of(unsigned vector)
 	}
 }
 
-__init static u64 stub_of(unsigned vector)
+__init static u64 entry_of(unsigned vector)
 {
 	unsigned i = 0;
 
 	if (vector < EXCEPTIONS)
-		return (u64)exception_stubs + vector * EXCEPTION_STUB;
-	while (i < ARRAY_SIZE(own_stubs) && own_stubs[i] != vector)
+		return (u64)exception_entries + vector * EXCEPTION_ENTRY;
+	while (i < ARRAY_SIZE(own_entries) && own_entries[i] != vector)
 		i++;
-	return (u64)interrupt_stubs + i * INTERRUPT_STUB;
+	return (u64)interrupt_entries + i * INTERRUPT_ENTRY;
 }
 
 __init void idt_start(void)
 {
 	for (unsigned vector = 0; vector < ARRAY_SIZE(idt); vector++) {
-		u64 stub = stub_of(vector);
+		u64 entry = entry_of(vector);
 
 		idt[vector] = (struct gate){
-			.offset_low = (u16)stub,
+			.offset_low = (u16)entry,
 			.selector = SELECTOR_CODE,
 			.ist_type = (u16)(GATE_INTERRUPT | ist_of(vector)),
-			.offset_middle = (u16)(stub >> 16),
-			.offset_high = (u32)(stub >> 32),
+			.offset_middle = (u16)(entry >> 16),
+			.offset_high = (u32)(entry >> 32),
 		};
 	}
 }

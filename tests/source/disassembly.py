@@ -23,7 +23,7 @@ VECTOR = re.compile(r"%([xyz]mm\d|mm[0-7]|st\b)")
 VECTOR_NAMES = re.compile(r"^(f(?!xsave|xrstor)[a-z0-9]+|emms)$")
 
 # Entered by hardware or by the boot code, never through a pointer from C.
-ENTRIES = {"kernel_main", "cpu_main", "other_cpu", "exception_stubs", "interrupt_stubs", "vmx_exit"}
+ENTRIES = {"kernel_main", "cpu_main", "other_cpu", "exception_entries", "interrupt_entries", "vmx_exit"}
 
 # Calls through a pointer that has one value in the image: what calls, and what is called.
 ONE_TARGET = {"parser_send": "report", "end": "dispatch_report"}

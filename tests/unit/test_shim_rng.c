@@ -54,6 +54,12 @@ static void gives_too_much(void)
 	complete(next_request()->bytes + 1);
 }
 
+static void breaks_off(void)
+{
+	device.status |= VIRTIO_STATUS_NEEDS_RESET;
+	assert_true(rng_interrupt(SLOT));
+}
+
 static void without_a_device_there_is_nothing(void **state)
 {
 	u8 byte = 7;
@@ -143,6 +149,9 @@ static void devices_that_are_wrong(void **state)
 	device_acts = gives_too_much;
 	assert_true(PANICS((void)!rng_read(&byte, 1)));
 	assert_non_null(strstr(panic_text, "gives 2 bytes of 1"));
+	device_acts = breaks_off;
+	assert_true(PANICS((void)!rng_read(&byte, 1)));
+	assert_non_null(strstr(panic_text, "has broken off"));
 }
 
 int main(void)
