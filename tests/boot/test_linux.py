@@ -151,7 +151,7 @@ def test_what_is_no_kernel_is_named_and_others_start(sluice, tmp_path):
     ]
     modules = {"vmlinuz": bzimage, "no-note": no_note, "big": big, "nowhere": None}
     booted = sluice.boot(guests, modules)
-    assert booted.says('guest "compressed": kernel "vmlinuz" is a Linux bzImage, valid is the ELF kernel in it, which tools/vmlinux.py takes out')
+    assert booted.says('guest "compressed": kernel "vmlinuz" is a Linux bzImage, valid is the ELF kernel in it (tools/vmlinux.py)')
     assert booted.says('guest "mute": kernel "no-note" has no PVH note')
     assert booted.says('guest "full": initrd "big" has 17825792 bytes, valid is 0 to ')
     assert booted.says('guest "lost": kernel names the module "nowhere", which GRUB did not load')

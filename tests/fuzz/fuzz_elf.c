@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool entry = false;
 
 	if (elf_read(data, size, RAM, TAKEN, PAGE_SIZE, &image, &error)) {
-		REQUIRE(error.what && strlen(error.what) < 80);
+		REQUIRE(error.what && strlen(error.what) < ELF_WHAT_BYTES);
 		return 0;
 	}
 	REQUIRE(image.count >= 1 && image.count <= ELF_SEGMENTS_MAX && image.end <= RAM);

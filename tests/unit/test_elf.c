@@ -80,6 +80,7 @@ static void refused(const char *what)
 	assert_int_equal(read_size(IMAGE_BYTES), -SLUICE_EINVAL);
 	if (!strstr(error.what, what))
 		fail_msg("\"%s\" instead of \"%s\"", error.what, what);
+	assert_true(strlen(error.what) < ELF_WHAT_BYTES);
 }
 
 static void good_64(void **state)

@@ -97,8 +97,8 @@ static int read_layout(const u8 *image, u64 size, struct layout *out, struct elf
 	u64 type, machine, phentsize, bytes;
 
 	if (is_bzimage(image, size))
-		return refuse(error, "is a Linux bzImage, valid is the ELF kernel in it, which "
-				     "tools/vmlinux.py takes out");
+		return refuse(error,
+			"is a Linux bzImage, valid is the ELF kernel in it (tools/vmlinux.py)");
 	if (size < shape_32.header_bytes || memcmp(image, "\177ELF", 4) != 0)
 		return refuse(error, "is no ELF file");
 	if (image[EHDR_DATA] != ELF_DATA_LSB)

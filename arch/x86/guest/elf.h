@@ -24,7 +24,8 @@ struct elf_image {
 };
 
 /* What is wrong: "@what is @value, valid is @low to @high", or only @what where @ranged is false.
- */
+ * @what fits in ELF_WHAT_BYTES: with names of guest and module it is one line of the log. */
+#define ELF_WHAT_BYTES 80
 struct elf_error {
 	const char *what;
 	bool ranged;
