@@ -37,6 +37,34 @@ struct row {
 	bool verified;
 };
 
+/* add_words() takes them for arrays of u64: that is all they are made of, member by member. */
+#define WORD(type, member)                                                                         \
+	(__builtin_types_compatible_p(__typeof__(((type *)0)->member), u64) ? sizeof(u64) : 0)
+#define D(member) WORD(struct vm_disk_stats, member)
+_Static_assert(sizeof(struct vm_disk_stats) == D(read_requests) + D(read_sectors) +
+						       D(write_requests) + D(write_sectors) +
+						       D(first_sectors) + D(errors),
+	"what a disk counts, nothing else");
+#define T(member) WORD(struct tmem_client_stats, member)
+_Static_assert(sizeof(struct tmem_client_stats) ==
+		       T(puts) + T(puts_stored) + T(puts_replaced) + T(puts_refused) +
+			       T(puts_dropped) + T(gets) + T(hits) + T(flushes) + T(flushed_pages) +
+			       T(evictions) + T(ephemeral_puts) + T(ephemeral_gets) +
+			       T(ephemeral_hits) + T(persistent_puts) + T(persistent_gets) +
+			       T(persistent_hits) + T(ephemeral_pages) + T(persistent_pages) +
+			       T(ephemeral_peak) + T(persistent_peak) + T(dense_pages) +
+			       T(dense_frames) + T(filled_pages) + T(shared_pages) +
+			       T(compressed_pages) + T(compressed_bytes) + T(shared_peak) +
+			       T(compressed_peak) + T(equal_found),
+	"what tmem counts for a client, nothing else");
+_Static_assert(offsetof(struct row, ticks) == 2 * sizeof(struct vm_disk_stats) +
+						      sizeof(struct tmem_client_stats) +
+						      WORD(struct row, cpu_ticks) +
+						      EXITED_CLASSES * WORD(struct row, exits[0]),
+	"what add_row() adds, without padding");
+#undef D
+#undef T
+
 static u64 hypervisor_bytes;
 
 void summary_note_start(void)
