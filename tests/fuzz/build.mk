@@ -20,7 +20,7 @@ include $(filter-out tests/fuzz/build.mk,$(wildcard tests/fuzz/*.mk))
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 
 define fuzz_program
-$O/fuzz/$1: tests/fuzz/$1.c $($1_SRC) $$(wildcard $(sort $(dir $($1_SRC:%=./%)))*.h)
+$O/fuzz/$1: tests/fuzz/$1.c $($1_SRC) $(wildcard tests/fuzz/*.h) $$(wildcard $(sort $(dir $($1_SRC:%=./%)))*.h)
 	$$(call quiet,FUZZCC,$$@)mkdir -p $$(@D) && $(FUZZ_CC) $(FUZZ_FLAGS) $($1_FLAGS) -o $$@ $$(filter %.c,$$^) $($1_LIBS)
 
 .PHONY: $1

@@ -94,14 +94,14 @@ static void write_then_read(void **state)
 	guest_write(DATA + 0xf00, data, 2560); /* crosses a page */
 	request(0, BLK_T_OUT, 6, DATA + 0xf00, 2560);
 	notify(0);
-	assert_int_equal(used_index(), 0); /* the disk takes its time */
+	assert_int_equal(used_index(0), 0); /* the disk takes its time */
 	assert_int_equal(pins(), 6 + 3);
 	pass(SERVICE / 2);
-	assert_int_equal(used_index(), 0);
+	assert_int_equal(used_index(0), 0);
 	pass(SERVICE);
-	assert_int_equal(used_index(), 1);
+	assert_int_equal(used_index(0), 1);
 	assert_int_equal(status_of(0), BLK_S_OK);
-	assert_int_equal(used_bytes(0), 1);
+	assert_int_equal(used_bytes(0, 0), 1);
 	assert_int_equal(raised, 1);
 	assert_int_equal(reg(0, 0x060), 1);
 	set_reg(0, 0x064, 1);
@@ -112,9 +112,9 @@ static void write_then_read(void **state)
 	request(4, BLK_T_IN, 6, DATA + 0x4080, 2560);
 	notify(0);
 	pass(SERVICE * 2);
-	assert_int_equal(used_index(), 2);
+	assert_int_equal(used_index(0), 2);
 	assert_int_equal(status_of(4), BLK_S_OK);
-	assert_int_equal(used_bytes(1), 2561);
+	assert_int_equal(used_bytes(0, 1), 2561);
 	guest_read(DATA + 0x4080, back, 2560);
 	assert_memory_equal(back, data, 2560);
 
@@ -158,11 +158,11 @@ static void one_after_the_other(void **state)
 	request(8, BLK_T_FLUSH, 0, DATA + 0x2000, 0);
 	notify(0);
 	pass(SERVICE + SERVICE / 2);
-	assert_int_equal(used_index(), 1);
+	assert_int_equal(used_index(0), 1);
 	pass(SERVICE);
-	assert_int_equal(used_index(), 2);
+	assert_int_equal(used_index(0), 2);
 	pass(SERVICE);
-	assert_int_equal(used_index(), 3);
+	assert_int_equal(used_index(0), 3);
 	assert_int_equal(status_of(8), BLK_S_OK);
 }
 
@@ -175,7 +175,7 @@ static void module_disk(void **state)
 	bring_up(1);
 	request(0, BLK_T_IN, 62, DATA + 0x800, 1024);
 	notify(1); /* no service time: done at once */
-	assert_int_equal(used_index(), 1);
+	assert_int_equal(used_index(0), 1);
 	assert_int_equal(status_of(0), BLK_S_OK);
 	guest_read(DATA + 0x800, data, sizeof(data));
 	assert_int_equal(data[0], 63);
@@ -192,7 +192,7 @@ static void module_disk(void **state)
 	request(0, 99, 0, DATA, 512);
 	notify(1);
 	assert_int_equal(status_of(0), BLK_S_UNSUPP);
-	assert_int_equal(used_index(), 5);
+	assert_int_equal(used_index(0), 5);
 	assert_true(disk_stats(vm, 1, NULL, &stats));
 	assert_int_equal(stats.read_sectors, 3);
 	assert_int_equal(stats.first_sectors, 2); /* sector 62 came twice */
@@ -219,10 +219,10 @@ static void no_interrupt_wanted(void **state)
 
 	(void)state;
 	bring_up(1);
-	guest_write(AVAIL, &flags, 2);
+	guest_write(AVAIL(0), &flags, 2);
 	request(0, BLK_T_IN, 0, DATA, 512);
 	notify(1);
-	assert_int_equal(used_index(), 1);
+	assert_int_equal(used_index(0), 1);
 	assert_int_equal(raised, 0);
 }
 
@@ -232,16 +232,16 @@ static void before_driver_ok(void **state)
 	bring_up(0);
 	set_reg(0, 0x070, 0);
 	assert_int_equal(negotiate(0, 0), 11);
-	offered = 0;
-	guest_write(AVAIL + 2, &offered, 2);
-	set_rings(0, 0, DESC, AVAIL, USED, QUEUE);
+	offered[0] = 0;
+	guest_write(AVAIL(0) + 2, offered, 2);
+	start_queue(0, 0, 0);
 	request(0, BLK_T_IN, 0, DATA, 512);
 	notify(0);
 	assert_int_equal(pins(), 6);
 	set_reg(0, 0x070, 15); /* now it is looked at */
 	assert_int_equal(pins(), 6 + 2);
 	pass(SERVICE * 2);
-	assert_int_equal(used_index(), 1);
+	assert_int_equal(used_index(0), 1);
 }
 
 /* More pages than can be in flight: the rest waits, and all comes through. */
@@ -255,7 +255,7 @@ static void more_than_fits(void **state)
 	assert_int_equal(pins(), 6 + 2 * 101);
 	for (unsigned n = 0; n < 4; n++) {
 		pass(SERVICE + SERVICE / 8);
-		assert_int_equal(used_index(), n + 1);
+		assert_int_equal(used_index(0), n + 1);
 		assert_int_equal(status_of((u16)(n * 4)), BLK_S_OK);
 	}
 	/* One that can never fit gets an error, not silence. */
@@ -276,7 +276,7 @@ static void reset_in_flight(void **state)
 	assert_int_equal(pins(), 0);
 	pass(SERVICE * 4);
 	assert_int_equal(status_of(0), 0xee); /* nothing was written behind the driver's back */
-	assert_int_equal(used_index(), 0);
+	assert_int_equal(used_index(0), 0);
 }
 
 static void queue_stopped_in_flight(void **state)
@@ -289,7 +289,7 @@ static void queue_stopped_in_flight(void **state)
 	assert_int_equal(pins(), 0);
 	assert_int_equal(reg(0, 0x044), 0);
 	pass(SERVICE * 4);
-	assert_int_equal(used_index(), 0);
+	assert_int_equal(used_index(0), 0);
 }
 
 static void destroyed_in_flight(void **state)
@@ -310,7 +310,7 @@ static void stopped_in_flight(void **state)
 	notify(0);
 	vm->stop_reason = STOP_SHUTDOWN;
 	pass(SERVICE * 2);
-	assert_int_equal(used_index(), 0);
+	assert_int_equal(used_index(0), 0);
 	assert_null(timer_pop(~0UL));
 	virtio_cancel_timers(vm);
 }
@@ -326,10 +326,10 @@ static void two_cpus(void **state)
 	request(4, BLK_T_IN, 8, DATA, 512);
 	notify(0);
 	pass(SERVICE * 8);
-	assert_int_equal(used_index(), 0); /* CPU 0 has the timer */
+	assert_int_equal(used_index(0), 0); /* CPU 0 has the timer */
 	fake_run_as(0);
 	serve_timers();
-	assert_int_equal(used_index(), 2);
+	assert_int_equal(used_index(0), 2);
 }
 
 /* There is no frame for a page of the guest: that is not its fault, and passes. */
@@ -348,13 +348,13 @@ static void requests_wait_for_frames(void **state)
 		held[count++] = frame;
 	notify(1);
 	pass(5000000);
-	assert_int_equal(used_index(), 0);
+	assert_int_equal(used_index(0), 0);
 	assert_int_equal(reg(1, 0x070), 15);
 	assert_true(memory_is_short(vm));
 	for (unsigned i = 0; i < 80; i++)
 		frame_free(held[--count], 0);
 	pass(5000000);
-	assert_int_equal(used_index(), 1);
+	assert_int_equal(used_index(0), 1);
 	assert_int_equal(status_of(0), BLK_S_OK);
 	guest_read(data, &byte, 1);
 	assert_int_equal(byte, 2);
@@ -450,7 +450,7 @@ static void requests_for_discarded_pages_fail(void **state)
 	request(6, BLK_T_IN, 0, DATA + 2 * PAGE_SIZE, SECTOR_SIZE);
 	notify(0);
 	pass(3 * SERVICE + 1000);
-	assert_int_equal(used_index(), 3);
+	assert_int_equal(used_index(0), 3);
 	assert_int_equal(status_of(0), BLK_S_OK);
 	assert_int_equal(status_of(3), BLK_S_IOERR);
 	assert_int_equal(status_of(6), BLK_S_OK);

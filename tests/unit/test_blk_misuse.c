@@ -63,12 +63,12 @@ static void two_cpus_at_once(void **state)
 		threads_round = n + 1;
 		request(0, BLK_T_IN, n % 64, DATA, 512);
 		notify(1);
-		while (used_index() != (u16)(n + 1)) {
+		while (used_index(0) != (u16)(n + 1)) {
 			serve_quietly();
 			if (time(NULL) > end)
 				break;
 		}
-		if (used_index() != (u16)(n + 1) || status_of(0) != BLK_S_OK)
+		if (used_index(0) != (u16)(n + 1) || status_of(0) != BLK_S_OK)
 			break;
 	}
 	threads_end = true;
@@ -90,7 +90,7 @@ static void *reset_again(void *argument)
 		set_reg(0, 0x024, 1);
 		set_reg(0, 0x020, 1);
 		set_reg(0, 0x070, 11);
-		set_rings(0, 0, DESC, AVAIL, USED, QUEUE);
+		start_queue(0, 0, 0);
 		set_reg(0, 0x070, 15);
 		serve_quietly();
 	}
@@ -127,9 +127,9 @@ static void chain_loops(void **state)
 	bring_up(0);
 	request(0, BLK_T_IN, 0, DATA, 512);
 	notify(0); /* an honest one in flight beside it */
-	set_desc(4, HEADER, 16, VIRTQ_DESC_NEXT, 5);
-	set_desc(5, DATA, 16, VIRTQ_DESC_NEXT, 4);
-	offer(4);
+	set_desc(0, 4, HEADER, 16, VIRTQ_DESC_NEXT, 5);
+	set_desc(0, 5, DATA, 16, VIRTQ_DESC_NEXT, 4);
+	offer(0, 4);
 	notify(0);
 	needs_reset(0, "loop");
 	pass(SERVICE * 4);
@@ -146,7 +146,6 @@ static void data_outside_ram(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
 		fake_log_reset();
 		disks_destroy(vm);
-		offered = 0;
 		bring_up(0);
 		request(0, BLK_T_IN, 0, bad[i], 512);
 		notify(0);
@@ -159,7 +158,7 @@ static void status_outside_ram(void **state)
 	(void)state;
 	bring_up(0);
 	request(0, BLK_T_IN, 0, DATA, 512);
-	set_desc(2, GUEST_RAM, 1, VIRTQ_DESC_WRITE, 0);
+	set_desc(0, 2, GUEST_RAM, 1, VIRTQ_DESC_WRITE, 0);
 	notify(0);
 	needs_reset(0, "status byte");
 }
@@ -169,7 +168,7 @@ static void header_outside_ram(void **state)
 	(void)state;
 	bring_up(0);
 	request(0, BLK_T_IN, 0, DATA, 512);
-	set_desc(0, ~0UL - 7, 16, VIRTQ_DESC_NEXT, 1);
+	set_desc(0, 0, ~0UL - 7, 16, VIRTQ_DESC_NEXT, 1);
 	notify(0);
 	needs_reset(0, "header");
 }
@@ -178,8 +177,8 @@ static void no_status(void **state)
 {
 	(void)state;
 	bring_up(0);
-	set_desc(0, HEADER, 16, 0, 0);
-	offer(0);
+	set_desc(0, 0, HEADER, 16, 0, 0);
+	offer(0, 0);
 	notify(0);
 	needs_reset(0, "without room");
 }
@@ -190,7 +189,7 @@ static void available_jumps(void **state)
 
 	(void)state;
 	bring_up(0);
-	guest_write(AVAIL + 2, &index, 2);
+	guest_write(AVAIL(0) + 2, &index, 2);
 	notify(0);
 	needs_reset(0, "available");
 }
@@ -200,25 +199,25 @@ static void bad_rings(void **state)
 	(void)state;
 	assert_int_equal(disks_create(vm), 0);
 	assert_int_equal(negotiate(0, 0), 11);
-	set_rings(0, 0, DESC, AVAIL, USED, 3);
+	set_rings(0, 0, DESC(0), AVAIL(0), USED(0), 3);
 	needs_reset(0, "queue size 3");
 	assert_int_equal(negotiate(0, 0), 11);
-	set_rings(0, 0, DESC, AVAIL, USED, VIRTQUEUE_SIZE_MAX * 2);
+	set_rings(0, 0, DESC(0), AVAIL(0), USED(0), VIRTQUEUE_SIZE_MAX * 2);
 	needs_reset(0, "queue size 128");
 	assert_int_equal(negotiate(0, 0), 11);
-	set_rings(0, 0, DESC + 8, AVAIL, USED, QUEUE);
+	set_rings(0, 0, DESC(0) + 8, AVAIL(0), USED(0), QUEUE);
 	needs_reset(0, "descriptor ring");
 	assert_int_equal(negotiate(0, 0), 11);
-	set_rings(0, 0, DESC, GUEST_RAM - 4, USED, QUEUE);
+	set_rings(0, 0, DESC(0), GUEST_RAM - 4, USED(0), QUEUE);
 	needs_reset(0, "available ring");
 	assert_int_equal(negotiate(0, 0), 11);
-	set_rings(0, 0, DESC, AVAIL, ~0UL - 3, QUEUE);
+	set_rings(0, 0, DESC(0), AVAIL(0), ~0UL - 3, QUEUE);
 	needs_reset(0, "used ring");
 	assert_int_equal(negotiate(0, 0), 11);
-	set_rings(0, 0, DESC, AVAIL, PLATFORM_VIRTIO_BASE, QUEUE);
+	set_rings(0, 0, DESC(0), AVAIL(0), PLATFORM_VIRTIO_BASE, QUEUE);
 	needs_reset(0, "used ring");
 	assert_int_equal(negotiate(0, 0), 11);
-	set_rings(0, 0, DESC, AVAIL, USED, QUEUE);
+	start_queue(0, 0, 0);
 	assert_int_equal(reg(0, 0x044), 1);
 }
 

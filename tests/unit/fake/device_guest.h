@@ -9,54 +9,30 @@
 #include <abi/hypercall.h>
 #include <abi/volatile.h>
 
-#include "fake/machine.h"
+/* Where the driver keeps things, guest-physical. */
+#define RINGS(queue) (0x10000u + (queue)*0x3000u)
+#define DATA         0x40000u
+#define QUEUE        16u
+#define QUEUES       (SLOT == PLATFORM_CONSOLE_SLOT ? 2u : 1u)
 #include "fake/virtio_driver.h"
-#include "kernel/core/frame.h"
-#include "kernel/core/percpu.h"
 #include "kernel/virtio/console.h"
 #include "kernel/virtio/console_state.h"
 #include "kernel/virtio/rng.h"
 #include "kernel/virtio/rng_state.h"
-#include "kernel/vm/audit.h"
 #include "kernel/vm/memory_volatile.h"
 
 #define GUEST_RAM MIB(4)
-#define QUEUE     16u
-/* Where the driver keeps things, guest-physical: queue n has its rings from RINGS(n) on. */
-#define RINGS(n) (0x10000u + (n)*0x3000u)
-#define DATA     0x40000u
-#define QUEUES   (SLOT == PLATFORM_CONSOLE_SLOT ? 2u : 1u)
-
-static u16 offered[2]; /* available indices of the driver */
 
 static inline void bring_up(void)
 {
-	static const u8 zeros[PAGE_SIZE];
-
-	assert_int_equal(negotiate(SLOT, 0), 11);
-	for (unsigned queue = 0; queue < QUEUES; queue++) {
-		for (unsigned part = 0; part < 3; part++)
-			guest_write(RINGS(queue) + part * PAGE_SIZE, zeros, PAGE_SIZE);
-		set_rings(SLOT, queue, RINGS(queue), RINGS(queue) + 0x1000, RINGS(queue) + 0x2000,
-			QUEUE);
-		assert_int_equal(reg(SLOT, 0x044), 1);
-		offered[queue] = 0;
-	}
-	set_reg(SLOT, 0x070, 15);
-	raised = 0;
+	start_device(SLOT, 0, QUEUES);
 }
 
 static inline int setup(void **state)
 {
 	(void)state;
 	fake_core_start(MIB(32), 2);
-	epoch_quiescent(epoch_now());
-	memset(&config, 0, sizeof(config));
-	strcpy(config.name, "web");
-	config.rng = true;
-	vm = fake_vm(0);
-	vm->config = &config;
-	assert_int_equal(memory_create(vm, GUEST_RAM, &fake_ept), 0);
+	guest_create(&(struct guest_config){.name = "web", .rng = true}, GUEST_RAM);
 	assert_int_equal(console_create(vm), 0);
 	assert_int_equal(rng_create(vm), 0);
 	bring_up();
@@ -70,41 +46,8 @@ static inline int teardown(void **state)
 	assert_int_equal(audit_run(), 0);
 	rng_destroy(vm);
 	console_destroy(vm);
-	assert_int_equal(pins(), 0);
-	assert_null(timer_pop(~0UL));
-	assert_int_equal(audit_run(), 0);
+	nothing_is_left();
 	return 0;
-}
-
-static inline void set_desc(unsigned queue, u16 index, u64 address, u32 bytes, u16 flags, u16 next)
-{
-	struct virtq_desc desc = {address, bytes, flags, next};
-
-	guest_write(RINGS(queue) + index * 16u, &desc, sizeof(desc));
-}
-
-static inline void offer(unsigned queue, u16 head)
-{
-	guest_write(RINGS(queue) + 0x1004 + 2u * (offered[queue] % QUEUE), &head, 2);
-	offered[queue]++;
-	guest_write(RINGS(queue) + 0x1002, &offered[queue], 2);
-}
-
-static inline u16 used_index(unsigned queue)
-{
-	u16 index;
-
-	guest_read(RINGS(queue) + 0x2002, &index, 2);
-	return index;
-}
-
-/* The length with which request @at of the queue, counted from 0, came back. */
-static inline u32 used_bytes(unsigned queue, u16 at)
-{
-	u32 element[2];
-
-	guest_read(RINGS(queue) + 0x2004 + 8u * (at % QUEUE), element, 8);
-	return element[1];
 }
 
 static inline void notify(unsigned queue)
@@ -127,30 +70,10 @@ static inline void send(unsigned queue, u64 address, u32 bytes, u16 flags)
 	notify(queue);
 }
 
-/* The dispatch loop's part, for @us of time: how often the device's timer came. */
-static inline unsigned pass_us(u64 us)
-{
-	unsigned served = 0;
-	struct timer *timer;
-
-	fake_tsc += us * 1000;
-	while ((timer = timer_pop(arch_tsc())) != NULL) {
-		assert_int_equal(timer->kind, TIMER_DEVICE);
-		virtio_timer_expired(timer);
-		served++;
-	}
-	return served;
-}
-
-/* The driver broke the rules: said with the guest's name; after its reset the device is as new. */
+/* The driver broke the rules: after its reset the device is as new. */
 static inline void is_broken(const char *message)
 {
-	assert_int_equal(reg(SLOT, 0x070) & 0x40, 0x40);
-	if (!strstr(fake_log_text, message))
-		fail_msg("not said: \"%s\" in:\n%s", message, fake_log_text);
-	assert_non_null(strstr(fake_log_text, "guest \"web\""));
-	assert_int_equal(pins(), 0);
-	assert_int_equal(reg(SLOT, 0x044), 0);
+	device_broke(SLOT, message);
 	assert_int_equal(audit_run(), 0);
 	fake_log_reset();
 	bring_up();
