@@ -52,7 +52,7 @@ HV_HOT       := tmem/get.c tmem/leave_any.c tmem/drop.c tmem/flush_page.c tmem/p
 	arch/x86/guest/lapic.c arch/x86/guest/msr.c arch/x86/guest/ports.c arch/x86/guest/cpuid.c \
 	kernel/vm/hypercall.c kernel/vm/memory.c kernel/vm/memory_populate.c kernel/vm/flip.c kernel/vm/memory_flip.c \
 	kernel/vm/reclaim.c kernel/vm/sched.c kernel/vm/tmem_port.c kernel/core/lock.c kernel/core/frame.c \
-	kernel/core/timer.c kernel/core/percpu.c kernel/dispatch.c
+	kernel/core/timer.c kernel/core/percpu.c kernel/dispatch.c kernel/timers.c
 # What only boot runs, text and constants: given back once it is over (docs/boot.md). Single functions of
 # other files say __init. Nothing that stays may refer to either; tests/source/test_init.py looks.
 HV_INIT      := $(wildcard manifest/*.c) kernel/main.c kernel/boot_manifest.c kernel/core/frame_boot.c \

@@ -14,12 +14,9 @@
 #include "kernel/core/percpu.h"
 #include "kernel/guests.h"
 #include "kernel/ending.h"
-#include "kernel/policy.h"
-#include "kernel/virtio/device.h"
-#include "kernel/vm/memory_flip.h"
+#include "kernel/timers.h"
 #include "kernel/vm/sched.h"
 #include "kernel/vm/virt.h"
-#include "kernel/vm/window.h"
 #include "kernel/world.h"
 
 /* What this CPU had loaded last, so that vector state moves only when the vCPU changes. */
@@ -27,66 +24,6 @@ static struct vcpu *fpu_owner[MAX_CPUS];
 static struct timer slice_timer[MAX_CPUS];
 /* Whose turn it is, for BUG. */
 static struct vcpu *running[MAX_CPUS];
-
-/* The steady pace of the policies: ten times a second, on the boot CPU. */
-#define TICK_US 100000
-
-static struct timer tick_timer = {.kind = TIMER_TICK};
-static struct timer policy_timer = {.kind = TIMER_POLICY};
-
-static COLD void tick(void)
-{
-	struct vm *vm;
-
-	if (tmem_store) {
-		tmem_tick(tmem_store);
-		for_each_vm (vm)
-			window_tick(vm);
-	}
-	for_each_vm (vm)
-		memory_flip_tick(vm);
-	memory_wait_tick();
-	timer_arm(&tick_timer, arch_tsc() + ticks_from_us(TICK_US));
-}
-
-/* The pace of the balloon policies, from the manifest: between the end of one tick and the next, so
- * that guests get on however long a tick takes. */
-static COLD void tick_policy(void)
-{
-	u64 pause_us = policy_tick();
-
-	timer_arm(&policy_timer, arch_tsc() + ticks_from_us(pause_us));
-}
-
-static void serve_timers(void)
-{
-	u32 events = __atomic_exchange_n(&this_cpu()->events, 0, __ATOMIC_ACQ_REL);
-	struct timer *timer;
-	/* What is armed meanwhile waits for the next turn, however soon it is due: a device that
-	 * takes longer than the time to its next request would otherwise keep the CPU in here. */
-	const u64 now = arch_tsc();
-
-	while ((timer = timer_pop(now)) != NULL) {
-		switch (timer->kind) {
-		case TIMER_LAPIC:
-			lapic_timer_expired(timer);
-			break;
-		case TIMER_DEVICE:
-			virtio_timer_expired(timer);
-			break;
-		case TIMER_TICK:
-			tick();
-			break;
-		case TIMER_POLICY:
-			tick_policy();
-			break;
-		case TIMER_SLICE: /* the turn is over: that was all */
-			break;
-		}
-	}
-	if (events & CPU_EVENT_TIMER)
-		timer_fired();
-}
 
 static void switch_fpu(struct vcpu *vcpu)
 {
@@ -178,17 +115,15 @@ void dispatch(void)
 {
 	const bool boot_cpu = this_cpu()->index == 0;
 
-	if (boot_cpu) {
-		tick();
-		tick_policy();
-	}
+	if (boot_cpu)
+		timers_start();
 	for (;;) {
 		struct vcpu *vcpu;
 
 		epoch_quiescent(epoch_now());
 		world_stop_point();
 		limbo_drain();
-		serve_timers();
+		timers_serve();
 		memory_wake_waiters();
 		if (boot_cpu) {
 			log_drain();

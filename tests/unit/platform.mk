@@ -14,6 +14,7 @@ test_blk_misuse_SRC = $(test_blk_SRC)
 test_balloon_SRC = $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c)
 test_balloon_target_SRC = $(test_balloon_SRC)
 test_rng_SRC = $(test_balloon_SRC)
+test_device_timers_SRC = $(test_balloon_SRC) kernel/timers.c
 test_console_SRC = $(test_balloon_SRC)
 test_policy_LIBS := -llz4
 test_policy_plan_LIBS := $(test_policy_LIBS)

@@ -19,7 +19,7 @@ __thread struct cpu *fake_cpu;
 unsigned fake_kicks[MAX_CPUS];
 u64 fake_pages_cleared, fake_pages_copied;
 bool fake_clear_skip;
-u64 fake_tsc;
+u64 fake_tsc, fake_copy_ticks;
 char fake_log_last[512];
 char fake_log_text[65536];
 unsigned fake_log_lines, fake_log_errors;
@@ -66,6 +66,7 @@ void fake_machine_start_ranges(const u64 (*ranges)[2], unsigned count, unsigned 
 		cpus[i].index = cpus[i].apic_id = i;
 	}
 	fake_pages_cleared = fake_pages_copied = 0;
+	fake_copy_ticks = 0;
 	fake_clear_skip = false;
 	fake_console_bytes = 0;
 	fake_console_ticks = 0;
@@ -172,6 +173,7 @@ void arch_copy_page(void *to, const void *from)
 {
 	memcpy(to, from, PAGE_SIZE);
 	fake_pages_copied++;
+	fake_tsc += fake_copy_ticks;
 }
 
 void arch_copy_page_away(void *to, const void *from)

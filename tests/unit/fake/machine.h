@@ -25,6 +25,8 @@ extern unsigned fake_kicks[MAX_CPUS];
 /* Pages cleared and copied since the start; @fake_clear_skip makes arch_clear_page() only count. */
 extern u64 fake_pages_cleared, fake_pages_copied;
 extern bool fake_clear_skip;
+/* How long a copy of a page takes; 0 at the start. */
+extern u64 fake_copy_ticks;
 /* The TSC: advances by one at each look, and by what a test adds. 1 GHz. */
 extern u64 fake_tsc;
 

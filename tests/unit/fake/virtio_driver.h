@@ -39,7 +39,9 @@
 static struct vm *vm;
 static struct guest_config config;
 static unsigned raised, lowered;
-static u16 offered[VIRTIO_QUEUES_MAX]; /* available indices of the driver */
+/* What another CPU does when a device raises its line; NULL: nothing. */
+static void (*on_interrupt)(unsigned slot);
+static u16 offered[PLATFORM_VIRTIO_SLOTS]; /* available indices of the driver */
 
 /* ---- The guest ---------------------------------------------------------------------------------
  */
@@ -53,6 +55,7 @@ static inline void guest_create(const struct guest_config *as, u64 ram)
 	vm->config = &config;
 	REQUIRE(memory_create(vm, ram, &fake_ept) == 0);
 	raised = lowered = 0;
+	on_interrupt = NULL;
 	memset(offered, 0, sizeof(offered));
 }
 
@@ -86,6 +89,8 @@ void ioapic_raise(struct vm *of, unsigned pin)
 {
 	is_a_devices(of, pin);
 	__atomic_fetch_add(&raised, 1, __ATOMIC_RELAXED);
+	if (on_interrupt)
+		on_interrupt(pin - PLATFORM_VIRTIO_GSI);
 }
 
 void ioapic_lower(struct vm *of, unsigned pin)

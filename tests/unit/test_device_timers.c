@@ -1,0 +1,234 @@
+/*
+ * Devices' timers as a CPU's dispatch loop serves them: they end, however long a device takes, and
+ * whoever works for a device leaves no work to nobody.
+ */
+#define _GNU_SOURCE /* REG_EFL */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include <cmocka.h>
+
+/* Each disk's queue has the rings of its slot. */
+#define QUEUE        16u
+#define RINGS(queue) (0x10000u + (queue)*0x3000u)
+#include "fake/virtio_driver.h"
+#include "arch/x86/guest/lapic.h"
+#include "kernel/policy.h"
+#include "kernel/timers.h"
+#include "kernel/virtio/blk.h"
+#include "kernel/virtio/blk_state.h"
+#include "kernel/virtio/rng.h"
+
+#define DISKS   2u
+#define RNG     PLATFORM_RNG_SLOT
+#define HEADER  0x8000u
+#define STATUS  0x9000u
+#define DATA    0x100000u
+#define SERVICE 100000u /* ticks, at 1 GHz */
+
+/* Nothing here runs for policies, in a store, or on LAPICs. */
+u64 policy_tick(void)
+{
+	return 1000;
+}
+
+void tmem_tick(struct tmem *tmem)
+{
+	(void)tmem;
+	fail_msg("there is no store");
+}
+
+void lapic_timer_expired(struct timer *timer)
+{
+	(void)timer;
+	fail_msg("no LAPIC has a timer");
+}
+
+static int setup(void **state)
+{
+	struct guest_config as = {.name = "web", .rng = true, .disk_count = DISKS};
+
+	(void)state;
+	fake_core_start(MIB(64), 2);
+	for (unsigned slot = 0; slot < DISKS; slot++)
+		as.disks[slot] = (struct disk_config){
+			.name = "disk", .size = MIB(1), .service_us = SERVICE / 1000};
+	guest_create(&as, MIB(8));
+	assert_int_equal(disks_create(vm), 0);
+	assert_int_equal(rng_create(vm), 0);
+	for (unsigned slot = 0; slot < DISKS; slot++) {
+		assert_int_equal(negotiate(slot, 0), 11);
+		start_queue(slot, 0, slot);
+		set_reg(slot, 0x070, 15);
+	}
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	on_interrupt = NULL;
+	rng_destroy(vm);
+	disks_destroy(vm);
+	nothing_is_left();
+	return 0;
+}
+
+/* A read of one page, not yet notified. */
+static void request(unsigned slot)
+{
+	static const struct blk_header header = {BLK_T_IN, 0, 0};
+	u16 head = (u16)(offered[slot] % 4 * 4);
+
+	guest_write(HEADER, &header, sizeof(header));
+	set_desc(slot, head, HEADER, sizeof(header), VIRTQ_DESC_NEXT, head + 1);
+	set_desc(slot, head + 1u, DATA, PAGE_SIZE, VIRTQ_DESC_NEXT | VIRTQ_DESC_WRITE, head + 2);
+	set_desc(slot, head + 2u, STATUS, 1, VIRTQ_DESC_WRITE, 0);
+	offer(slot, head);
+}
+
+/* A vCPU elsewhere that has its next request ready as soon as one is done. */
+static unsigned refills;
+
+static void ask_again(unsigned slot)
+{
+	if (refills >= 1000)
+		return;
+	refills++;
+	request(slot);
+	set_reg(slot, 0x050, 0);
+}
+
+/* Copies take twice the time from one request to the next. */
+static void slow_disks_do_not_keep_the_cpu(void **state)
+{
+	(void)state;
+	fake_copy_ticks = 2 * SERVICE;
+	refills = 0;
+	on_interrupt = ask_again;
+	for (unsigned slot = 0; slot < DISKS; slot++) {
+		request(slot);
+		set_reg(slot, 0x050, 0);
+	}
+	for (unsigned turn = 1; turn < 50; turn++) {
+		fake_tsc += 10 * SERVICE;
+		timers_serve();
+		assert_in_range(refills, turn, 2 * DISKS * turn);
+	}
+	on_interrupt = NULL;
+	for (unsigned slot = 0; slot < DISKS; slot++)
+		set_reg(slot, 0x070, 0);
+	timers_serve();
+}
+
+/* ---- Between two instructions
+ * --------------------------------------------------------------------
+ *
+ * CPU 1 works for the generator, whose driver rings without end from elsewhere, until it gives up
+ * and leaves the rest to a timer. The device's timer is armed on CPU 0 and over, so that CPU 0
+ * takes it off: before any one of the instructions with which CPU 1 does that. CPU 0 finds the
+ * device at work and leaves the notification to CPU 1.
+ */
+
+#define ROUNDS 8u /* ROUNDS_MAX of device.c */
+
+static unsigned rung;
+/* Instructions until CPU 0 comes; how many were stepped through; whether it has come. */
+static unsigned comes_at, stepped;
+static volatile bool has_come;
+static volatile bool steps;
+
+static void ring_again(unsigned slot)
+{
+	if (slot != RNG || rung >= ROUNDS)
+		return;
+	rung++;
+	set_desc(0, rung, DATA, 8, VIRTQ_DESC_WRITE, 0);
+	offer(0, (u16)rung);
+	set_reg(RNG, 0x050, 0);
+}
+
+static void cpu_0_comes(int number, siginfo_t *info, void *context)
+{
+	greg_t *flags = &((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL];
+	const struct spinlock *lock = &percpu_of(0)->timers.lock;
+
+	(void)number;
+	(void)info;
+	/* While CPU 1 has the queue of CPU 0 locked, this one waits for it. */
+	if (steps && (stepped++ < comes_at || lock->next != lock->serving))
+		return;
+	*flags &= ~(greg_t)BIT(8);
+	if (!steps)
+		return;
+	steps = false;
+	fake_run_as(0);
+	has_come = serve_timer();
+	fake_run_as(1);
+}
+
+/* Called where the rest is reckoned, which is before the timer is armed. */
+unsigned vms_running(void)
+{
+	if (rung == ROUNDS && !steps && !has_come) {
+		steps = true;
+		stepped = 0;
+		__asm__ volatile("lea -128(%%rsp), %%rsp\n\t" /* the red zone */
+				 "pushfq\n\t"
+				 "orq $0x100, (%%rsp)\n\t" /* TF */
+				 "popfq\n\t"
+				 "lea 128(%%rsp), %%rsp" ::
+					 : "memory", "cc");
+	}
+	return 1;
+}
+
+static void work_is_left_to_somebody(void **state)
+{
+	const struct sigaction act = {.sa_sigaction = cpu_0_comes, .sa_flags = SA_SIGINFO};
+	struct virtio_device *rng = vm->devices[RNG];
+
+	(void)state;
+	assert_int_equal(sigaction(SIGTRAP, &act, NULL), 0);
+	comes_at = 0;
+	do {
+		start_device(RNG, 0, 1);
+		rung = 0;
+		has_come = false;
+		on_interrupt = ring_again;
+		fake_run_as(0);
+		virtio_run_at(rng, fake_tsc);
+		fake_run_as(1);
+		set_desc(0, 0, DATA, 8, VIRTQ_DESC_WRITE, 0);
+		offer(0, 0);
+		set_reg(RNG, 0x050, 0);
+		steps = false;
+		on_interrupt = NULL;
+		assert_int_equal(rung, ROUNDS);
+		assert_true(!rng->work || rng->timer.armed);
+		for (unsigned cpu = 0; cpu < 2; cpu++) {
+			fake_run_as(cpu);
+			pass_us(100000);
+		}
+		fake_run_as(0);
+		assert_int_equal(rng->work, 0);
+		assert_int_equal(used_index(0), ROUNDS + 1);
+		comes_at++;
+	} while (has_come);
+	assert_in_range(comes_at, 50, 5000);
+}
+
+int main(void)
+{
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(slow_disks_do_not_keep_the_cpu),
+		TEST(work_is_left_to_somebody),
+	};
+
+	return cmocka_run_group_tests_name("device_timers", tests, NULL, NULL);
+}
