@@ -3,6 +3,8 @@
 PYTEST   := $(PYTHON) -m pytest
 # Emulators at a time.
 JOBS     ?= 2
+# What processors give as random in boots that repeat, if not 1.
+SEED     ?=
 RESULTS  := $O/results
 FIGURES  := $O/figures
 # Evaluated where it is used: git may be missing until check-deps has run.
@@ -36,7 +38,7 @@ check-host: all fuzzers
 
 check-boot: all
 	@-$(MAKE) linux
-	@cd tests && O=$(abspath $O) $(PYTEST) -n $(JOBS) --dist loadgroup boot --results $(abspath $(RESULTS))/boot.tsv $(if $(FULL),--full) $(if $(K),-k '$K')
+	@cd tests && O=$(abspath $O) $(PYTEST) -n $(JOBS) --dist loadgroup boot --results $(abspath $(RESULTS))/boot.tsv $(if $(FULL),--full) $(if $(SEED),--seed $(SEED)) $(if $(K),-k '$K')
 
 format:
 	@clang-format-14 -i $(SOURCES)

@@ -14,6 +14,7 @@ COLUMNS = "test\tbackend\tcpus\tresult\tseconds\n"
 
 def pytest_addoption(parser):
     parser.addoption("--results", metavar="FILE", help="write a line a test to FILE (docs/testing.md)")
+    parser.addoption("--seed", type=int, default=1, help="of machines that repeat: what their processors give as random")
     parser.addoption("--full", action="store_true", help="also what takes too long for every change")
 
 

@@ -8,7 +8,13 @@ MANIFEST_CHECK := $O/tools/sluice-manifest
 $(MANIFEST_CHECK): tools/manifest_check.c $(MANIFEST_SRC) $(wildcard manifest/*.h) lib/types.h
 	$(call quiet,HOSTCC,$@)mkdir -p $(@D) && $(CC) $(HOST_CFLAGS) -o $@ $(filter %.c,$^)
 
-all: $(MANIFEST_CHECK)
+# So that a run of Bochs repeats.
+BOCHS_SEED := $O/tools/bochs_seed.so
+
+$(BOCHS_SEED): tools/bochs_seed.c
+	$(call quiet,HOSTCC,$@)mkdir -p $(@D) && $(CC) $(HOST_CFLAGS) -fPIC -shared -o $@ $<
+
+all: $(MANIFEST_CHECK) $(BOCHS_SEED)
 
 # ---- The experiment ----
 

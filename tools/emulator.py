@@ -16,9 +16,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import image
+
 BOCHS_MODELS = ("corei7_icelake_u", "corei7_ivy_bridge_3770k")
 BOCHS_BIOS = "/usr/share/bochs/BIOS-bochs-latest"
 BOCHS_VGA = "/usr/share/vgabios/vgabios.bin"
+BOCHS_SEED = image.BUILD / "tools" / "bochs_seed.so"
 
 # The machine stops for good after this line, without powering off.
 HALTED = re.compile(r"(: |^bug: )halted$")
@@ -51,11 +54,23 @@ class Machine:
     # Virtual time counts instructions, one a nanosecond, and passes at once while the processor sleeps: a run
     # repeats, however busy the host is. Always so in Bochs, where it sets the clock; never with KVM.
     instruction_time: bool = False
+    # What the processor gives as random follows from it (not with KVM); None: it is. With virtual time that counts
+    # instructions, as in Bochs or by QEMU's -icount, the same image then logs the same lines, time stamps and all.
+    seed: int | None = None
     extra: tuple = ()  # more arguments (QEMU) or bochsrc lines (Bochs)
 
     def __str__(self):
         name = f"{self.backend}:{self.cpu}" if self.cpu else self.backend
         return f"{name}, {self.cpus} CPU{'s' if self.cpus > 1 else ''}, {self.memory} MiB"
+
+
+def _environment(machine):
+    """For Bochs, whose RDRAND is rand(), seeded with the host's time."""
+    if machine.seed is None or machine.backend != "bochs":
+        return None
+    if not BOCHS_SEED.is_file():
+        raise EmulatorError(f"a seed for Bochs needs {BOCHS_SEED}: run make")
+    return {**os.environ, "LD_PRELOAD": str(BOCHS_SEED), "SLUICE_SEED": str(machine.seed)}
 
 
 @dataclass
@@ -100,7 +115,24 @@ def _program(name, package):
     return path
 
 
-def _qemu_command(machine, iso):
+def _boot_disk(machine, iso, folder):
+    """QEMU's arguments for the disk that it boots from."""
+    if machine.seed is None or machine.backend == "kvm":
+        # The image is a hybrid, and the firmware reads a virtio disk faster than a CD.
+        return ("-drive", f"file={iso},format=raw,if=virtio,readonly=on")
+    # Where the host's time is in no answer: QEMU reads SD cards at once, all others by a thread, while the firmware
+    # and GRUB count. Their sizes are powers of two.
+    card = folder / "card"
+    shutil.copyfile(iso, card)
+    os.truncate(card, 1 << max(card.stat().st_size - 1, 0).bit_length())
+    return (
+        *("-drive", f"file={card},format=raw,if=none,id=card"),
+        *("-device", "sdhci-pci", "-device", "sd-card,drive=card"),
+        *("-seed", str(machine.seed), "-rtc", "base=2000-01-01,clock=vm"),
+    )
+
+
+def _qemu_command(machine, iso, folder):
     if machine.backend == "kvm":
         accelerator, cpu = "kvm", machine.cpu or "host"
     else:
@@ -114,8 +146,7 @@ def _qemu_command(machine, iso):
         *("-nodefaults", "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot"),
         *("-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
         *machine.extra,
-        # As a disk: the image is a hybrid, and the firmware reads a virtio disk faster than a CD.
-        *("-drive", f"file={iso},format=raw,if=virtio,readonly=on"),
+        *_boot_disk(machine, iso, folder),
     ]
 
 
@@ -205,14 +236,19 @@ def run(iso, machine=Machine(), timeout=60, until=HALTED, on_line=None):
             serial = os.open(folder / "serial", os.O_RDONLY | os.O_NONBLOCK)
             output = open(folder / "output", "wb")
         else:
-            command = _qemu_command(machine, iso)
+            command = _qemu_command(machine, iso, folder)
             serial, write_end = os.pipe()
             os.set_blocking(serial, False)
             output = os.fdopen(write_end, "wb")
         try:
             with open(folder / "errors", "wb") as errors:
                 process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, cwd=folder
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=errors,
+                    cwd=folder,
+                    env=_environment(machine),
                 )
         except BaseException:
             os.close(serial)

@@ -4,9 +4,11 @@
         booted = sluice.boot([guest("web", "null")])
         assert booted.guests["web"]["verified"] == 1
 
-@pytest.mark.backends("qemu") and @pytest.mark.cpus(1) keep a test to some of them.
+@pytest.mark.backends("qemu") and @pytest.mark.cpus(1) keep a test to some of them. Bochs runs the same instructions
+each time; QEMU does on the machine `sluice.repeating()`.
 """
 
+import dataclasses
 import shutil
 
 import pytest
@@ -63,7 +65,8 @@ def machine(request, record_property):
     others = [v for k, v in request.node.callspec.params.items() if k != "machine"]
     if others:
         record_property("variant", ", ".join(map(str, others)))
-    return emulator.Machine(backend=backend, cpu=model, cpus=cpus, memory=MEMORY)
+    seed = request.config.getoption("--seed") if backend == "bochs" else None
+    return emulator.Machine(backend=backend, cpu=model, cpus=cpus, memory=MEMORY, seed=seed)
 
 
 def guest(name, kernel="null", memory_max="16M", disks=(), **keys):
@@ -118,10 +121,19 @@ class Booted:
 class Sluice:
     """One machine, on which images are booted."""
 
-    def __init__(self, machine, folder):
+    def __init__(self, machine, folder, seed=1):
         self.machine = machine
         self.folder = folder
+        self.seed = seed
         self.number = 0
+
+    def repeating(self, attempt=0):
+        """The machine with a clock that counts instructions, so that what guests get done in a time does not depend on
+        how busy the host is, and with a fixed seed, another for each @attempt: a boot logs the same lines every time."""
+        machine = dataclasses.replace(self.machine, seed=self.seed + attempt)
+        if machine.backend == "qemu":
+            machine = dataclasses.replace(machine, extra=(*machine.extra, "-icount", "shift=3,sleep=off"))
+        return machine
 
     def build(self, manifest, modules):
         """An image of @manifest: text, a dictionary, a list of guests, or None for an image without one."""
@@ -162,7 +174,7 @@ class Sluice:
 
 
 @pytest.fixture
-def sluice(machine, tmp_path):
+def sluice(machine, tmp_path, request):
     """Boots images on the machine of this run."""
-    yield Sluice(machine, tmp_path)
+    yield Sluice(machine, tmp_path, request.config.getoption("--seed"))
     shutil.rmtree(tmp_path, ignore_errors=True)

@@ -105,6 +105,23 @@ def test_a_missing_emulator_names_its_package(tmp_path, monkeypatch, backend, pa
         emulator.run(image, Machine(backend))
 
 
+def test_a_seed_has_qemu_start_from_an_sd_card(fake):
+    """Whose size is a power of two; the image itself stays as it is."""
+    image = fake('echo "$@"; for word; do case $word in file=*card,*) f=${word#file=}; stat -c %s "${f%%,*}";; esac; done')
+    image.write_bytes(b"x" * 5000)
+    arguments, size = emulator.run(image, Machine(seed=7), timeout=10).log
+    assert " -seed 7 -rtc base=2000-01-01,clock=vm" in arguments and "sd-card,drive=card" in arguments
+    assert str(image) not in arguments and size == "8192" and image.stat().st_size == 5000
+    assert "-seed" not in emulator.run(image, timeout=10).log[0]
+
+
+def test_a_seed_for_bochs_needs_what_is_preloaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(emulator, "BOCHS_SEED", tmp_path / "seed.so")
+    (tmp_path / "x.iso").write_bytes(b"")
+    with pytest.raises(emulator.EmulatorError, match="seed.so: run make"):
+        emulator.run(tmp_path / "x.iso", Machine("bochs", seed=7))
+
+
 def test_a_missing_image_is_named(tmp_path):
     with pytest.raises(emulator.EmulatorError, match="nothing.iso"):
         emulator.run(tmp_path / "nothing.iso")
