@@ -5,6 +5,10 @@ FRAME_SRC  := kernel/core/frame.c kernel/core/frame_boot.c kernel/core/frame_che
 
 test_frame_SRC := $(FRAME_SRC)
 test_random_SRC := $(FRAME_SRC) kernel/core/random.c lib/chacha20.c
+# The hypervisor's own objects, which are linked for the upper 2 GiB: the lower do as well. The linker
+# that would find memcpy() at its first call saves vector registers on the stack.
+$O/unit/test_random_stack: $O/hv/kernel/core/random.c.o $O/hv/lib/chacha20.c.o
+test_random_stack_LIBS := -no-pie -Wl,-z,now
 
 MEMORY_PARTS := $(FRAME_SRC) kernel/core/random.c lib/chacha20.c kernel/core/percpu.c kernel/core/timer.c kernel/vm/memory.c \
 	kernel/vm/memory_nested.c kernel/vm/memory_populate.c kernel/vm/memory_huge.c kernel/vm/memory_remove.c \
