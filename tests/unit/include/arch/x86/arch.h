@@ -37,6 +37,7 @@ static inline struct cpu *this_cpu(void)
 
 struct cpu *arch_cpu(unsigned index);
 unsigned arch_cpu_count(void);
+unsigned arch_start_other_cpus(void);
 void arch_kick(unsigned index);
 void arch_idle(void);
 void arch_interrupt(u8 vector);
