@@ -45,17 +45,21 @@ class Recorder:
         self.file.write(COLUMNS)
         self.seconds = {}
         self.failed = set()
+        self.skipped = set()
 
     def pytest_runtest_logreport(self, report):
         name = report.nodeid
         self.seconds[name] = self.seconds.get(name, 0) + report.duration
         if report.failed:
             self.failed.add(name)
-        if report.when != "teardown" and not (report.when == "setup" and report.skipped):
+        if report.skipped:
+            self.skipped.add(name)
+        # The last of a test's reports, whatever became of the others.
+        if report.when != "teardown":
             return
         if name in self.failed:
             result = "fail"
-        elif report.skipped:
+        elif name in self.skipped:
             result = "not run"
         else:
             result = "pass"
