@@ -37,7 +37,7 @@ check-host: all fuzzers
 	@cd tests && O=$(abspath $O) $(PYTEST) -n $(JOBS) framac spin host source --results $(abspath $(RESULTS))/host.tsv
 
 check-boot: all
-	@-$(MAKE) linux
+	@-$(MAKE) -k linux
 	@cd tests && O=$(abspath $O) $(PYTEST) -n $(JOBS) --dist loadgroup boot --results $(abspath $(RESULTS))/boot.tsv $(if $(FULL),--full) $(if $(SEED),--seed $(SEED)) $(if $(K),-k '$K')
 
 format:

@@ -18,6 +18,7 @@ build xz-utils             xz
 build newlib-source        /usr/src/newlib/newlib-3.3.0.tar.xz
 build liblz4-dev           /usr/include/lz4.h
 build libxxhash-dev        /usr/include/xxhash.h
+build libelf1              /usr/lib/x86_64-linux-gnu/libelf.so.1
 build python3              python:tomllib
 run   grub-common          grub-mkrescue
 run   grub-pc-bin          /usr/lib/grub/i386-pc/multiboot2.mod
@@ -86,8 +87,11 @@ done)
 fetch_linux() {
 	case " $* " in
 	*" check "*)
-		"$(dirname "$0")/debian_linux.sh" >/dev/null ||
+		if ! "$(dirname "$0")/debian_linux.sh" >/dev/null; then
 			echo "deps.sh: there is no Debian kernel: the tests of Linux guests will fail" >&2
+		elif ! "$(dirname "$0")/debian_linux.sh" headers >/dev/null; then
+			echo "deps.sh: there are no headers of the Debian kernel: the tests of its swapping will fail" >&2
+		fi
 		;;
 	esac
 }

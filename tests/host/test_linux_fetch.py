@@ -11,7 +11,12 @@ from test_linux_tools import METHODS, bzimage, elf, memory_of
 MODULES = ("virtio_mmio", "virtio_blk", "virtio_balloon", "virtio_console", "virtio-rng")
 COMMANDS = {
     "sudo": 'exec "$@"',
-    "apt-cache": 'echo "  Depends: linux-image-6.1.0-1-cloud-amd64"',
+    "apt-cache": """
+        case $* in
+        *linux-headers-6.1.0-1-cloud-amd64*)
+            printf '  Depends: %s\\n' linux-headers-6.1.0-1-common linux-kbuild-6.1 linux-compiler-gcc-12-x86 ;;
+        *) echo "  Depends: linux-image-6.1.0-1-cloud-amd64" ;;
+        esac""",
     # Fails in what the file `broken` names; without lists, nothing can be downloaded.
     "apt-get": """
         echo "$*" >>"$FALSE/calls"
@@ -20,11 +25,25 @@ COMMANDS = {
             case $* in *$word*) echo "false $word fails" >&2; exit 100 ;; esac
         done
         [ -e "$FALSE/lists" ] || exit 100
-        touch linux.deb""",
+        case $* in *headers*) touch headers.deb ;; *) touch linux.deb ;; esac""",
     "dpkg-deb": """
-        mkdir -p "$3/boot" "$3/lib/modules/6.1" "$3/bin"
-        touch "$3/boot/vmlinuz-6.1" "$3/lib/modules/6.1/a.ko" "$3/bin/busybox\"""",
+        case $2 in
+        *headers*)
+            mkdir -p "$3/usr/src/linux-headers-6.1.0-1-cloud-amd64"
+            echo "include /usr/src/linux-headers-6.1.0-1-common/Makefile" >"$3/usr/src/linux-headers-6.1.0-1-cloud-amd64/Makefile" ;;
+        *)
+            mkdir -p "$3/boot" "$3/lib/modules/6.1" "$3/bin"
+            touch "$3/boot/vmlinuz-6.1" "$3/bin/busybox"
+            printf 'ELF\\0vermagic=6.1.0-1-cloud-amd64 SMP preempt\\0' >"$3/lib/modules/6.1/a.ko" ;;
+        esac""",
 }
+VERSION = "6.1.0-1-cloud-amd64"
+HEADERS = f"debian-headers-{VERSION}/usr/src/linux-headers-{VERSION}"
+# What Linux's build system makes of a module, for one that asks for nothing.
+FALSE_KBUILD = """
+modules:
+	cp $(M)/Kbuild $(M)/sluice_tmem.ko
+"""
 
 
 class Host:
@@ -76,6 +95,51 @@ def test_a_kernel_is_fetched_even_if_a_mirror_is_dead(host, broken):
     assert sorted(path.name for path in host.cache.iterdir()) == ["debian-linux", "debian-linux.lock"]
 
 
+@pytest.mark.parametrize("broken", [(), ("update",)])
+def test_headers_are_those_of_the_kernel_that_is_there(host, broken):
+    assert host.run("tools/debian_linux.sh").returncode == 0
+    (host.folder / "lists").unlink()
+    (host.folder / "calls").unlink()
+    host.break_(broken)
+    result = host.run("tools/debian_linux.sh", "headers")
+    assert result.returncode == 0, result.stderr
+    out = host.cache / HEADERS
+    assert result.stdout == f"{out}\n"
+    assert (out / "Makefile").read_text(encoding="utf-8") == f"include {out.parent}/linux-headers-6.1.0-1-common/Makefile\n"
+    calls = (host.folder / "calls").read_text(encoding="utf-8").splitlines()
+    names = f"linux-headers-{VERSION} linux-headers-6.1.0-1-common linux-kbuild-6.1"
+    assert calls == [f"-qq download {names}", "-qq update", f"-qq download {names}"]
+    # Without a network they are still there.
+    host.break_(("download", "update"))
+    assert host.run("tools/debian_linux.sh", "headers").stdout == f"{out}\n"
+
+
+def test_without_headers_only_what_needs_the_module_is_not_made(host):
+    """As when Debian has a newer kernel than the cache, whose headers it gives no more."""
+    prepare(host.cache / "debian-linux")
+    host.break_(("update", "download"))
+    result = host.make()
+    assert result.returncode == 2
+    assert f"linux-headers-{VERSION} cannot be fetched (if Debian has a newer kernel by now: remove " in result.stderr
+    assert "no headers of the Debian kernel: sluice_tmem.ko cannot be made" in result.stderr
+    made = {path.name for path in (host.folder / "out" / "guests").iterdir()}
+    assert {"debian-linux.elf", "linux-test.initrd"} <= made
+    assert not {"sluice_tmem.ko", "linux-swap.initrd"} & made
+    result = host.run("tools/deps.sh", "check")
+    assert result.returncode == 0
+    assert "deps.sh: there are no headers of the Debian kernel: the tests of its swapping will fail" in result.stderr
+
+
+def test_a_kernel_without_a_version_has_no_headers(host):
+    prepare(host.cache / "debian-linux")
+    for path in (host.cache / "debian-linux" / "modules").iterdir():
+        path.write_bytes(b"depends=\0")
+    result = host.run("tools/debian_linux.sh", "headers")
+    assert result.returncode == 1 and result.stdout == ""
+    assert "do not say which kernel they are for" in result.stderr
+    assert host.run("tools/debian_linux.sh", "hedaers").returncode == 2
+
+
 def test_without_a_kernel_tests_go_on_and_no_guest_is_made(host):
     host.break_(("update", "download"))
     result = host.run("tools/debian_linux.sh")
@@ -93,12 +157,20 @@ def test_without_a_kernel_tests_go_on_and_no_guest_is_made(host):
         image.find_modules(["debian-linux"], [host.folder / "out" / "guests"])
 
 
-def test_guests_are_made_again_when_the_cache_is_renewed(host):
-    parts, guests = host.cache / "debian-linux", host.folder / "out" / "guests"
+def prepare(parts):
+    """A kernel in the cache, with the modules that guests have."""
     (parts / "modules").mkdir(parents=True)
     (parts / "busybox").write_bytes(b"busybox")
+    (parts / "vmlinuz").write_bytes(bzimage(METHODS["gzip"](elf())))
     for name in MODULES:
-        (parts / "modules" / f"{name}.ko").write_bytes(b"depends=\0")
+        (parts / "modules" / f"{name}.ko").write_bytes(b"\0depends=\0vermagic=%s SMP\0" % VERSION.encode())
+
+
+def test_guests_are_made_again_when_the_cache_is_renewed(host):
+    parts, guests = host.cache / "debian-linux", host.folder / "out" / "guests"
+    prepare(parts)
+    (host.cache / HEADERS).mkdir(parents=True)
+    (host.cache / HEADERS / "Makefile").write_text(FALSE_KBUILD, encoding="utf-8")
 
     def renew(data, date):
         (parts / "vmlinuz").write_bytes(bzimage(METHODS["gzip"](elf(data=data))))
@@ -108,9 +180,11 @@ def test_guests_are_made_again_when_the_cache_is_renewed(host):
         return {path.name: path.stat().st_mtime_ns for path in guests.iterdir()}
 
     first = renew(b"old", 1000000000)
-    assert len(first) == 5 and memory_of((guests / "debian-linux.elf").read_bytes()) == memory_of(elf(data=b"old"))
+    # A kernel, four initrds, a module, and two files that say where all came from.
+    assert len(first) == 8 and memory_of((guests / "debian-linux.elf").read_bytes()) == memory_of(elf(data=b"old"))
     assert renew(b"old", 1000000000) == first
-    # Older than what was made of the one before, as packages are.
+    # Older than what was made of the one before, as packages are. Headers are the same as before.
     second = renew(b"new", 1000000001)
-    assert second.keys() == first.keys() and all(second[name] > first[name] for name in first)
+    same = {"debian-linux.headers", "sluice_tmem.ko"}
+    assert second.keys() == first.keys() and all((second[name] > first[name]) == (name not in same) for name in first)
     assert memory_of((guests / "debian-linux.elf").read_bytes()) == memory_of(elf(data=b"new"))

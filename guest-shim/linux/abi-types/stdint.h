@@ -1,0 +1,2 @@
+/* What include/abi/ takes from <stdint.h>, as Linux has it. */
+#include <linux/types.h>
