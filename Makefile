@@ -6,7 +6,7 @@
 #   make compare    the experiment's table               make bench      instruction counts
 #   make iso        an image of MANIFEST=my.toml         make fuzz       all fuzzers, T=60 seconds each
 #   make sim        the balloon policies simulated
-#   make linux      a Debian kernel and initrd for Linux guests
+#   make linux      a Debian kernel, initrds and the tmem module for Linux guests
 #   make lint       clang-tidy and cppcheck              make format     clang-format
 #
 # V=1 shows commands; DEBUG=1 builds with lock-order assertions.
