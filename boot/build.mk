@@ -35,7 +35,7 @@ LINUX_MODULE_DIR := $O/linux-module
 $O/guests/sluice_tmem.ko: $(LINUX_MODULE_SRC) $(LINUX_HEADERS)
 	$(call quiet,KBUILD,$@)rm -rf $(LINUX_MODULE_DIR) && mkdir -p $(LINUX_MODULE_DIR) && cp --parents $(LINUX_MODULE_SRC) $(LINUX_MODULE_DIR) && \
 	read -r headers <$(LINUX_HEADERS) && { env -u MAKEFLAGS -u MAKELEVEL $(MAKE) -C $(LINUX_MODULE_DIR)/guest-shim/linux \
-		KERNEL="$$headers" KCFLAGS='-g0 -Werror' modules >$(LINUX_MODULE_DIR)/log 2>&1 || { cat $(LINUX_MODULE_DIR)/log >&2; exit 1; }; } && \
+		KERNEL="$$headers" KCFLAGS='-g0 -Werror' CONFIG_DEBUG_INFO_BTF_MODULES= modules >$(LINUX_MODULE_DIR)/log 2>&1 || { cat $(LINUX_MODULE_DIR)/log >&2; exit 1; }; } && \
 	cp $(LINUX_MODULE_DIR)/guest-shim/linux/sluice_tmem.ko $@
 # Programs that tests run in such a guest.
 $O/linux-guest/%: tests/guests/linux/%.c tests/guests/linux/pattern.h

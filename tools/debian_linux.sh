@@ -7,10 +7,11 @@
 #   tools/debian_linux.sh headers    what modules are built with for this very kernel: make -C FOLDER M=...
 #
 # The packages are unpacked, not installed. The cache is $SLUICE_CACHE, or ~/.cache/sluice; remove the folder there
-# (debian-linux) to fetch what is newest.
+# (debian-linux) to fetch what is newest. SLUICE_LINUX=6.12 takes that kernel instead of Debian's own.
 set -eu
 
-kernel=linux-image-cloud-amd64
+release=${SLUICE_LINUX:-}
+kernel=linux-image-${release:+$release-}cloud-amd64
 cache=${SLUICE_CACHE:-$HOME/.cache/sluice}
 what=${1:-kernel}
 
@@ -19,7 +20,7 @@ say() {
 }
 
 case $what in
-kernel) out=$cache/debian-linux ;;
+kernel) out=$cache/debian-linux${release:+-$release} ;;
 headers)
 	parts=$("$0")
 	# As the kernel's modules name it, which are built for no other.
@@ -123,6 +124,7 @@ else
 	mv unpacked/boot/vmlinuz-* kernel/vmlinuz
 	mv unpacked/lib/modules/* kernel/modules
 	mv unpacked/bin/busybox kernel/busybox
+	find kernel/modules -name '*.ko.xz' -exec xz -d {} +
 	mv kernel "$out"
 fi
 print

@@ -5,8 +5,8 @@
 
 PATH=FILE puts a file there (executable if FILE is, or begins with #!). Without one for /init, that is boot/linux/init, which
 mounts /proc, /sys and /dev, loads the modules and runs /main. -m names modules of the folder (/lib/modules/VERSION);
-those that they depend on come with them. busybox is the one of this system (Debian package
-busybox-static), unless bin/busybox=FILE says otherwise.
+those that they depend on come with them, and those that the kernel has built in are left out. busybox is the one of this
+system (Debian package busybox-static), unless bin/busybox=FILE says otherwise.
 """
 
 import argparse
@@ -76,12 +76,17 @@ def _plain(name):
 
 
 def modules_in_order(folder, wanted):
-    """The files of the modules named @wanted and of those they depend on, which come first."""
+    """The files of the modules named @wanted and of those they depend on, which come first. One that the kernel has built
+    in (modules.builtin lists them) needs none."""
+    listed = Path(folder) / "modules.builtin"
+    builtin = {_plain(Path(line).stem) for line in (listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else [])}
     files = {_plain(path.name.partition(".ko")[0]): path for path in sorted(Path(folder).rglob("*.ko*"))}
     order = []
 
     def add(name, needed_by):
         path = files.get(_plain(name))
+        if not path and _plain(name) in builtin:
+            return
         if not path:
             raise InitramfsError(f"there is no module '{name}' in {folder}" + (f" ({needed_by} needs it)" if needed_by else ""))
         if path.suffix != ".ko":

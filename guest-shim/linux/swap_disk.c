@@ -15,12 +15,12 @@
 #include "swap_disk.h"
 
 #include <linux/bio.h>
-#include <linux/blkdev.h>
 #include <linux/mempool.h>
 #include <linux/mm.h>
 #include <linux/printk.h>
 #include <linux/sched.h>
 
+#include "block_layer.h"
 #include "counters.h"
 #include "hypercall.h"
 #include "preswap.h"
@@ -28,11 +28,9 @@
 #define DISK_NAME "sluice_swap0"
 #define LOCKS     64
 
-#define EXCLUSIVE (FMODE_READ | FMODE_WRITE | FMODE_EXCL)
-
 static struct {
 	struct gendisk *disk;
-	struct block_device *backing;
+	struct backing backing;
 	int pool;
 	u64 pages;
 	unsigned long *stored; /* a bit a page (preswap.h), guarded by the page's lock */
@@ -146,7 +144,7 @@ static void swap_slot_freed(struct block_device *device, unsigned long page)
 
 static void pass_on(struct bio *bio)
 {
-	bio_set_dev(bio, swap.backing);
+	bio_set_dev(bio, swap.backing.device);
 	submit_bio_noacct(bio);
 }
 
@@ -232,7 +230,7 @@ static void discard(struct bio *bio)
 		forget(page++);
 		cond_resched();
 	}
-	if (bdev_max_discard_sectors(swap.backing))
+	if (bdev_max_discard_sectors(swap.backing.device))
 		pass_on(bio);
 	else
 		bio_endio(bio);
@@ -284,33 +282,21 @@ static const struct block_device_operations operations = {
 /* ---- The disk ---------------------------------------------------------------------------------
  */
 
-static void set_limits(struct request_queue *queue)
+static int __init open_backing(const char *path)
 {
-	blk_queue_logical_block_size(queue, PAGE_SIZE);
-	blk_queue_physical_block_size(queue, PAGE_SIZE);
-	blk_queue_max_hw_sectors(queue, PAGE_SECTORS);
-	blk_queue_max_discard_sectors(queue, UINT_MAX);
-	queue->limits.discard_granularity = PAGE_SIZE;
-	blk_queue_write_cache(queue, bdev_write_cache(swap.backing), bdev_fua(swap.backing));
-	blk_queue_flag_set(QUEUE_FLAG_NONROT, queue);
-	if (bdev_stable_writes(swap.backing))
-		blk_queue_flag_set(QUEUE_FLAG_STABLE_WRITES, queue);
-}
+	int error = backing_open(&swap.backing, path, &swap);
+	struct block_device *device = swap.backing.device;
 
-/* All of @swap but the disk itself. */
-static int open_backing(const char *path)
-{
-	swap.backing = blkdev_get_by_path(path, EXCLUSIVE, &swap);
-	if (IS_ERR(swap.backing)) {
-		pr_err("backing=%s: %pe\n", path, swap.backing);
-		return PTR_ERR(swap.backing);
+	if (error) {
+		pr_err("backing=%s: %pe\n", path, ERR_PTR(error));
+		return error;
 	}
-	swap.pages = bdev_nr_bytes(swap.backing) >> PAGE_SHIFT;
-	if (swap.pages == 0 || bdev_logical_block_size(swap.backing) > PAGE_SIZE) {
+	swap.pages = bdev_nr_bytes(device) >> PAGE_SHIFT;
+	if (swap.pages == 0 || bdev_logical_block_size(device) > PAGE_SIZE) {
 		pr_err("backing=%s: %llu pages in blocks of %u bytes, valid is from 1, and blocks "
 		       "of up to %lu\n",
-			path, swap.pages, bdev_logical_block_size(swap.backing), PAGE_SIZE);
-		blkdev_put(swap.backing, EXCLUSIVE);
+			path, swap.pages, bdev_logical_block_size(device), PAGE_SIZE);
+		backing_close(&swap.backing);
 		return -EINVAL;
 	}
 	return 0;
@@ -332,14 +318,13 @@ int __init swap_disk_create(const char *path, int pool)
 	swap.bounces = mempool_create_page_pool(1, 0);
 	if (!swap.bounces)
 		goto free_map;
-	swap.disk = blk_alloc_disk(NUMA_NO_NODE);
+	swap.disk = disk_alloc_paged(swap.backing.device);
 	if (!swap.disk)
 		goto free_bounces;
 	strscpy(swap.disk->disk_name, DISK_NAME, DISK_NAME_LEN);
 	swap.disk->fops = &operations;
 	swap.disk->flags |= GENHD_FL_NO_PART;
 	set_capacity(swap.disk, swap.pages << PAGE_SECTORS_SHIFT);
-	set_limits(swap.disk->queue);
 	error = device_add_disk(NULL, swap.disk, swap_counter_groups);
 	if (error)
 		goto put_disk;
@@ -353,7 +338,7 @@ free_bounces:
 free_map:
 	kvfree(swap.stored);
 close:
-	blkdev_put(swap.backing, EXCLUSIVE);
+	backing_close(&swap.backing);
 	pr_err(DISK_NAME ": %pe\n", ERR_PTR(error));
 	return error;
 }
@@ -364,5 +349,5 @@ void swap_disk_destroy(void)
 	put_disk(swap.disk);
 	mempool_destroy(swap.bounces);
 	kvfree(swap.stored);
-	blkdev_put(swap.backing, EXCLUSIVE);
+	backing_close(&swap.backing);
 }

@@ -1,10 +1,12 @@
 """Linux guests that swap through tmem: guest-shim/linux/ (sluice_tmem.ko) in an unmodified Debian kernel."""
 
+import os
 import subprocess
 
 import pytest
 
 import image
+from test_balloon import targets
 from test_linux import boot, facts, linux
 
 RAM = "80M"
@@ -102,6 +104,20 @@ def test_swapping_with_tmem_and_without(sluice):
     assert booted.guests["little"]["swap_writes_avoided"] == seen["puts"] - seen["refused"]
 
 
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(1)
+def test_who_swaps_to_tmem_gets_ram(sluice):
+    """What preswap is asked for tells the default policy what more RAM would be worth, until the guest has what it needs."""
+    one = swapping("one", "load anonymous=96", memory_min=RAM, memory_start=RAM, memory_max="160M")
+    booted = boot(sluice, [one])
+    found = facts(booted, "one")
+    assert found["right"] == [f"{2 * (96 << 8)} of {2 * (96 << 8)}"]
+    assert sectors(found) == (0, 0) and counters(found)["hits"] > 4096
+    told = targets(booted, "one")
+    assert told[0] == 80 << 10 and told == sorted(told) and told[-1] >= 112 << 10
+    assert booted.says("from its share of the pool, its pages are asked for")
+
+
 @pytest.fixture
 def takes_minutes(request, machine):  # after the machine is recorded
     assert machine
@@ -113,10 +129,28 @@ def takes_minutes(request, machine):  # after the machine is recorded
 @pytest.mark.cpus(2)
 @pytest.mark.usefixtures("takes_minutes")
 def test_two_processors_swap(sluice):
-    """More of it, with two vCPUs; by VMCALL as well as by VMMCALL."""
+    """More of it, with two vCPUs, and in large pages, which Linux swaps whole; by VMCALL as well as by VMMCALL."""
     anonymous = 96 if sluice.machine.backend == "qemu" else 60
-    booted = boot(sluice, [swapping("two", f"load direct anonymous={anonymous} unload", vcpus=2)], timeout=900)
-    assert_swapped_to_tmem_alone(booted, "two", anonymous)
+    booted = boot(sluice, [swapping("two", f"load direct huge anonymous={anonymous} unload", vcpus=2)], timeout=900)
+    found, _ = assert_swapped_to_tmem_alone(booted, "two", anonymous)
+    assert int(found["whole"][0]) > 0
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(1)
+@pytest.mark.usefixtures("takes_minutes")
+def test_another_kernel_swaps(sluice, tmp_path):
+    """Linux 6.12, whose block layer wants another file of the module."""
+    command = ["make", "-s", "linux", f"O={tmp_path / 'out'}"]
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
+    made = subprocess.run(
+        command, cwd=image.ROOT, env={**environment, "SLUICE_LINUX": "6.12"}, capture_output=True, text=True, check=False, timeout=600)
+    assert made.returncode == 0, made.stderr
+    guests = tmp_path / "out" / "guests"
+    modules = {"debian-linux": guests / "debian-linux.elf", "linux-swap.initrd": guests / "linux-swap.initrd"}
+    one = swapping("one", "load direct huge anonymous=80 unload", memory_max="96M")
+    found, _ = assert_swapped_to_tmem_alone(boot(sluice, [one], modules), "one", 80)
+    assert found["direct"] == ["right"] and found["load"] == ["loaded"] * 2
 
 
 def test_elsewhere_the_module_does_not_load(needs):

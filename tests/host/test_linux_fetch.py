@@ -1,6 +1,7 @@
 """Where Linux guests come from: fetching Debian's kernel, with a false apt-get, and making guests of what was fetched."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -89,6 +90,10 @@ def test_a_kernel_is_fetched_even_if_a_mirror_is_dead(host, broken):
     assert ("apt-get update failed" in result.stderr) == bool(broken)
     calls = (host.folder / "calls").read_text(encoding="utf-8").splitlines()
     assert [call.split()[1] for call in calls] == ["download", "update", "download"]
+    # Another one has a folder of its own.
+    other = host.run("env", "SLUICE_LINUX=6.12", "tools/debian_linux.sh")
+    assert other.returncode == 0 and other.stdout == f"{out}-6.12\n"
+    shutil.rmtree(f"{out}-6.12")
     # It stays, and nothing else does.
     host.break_(("download",))
     assert host.run("tools/debian_linux.sh").stdout == f"{out}\n"

@@ -240,6 +240,13 @@ def test_an_initrd_holds_what_it_was_given(tmp_path, modules):
     assert out.read_bytes() == first
 
 
+def test_what_the_kernel_has_built_in_needs_no_module(modules):
+    (modules / "kernel" / "virtio_ring.ko").unlink()
+    (modules / "modules.builtin").write_text("kernel/drivers/virtio/virtio_ring.ko\nkernel/drivers/char/virtio-console.ko\n", encoding="utf-8")
+    paths = initramfs.modules_in_order(modules, ["virtio_blk", "virtio_console"])
+    assert [path.name for path in paths] == ["virtio.ko", "virtio_blk.ko"]
+
+
 def test_an_initrd_with_a_module_that_is_not_there(tmp_path, modules):
     (modules / "kernel" / "virtio_ring.ko").unlink()
     with pytest.raises(initramfs.InitramfsError, match=r"no module 'virtio_ring' in .* \(virtio needs it\)"):
