@@ -112,7 +112,7 @@ def run_task(task, manifest, base, timeout, table):
     name = task.name.replace(" ", "-").replace(",", "")
     iso = image.BUILD / "compare" / f"{name}.iso"
     cell = experiment.Cell(task.config, task.pools[0], task.seed)
-    machine = emulator.Machine(task.backend, memory=experiment.MEMORY, instruction_time=True)
+    machine = emulator.Machine(task.backend, memory=experiment.MEMORY, instruction_ns=1)
     try:
         experiment.build_image(iso, base, cell.overrides(manifest))
         outcome = experiment.run(iso, machine, timeout)

@@ -51,11 +51,11 @@ class Machine:
     cpu: str = ""
     cpus: int = 1
     memory: int = 256  # MiB
-    # Virtual time counts instructions, one a nanosecond, and passes at once while the processor sleeps: a run
-    # repeats, however busy the host is. Always so in Bochs, where it sets the clock; never with KVM.
-    instruction_time: bool = False
-    # What the processor gives as random follows from it (not with KVM); None: it is. With virtual time that counts
-    # instructions, as in Bochs or by QEMU's -icount, the same image then logs the same lines, time stamps and all.
+    # Virtual time counts instructions, each of so many nanoseconds (QEMU: a power of two), and passes at once while the
+    # processor sleeps, however busy the host is. 0: it is the host's in QEMU, and 20 in Bochs. Without effect on KVM.
+    instruction_ns: int = 0
+    # What the processor gives as random follows from it (not with KVM); None: it is. Where virtual time counts
+    # instructions the same image then logs the same lines, time stamps and all.
     seed: int | None = None
     extra: tuple = ()  # more arguments (QEMU) or bochsrc lines (Bochs)
 
@@ -115,6 +115,13 @@ def _program(name, package):
     return path
 
 
+def _shift(machine):
+    shift = machine.instruction_ns.bit_length() - 1
+    if machine.instruction_ns != 1 << shift:
+        raise EmulatorError(f"{machine.instruction_ns} ns an instruction: QEMU counts by powers of two")
+    return shift
+
+
 def _boot_disk(machine, iso, folder):
     """QEMU's arguments for the disk that it boots from."""
     if machine.seed is None or machine.backend == "kvm":
@@ -141,7 +148,7 @@ def _qemu_command(machine, iso, folder):
         _program("qemu-system-x86_64", "qemu-system-x86"),
         *("-M", "pc", "-m", str(machine.memory), "-smp", str(machine.cpus)),
         *("-accel", accelerator, "-cpu", cpu),
-        *(("-icount", "shift=0,sleep=off") if machine.instruction_time and accelerator == "tcg" else ()),
+        *(("-icount", f"shift={_shift(machine)},sleep=off") if machine.instruction_ns and accelerator == "tcg" else ()),
         # Without the default devices the firmware is done in a tenth of the time: no network boot, no floppy.
         *("-nodefaults", "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot"),
         *("-device", "isa-debug-exit,iobase=0xf4,iosize=4"),
@@ -163,7 +170,7 @@ def _bochs_command(machine, iso, folder):
         f"romimage: file={BOCHS_BIOS}, options=fastboot",
         f"vgaromimage: file={BOCHS_VGA}",
         f"cpu: model={machine.cpu or BOCHS_MODELS[0]}, count={machine.cpus}, "
-        f"ips={1000000000 if machine.instruction_time else 50000000}, "
+        f"ips={1000000000 // (machine.instruction_ns or 20)}, "
         "reset_on_triple_fault=0, ignore_bad_msrs=0",
         f"memory: guest={machine.memory}, host={min(machine.memory, 2048)}",
         f"ata0-master: type=cdrom, path={os.path.abspath(iso)}, status=inserted",

@@ -49,7 +49,7 @@ def main(argv):
     try:
         backend = emulator.choose_backend(arguments.backend)
         machine = emulator.Machine(
-            backend, arguments.model, arguments.cpus, arguments.memory, instruction_time=arguments.cpus == 1
+            backend, arguments.model, arguments.cpus, arguments.memory, instruction_ns=1 if arguments.cpus == 1 else 0
         )
         timeout = arguments.timeout or (1800 if backend == "bochs" else 300)
         iso = experiment.build_image(image.BUILD / "run.iso", arguments.manifest, arguments.overrides)

@@ -94,7 +94,7 @@ memory_max = "32M"
 MEMORY = 256  # MiB
 BOCHS = emulator.Machine(backend="bochs", memory=MEMORY)
 # One instruction takes one nanosecond of virtual time, and the TSC runs at 1 GHz.
-QEMU = emulator.Machine(backend="qemu", memory=MEMORY, extra=("-icount", "shift=0,sleep=off"))
+QEMU = emulator.Machine(backend="qemu", memory=MEMORY, instruction_ns=1)
 
 # Two guests of 16 to 80 MiB, of which the second gives the first so many 2 MiB units.
 MOVE_UNITS = (16, 32)

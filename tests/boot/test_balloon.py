@@ -7,6 +7,8 @@ import pytest
 from conftest import guest
 from test_shim import assert_verified, counters, shim
 
+pytestmark = pytest.mark.repeats
+
 MACHINES = ("qemu", "bochs:corei7_icelake_u")
 
 
@@ -183,6 +185,7 @@ def test_memory_goes_to_and_fro_for_ten_minutes(sluice, request):
 
 
 @pytest.mark.backends("bochs:corei7_icelake_u")
+@pytest.mark.cpus(2)
 def test_memory_goes_to_and_fro_for_seconds(sluice):
     """The same where time counts instructions, and in VT-x."""
     assert_nothing_is_lost(sluice, 3, 10, tick_ms=10)

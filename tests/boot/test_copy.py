@@ -26,6 +26,7 @@ def ticks(row, use):
     return {way: row[f"{use}_{way}"] for way in WAYS}
 
 
+@pytest.mark.cpus(1)  # which both guests have in turn
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_keeps_pages_and_vector_registers(sluice, way):
     booted = sluice.boot({"machine": {"copy": way}, "guest": GUESTS})

@@ -9,6 +9,8 @@ import pytest
 import emulator
 from conftest import Sluice, guest
 
+pytestmark = pytest.mark.cpus(1, 2)
+
 TIME_LIMIT = 1  # second of CPU time, for what never ends by itself
 TIMEOUT = 300  # seconds: some thirty guests, one after the other
 

@@ -2,19 +2,32 @@
 
 import re
 
+import pytest
+
 from conftest import guest
 
 
-def test_one_guest_runs_and_the_machine_powers_off(sluice):
-    booted = sluice.boot([guest("null")])
+# One boot for each machine; its tests only read what it left.
+_boots = {}
+
+
+@pytest.fixture
+def all_at_once(sluice):
+    if sluice.machine not in _boots:
+        _boots[sluice.machine] = sluice.boot([guest("null")])
+    return _boots[sluice.machine]
+
+
+def test_one_guest_runs_and_the_machine_powers_off(all_at_once):
+    booted = all_at_once
     assert booted.lines("null") == ["null guest: started", "null guest: done"]
     assert booted.guests["null"]["reason"] == "shutdown"
     assert booted.guests["null"]["code"] == 0
     assert booted.guests["total"]["verified"] == 1
 
 
-def test_boot_gives_back_its_own_text_and_constants(sluice):
-    booted = sluice.boot([guest("null")])
+def test_boot_gives_back_its_own_text_and_constants(all_at_once):
+    booted = all_at_once
     said = re.compile(r"boot is over: (\d+) KiB of its own given back, (\d+) KiB of them text")
     (total, text) = map(int, next(filter(None, map(said.search, booted.log))).groups())
     # boot() has looked at the audit, which counts every frame.
@@ -41,8 +54,8 @@ def test_more_guests_than_processors_share_them(sluice):
         assert booted.guests[name]["verified"] == 1
 
 
-def test_memory_of_a_stopped_guest_is_free_again(sluice):
-    one = sluice.boot([guest("null")])
+def test_memory_of_a_stopped_guest_is_free_again(all_at_once, sluice):
+    one = all_at_once
     many = sluice.boot([guest(f"null{n}") for n in range(4)])
     # Whatever differs is bookkeeping of three more guests, not their RAM.
     assert one.machine["free_pages"] - many.machine["free_pages"] < 64

@@ -4,6 +4,8 @@ import pytest
 
 from conftest import guest
 
+pytestmark = pytest.mark.repeats
+
 
 def shim(arguments):
     disks = [

@@ -5,6 +5,8 @@ import pytest
 from test_devices import devices, randoms
 from test_policies import worker
 
+pytestmark = pytest.mark.repeats
+
 
 @pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
 @pytest.mark.cpus(1)
@@ -14,7 +16,7 @@ def test_a_boot_repeats(sluice):
     if sluice.machine.backend == "qemu":  # time is no question in Bochs
         guests += [worker("hungry", 6, 2600, 1), worker("content", 8, 100, 1)]
     manifest = {"balloon": {"policy": "refault", "tick_ms": 20, "memory": "24M"}, "guest": guests}
-    first, again, other = (sluice.boot(manifest, machine=sluice.repeating(n)) for n in (0, 0, 1))
+    first, again, other = (sluice.boot(manifest, machine=sluice.attempt(n)) for n in (0, 0, 1))
     assert first.guests["bytes"]["verified"] == 1, first.tail()
     assert first.log == again.log
     assert not set(randoms(first, "bytes")) & set(randoms(other, "bytes"))

@@ -6,14 +6,16 @@ import image
 from conftest import guest
 
 PACE = "pages=2600 rounds=600"
+# Where a thread works all the while, and three vCPUs of QEMU's wait for each other on two CPUs of the host.
+SHORT = "pages=2600 rounds=150"
 
 
-def shim(name, arguments, data="shim.tar", memory_max="8M", **keys):
+def shim(name, arguments, data="shim.tar", memory_max="8M", pace=PACE, **keys):
     disks = [
         {"name": "data", "module": data, "service_us": 100},
         {"name": "swap", "size": "16M", "service_us": 100},
     ]
-    return guest(name, "shim", memory_max, cmdline=f"{arguments} {PACE}", disks=disks, **keys)
+    return guest(name, "shim", memory_max, cmdline=f"{arguments} {pace}", disks=disks, **keys)
 
 
 def counters(booted, name):
@@ -134,7 +136,7 @@ def test_flips_in_a_small_pool_and_with_two_vcpus(sluice):
 
 @pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
 def test_a_thread_works_while_main_pages(sluice):
-    booted = sluice.boot([shim("shim", "expect=tmem threads=on", vcpus=2)])
+    booted = sluice.boot([shim("shim", "expect=tmem threads=on", vcpus=2, pace=SHORT)])
     assert_verified(booted, "shim")
     assert any(line.startswith("the thread made ") for line in booted.lines("shim"))
     # The same counts as with one vCPU: the thread has no part in them.

@@ -115,6 +115,14 @@ def test_a_seed_has_qemu_start_from_an_sd_card(fake):
     assert "-seed" not in emulator.run(image, timeout=10).log[0]
 
 
+def test_qemu_counts_instructions_by_powers_of_two(fake):
+    image = fake('echo "$@"')
+    assert " -icount shift=3,sleep=off " in emulator.run(image, Machine(instruction_ns=8), timeout=10).log[0]
+    assert "-icount" not in emulator.run(image, timeout=10).log[0]
+    with pytest.raises(emulator.EmulatorError, match="20 ns an instruction"):
+        emulator.run(image, Machine(instruction_ns=20), timeout=10)
+
+
 def test_a_seed_for_bochs_needs_what_is_preloaded(tmp_path, monkeypatch):
     monkeypatch.setattr(emulator, "BOCHS_SEED", tmp_path / "seed.so")
     (tmp_path / "x.iso").write_bytes(b"")

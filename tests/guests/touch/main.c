@@ -16,8 +16,10 @@ static void spin(const char *line, unsigned at)
 
 	if (line && line[0] && line[1])
 		until += (uint64_t)(line[at] - '0') * 1000 * ticks_per_ms();
+	/* Mostly work that no emulator takes long for, as it does for RDTSC and PAUSE. */
 	while (rdtsc() < until)
-		__asm__ volatile("pause");
+		for (unsigned i = 0; i < 10000; i++)
+			__asm__ volatile("");
 }
 
 /* Behind the image and what the loader put low: the common start maps the first GiB. */
