@@ -6,8 +6,10 @@ import image
 from conftest import guest
 
 PACE = "pages=2600 rounds=600"
-# Where a thread works all the while, and three vCPUs of QEMU's wait for each other on two CPUs of the host.
+# Where a thread works all the while. Each flip then waits for the other vCPU, which takes milliseconds where QEMU's threads
+# have to wait for a CPU of the host.
 SHORT = "pages=2600 rounds=150"
+SMALL = "pages=1000 rounds=300"
 
 
 def shim(name, arguments, data="shim.tar", memory_max="8M", pace=PACE, **keys):
@@ -125,10 +127,10 @@ def test_guests_of_a_group_store_equal_pages_once(sluice):
 @pytest.mark.cpus(2)
 def test_flips_in_a_small_pool_and_with_two_vcpus(sluice):
     guests = [
-        shim("one", "expect=any flip=on", preswap_max="2M"),
-        shim("two", "expect=any flip=on threads=on", preswap_max="1M", vcpus=2),
+        shim("one", "expect=any flip=on", memory_max="5M", preswap_max="1M", pace=SMALL),
+        shim("two", "expect=any flip=on threads=on", memory_max="5M", preswap_max="1M", pace=SMALL, vcpus=2),
     ]
-    booted = sluice.boot({"tmem": {"pool_max": "6M"}, "guest": guests})
+    booted = sluice.boot({"tmem": {"pool_max": "3M"}, "guest": guests}, timeout=300)
     assert_verified(booted, "one", "two")
     for name in ("one", "two"):
         assert booted.row("flip", name)["puts"] > 100 and booted.row("flip", name)["gets"] > 50
