@@ -138,7 +138,7 @@ static void run(struct virtio_device *device)
 	if (pushed)
 		virtio_interrupt(device, VIRTIO_INTERRUPT_QUEUE);
 	if (outcome == BALLOON_MORE)
-		virtio_run_at(device, virtio_rest_until(since));
+		virtio_run_at(device, virtio_rest_until(device, since));
 	else if (outcome == BALLOON_LATER)
 		virtio_run_at(device, arch_tsc() + ticks_from_us(VIRTIO_LATER_US));
 }

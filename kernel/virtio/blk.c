@@ -71,20 +71,19 @@ static enum submitted submit(struct virtio_blk *blk, u64 now)
 	return SUBMITTED_SOME;
 }
 
-/* Finishes what is due, at most one queue of it. */
-static bool finish_due(struct virtio_blk *blk, u64 now)
+/* Finishes what is due, at most one queue of it: how many requests. */
+static unsigned finish_due(struct virtio_blk *blk, u64 now)
 {
-	struct blk_request *request;
-	bool any = false;
+	unsigned n;
 
-	for (unsigned n = 0; n < BLK_REQUESTS; n++) {
-		request = blk_oldest(blk);
+	for (n = 0; n < BLK_REQUESTS; n++) {
+		struct blk_request *request = blk_oldest(blk);
+
 		if (!request || request->done_at > now)
 			break;
 		blk_finish(blk);
-		any = true;
 	}
-	return any;
+	return n;
 }
 
 static void run(struct virtio_device *device)
@@ -92,7 +91,9 @@ static void run(struct virtio_device *device)
 	struct virtio_blk *blk = blk_of(device);
 	struct blk_request *oldest;
 	u64 now = arch_tsc();
-	bool finished = finish_due(blk, now);
+	unsigned finished = finish_due(blk, now);
+	/* What cannot be copied in the time that the disk has for it is more than is to be had. */
+	bool slow = finished > 0 && arch_tsc() - now > finished * blk->service_ticks;
 	enum submitted submitted = submit(blk, now);
 
 	if (submitted == QUEUE_BROKEN) {
@@ -100,14 +101,14 @@ static void run(struct virtio_device *device)
 		return;
 	}
 	/* A disk without service time is done at once. */
-	finished |= finish_due(blk, now);
-	if (finished && virtqueue_wants_interrupt(&device->queues[0].rings))
+	finished += finish_due(blk, now);
+	if (finished > 0 && virtqueue_wants_interrupt(&device->queues[0].rings))
 		virtio_interrupt(device, VIRTIO_INTERRUPT_QUEUE);
 	oldest = blk_oldest(blk);
-	if (oldest)
+	if (oldest && !slow)
 		virtio_run_at(device, oldest->done_at);
-	else if (submitted == SUBMITTED_SOME)
-		virtio_run_at(device, virtio_rest_until(now));
+	else if (oldest || submitted == SUBMITTED_SOME)
+		virtio_run_at(device, virtio_rest_until(device, now));
 	else if (submitted == SUBMITTED_SHORT)
 		virtio_run_at(device, now + ticks_from_us(VIRTIO_LATER_US));
 }

@@ -177,7 +177,7 @@ static void run(struct virtio_device *device)
 	if (pushed)
 		virtio_interrupt(device, VIRTIO_INTERRUPT_QUEUE);
 	if (MAX(sent, received) != SERVED)
-		virtio_run_at(device, virtio_rest_until(since));
+		virtio_run_at(device, virtio_rest_until(device, since));
 }
 
 static void forget(struct virtio_device *device, unsigned queue)

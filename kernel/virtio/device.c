@@ -8,6 +8,7 @@
 #include "arch/x86/arch.h"
 #include "arch/x86/guest/ioapic.h"
 #include "kernel/core/log.h"
+#include "kernel/vm/sched.h"
 #include <abi/errno.h>
 #include <string.h>
 
@@ -33,16 +34,27 @@ void virtio_run_at(struct virtio_device *device, u64 deadline)
 /* Of a CPU's time this part at most is for devices' timers. */
 #define TIMERS_PART 8u
 
-u64 virtio_rest_until(u64 since)
+u64 virtio_rest_until(struct virtio_device *device, u64 since)
 {
-	u64 now = arch_tsc(), rest = (now - since) * TIMERS_PART * vms_running();
+	u64 now = arch_tsc(), ticks = now - since;
+	struct virtio_device *other;
 
-	return now + MAX(rest, ticks_from_us(VIRTIO_LATER_US));
+	WRITE_ONCE(device->turn_ticks, ticks);
+	for_each_virtio_device (device->vm, other)
+		if (other != device && READ_ONCE(other->timer.armed))
+			ticks += READ_ONCE(other->turn_ticks);
+	ticks *= TIMERS_PART * vms_running();
+	return now + MAX(ticks, ticks_from_us(VIRTIO_LATER_US));
 }
 
 void virtio_timer_expired(struct timer *timer)
 {
-	virtio_work(container_of(timer, struct virtio_device, timer), DEVICE_NOTIFY);
+	struct virtio_device *device = container_of(timer, struct virtio_device, timer);
+	u64 since = arch_tsc();
+
+	WRITE_ONCE(device->turn_ticks, 0);
+	virtio_work(device, DEVICE_NOTIFY);
+	sched_charge(device->vm, arch_tsc() - since);
 }
 
 void virtio_cancel_timers(struct vm *vm)
@@ -224,7 +236,7 @@ void virtio_work(struct virtio_device *device, u32 bits)
 	}
 	/* The bits stay; a timer comes back for them. It is armed anew even if it seems to be
 	 * armed: another CPU may be taking it off just now, and leaves the work to this one. */
-	at = virtio_rest_until(since);
+	at = virtio_rest_until(device, since);
 	if (READ_ONCE(device->timer.armed))
 		at = MIN(at, READ_ONCE(device->timer.deadline));
 	timer_arm(&device->timer, at);

@@ -76,6 +76,9 @@ struct virtio_device {
 
 	struct virtio_queue queues[VIRTIO_QUEUES_MAX];
 	struct timer timer; /* TIMER_DEVICE: asks for DEVICE_NOTIFY. Armed by the runner */
+	/* What a turn took (ticks) that left work to the timer, until that comes. Other devices of
+	 * the guest read it while the timer is armed. */
+	u64 turn_ticks;
 };
 
 /*
@@ -111,12 +114,13 @@ void virtio_config_changed(struct virtio_device *device);
  * armed already stays: when it comes it looks again. */
 void virtio_run_at(struct virtio_device *device, u64 deadline);
 /* For run(), which began at @since (TSC) and leaves work undone that it was asked for: when it may
- * go on of itself. What devices of one kind do in no exit of their guests takes a CPU an eighth of
- * its time at most, for all guests together, whatever they ask for. At least VIRTIO_LATER_US from
- * now. */
-u64 virtio_rest_until(u64 since);
+ * go on of itself. All devices of a guest rest for what the turns took that its devices left like
+ * that: in no exit of their guests they take a CPU an eighth of its time at most, for all guests
+ * together, whatever these ask for. At least VIRTIO_LATER_US from now. */
+u64 virtio_rest_until(struct virtio_device *device, u64 since);
 
-/* For TIMER_DEVICE. Dispatch loop only, no lock held. */
+/* For TIMER_DEVICE: what it takes is charged to the guest's vCPU of this CPU. Dispatch loop only,
+ * no lock held. */
 void virtio_timer_expired(struct timer *timer);
 /* The VM is stopped: no timer of its devices is armed any more. */
 void virtio_cancel_timers(struct vm *vm);

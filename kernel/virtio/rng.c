@@ -115,7 +115,7 @@ static void run(struct virtio_device *device)
 		}
 		rng->budget -= MIN(rng->budget, MAX(written, RNG_CHAIN_COST));
 		if (rng->budget == 0)
-			rng->refill_at = MAX(rng->refill_at, virtio_rest_until(since));
+			rng->refill_at = MAX(rng->refill_at, virtio_rest_until(device, since));
 		virtqueue_take(rings);
 		virtqueue_push(rings, rng->chain.head, written);
 		any = true;

@@ -131,7 +131,8 @@ void sched_start(struct vcpu *vcpu)
 	spin_lock(&queue->lock);
 	if (vcpu->state == VCPU_WAIT_SIPI) {
 		vcpu_request(vcpu, VCPU_REQ_START);
-		vcpu->virtual_time = queue->now;
+		/* Not less than it had: what it was charged with stays. */
+		vcpu->virtual_time = MAX(vcpu->virtual_time, queue->now);
 		look = make_runnable(queue, vcpu);
 		current = queue->current;
 	} else if (vcpu->offline) {
@@ -273,6 +274,40 @@ void sched_put(struct vcpu *vcpu, u64 ticks)
 		vcpu->state = VCPU_BLOCKED;
 	} else {
 		enqueue(queue, vcpu);
+	}
+	spin_unlock(&queue->lock);
+}
+
+static struct vcpu *first_here(const struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		if (vm->vcpus[i]->cpu == this_cpu()->index)
+			return vm->vcpus[i];
+	return NULL;
+}
+
+void sched_charge(struct vm *vm, u64 ticks)
+{
+	struct vcpu *vcpu = first_here(vm);
+	struct run_queue *queue;
+	bool listed;
+
+	if (!vcpu)
+		return;
+	queue = queue_of(vcpu);
+	spin_lock(&queue->lock);
+	listed = vcpu->state == VCPU_RUNNABLE;
+	if (listed)
+		dequeue(queue, vcpu);
+	vcpu->virtual_time += weighted(vcpu, ticks);
+	/* Nobody else wanted that time. */
+	if (!queue->first && vcpu->virtual_time > queue->now)
+		queue->now = vcpu->virtual_time;
+	if (listed) {
+		u64 since = vcpu->ready_since;
+
+		enqueue(queue, vcpu);
+		vcpu->ready_since = since;
 	}
 	spin_unlock(&queue->lock);
 }

@@ -21,6 +21,9 @@ struct vcpu *sched_pick(void);
 /* The vCPU left the run loop after @ticks: charged, and queued again unless it blocked or stopped.
  */
 void sched_put(struct vcpu *vcpu, u64 ticks);
+/* What this CPU did for @vm outside of its turns, @ticks long: counts as if the first of its vCPUs
+ * that live here had run. Nothing if none does. Dispatch loop only. */
+void sched_charge(struct vm *vm, u64 ticks);
 /* How long @vcpu may run before others get their turn, in TSC ticks; ~0 if it is alone. */
 u64 sched_slice(const struct vcpu *vcpu);
 

@@ -1,6 +1,7 @@
 /*
- * Devices' timers as a CPU's dispatch loop serves them: they end, however long a device takes, and
- * whoever works for a device leaves no work to nobody.
+ * Devices' timers as a CPU's dispatch loop serves them: they end, however long a device takes,
+ * leave the CPU its time, and are charged to their guest; and whoever works for a device leaves no
+ * work to nobody.
  */
 #define _GNU_SOURCE /* REG_EFL */
 #include <setjmp.h>
@@ -13,7 +14,7 @@
 #include <cmocka.h>
 
 /* Each disk's queue has the rings of its slot. */
-#define QUEUE        16u
+#define QUEUE        64u
 #define RINGS(queue) (0x10000u + (queue)*0x3000u)
 #include "fake/virtio_driver.h"
 #include "arch/x86/guest/lapic.h"
@@ -21,14 +22,29 @@
 #include "kernel/timers.h"
 #include "kernel/virtio/blk.h"
 #include "kernel/virtio/blk_state.h"
+#include "kernel/virtio/console.h"
 #include "kernel/virtio/rng.h"
+#include "kernel/vm/sched.h"
 
-#define DISKS   2u
-#define RNG     PLATFORM_RNG_SLOT
-#define HEADER  0x8000u
-#define STATUS  0x9000u
-#define DATA    0x100000u
-#define SERVICE 100000u /* ticks, at 1 GHz */
+/* Of the disks the first half take their time, and the others none. */
+#define DISKS    8u
+#define CONSOLE  PLATFORM_CONSOLE_SLOT
+#define RNG      PLATFORM_RNG_SLOT
+#define HEADER   0x8000u
+#define STATUS   0x9000u
+#define DATA     0x100000u
+#define SERVICE  10000u /* ticks, at 1 GHz */
+#define REQUESTS 20u    /* that a queue has room for */
+#define SECOND   1000000000u
+
+static unsigned guests; /* vms_running() */
+static u64 charged;
+
+void sched_charge(struct vm *of, u64 ticks)
+{
+	assert_ptr_equal(of, vm);
+	charged += ticks;
+}
 
 /* Nothing here runs for policies, in a store, or on LAPICs. */
 u64 policy_tick(void)
@@ -55,10 +71,14 @@ static int setup(void **state)
 	(void)state;
 	fake_core_start(MIB(64), 2);
 	for (unsigned slot = 0; slot < DISKS; slot++)
-		as.disks[slot] = (struct disk_config){
-			.name = "disk", .size = MIB(1), .service_us = SERVICE / 1000};
+		as.disks[slot] = (struct disk_config){.name = "disk",
+			.size = MIB(1),
+			.service_us = slot < DISKS / 2 ? SERVICE / 1000 : 0};
 	guest_create(&as, MIB(8));
+	guests = 1;
+	charged = 0;
 	assert_int_equal(disks_create(vm), 0);
+	assert_int_equal(console_create(vm), 0);
 	assert_int_equal(rng_create(vm), 0);
 	for (unsigned slot = 0; slot < DISKS; slot++) {
 		assert_int_equal(negotiate(slot, 0), 11);
@@ -73,20 +93,22 @@ static int teardown(void **state)
 	(void)state;
 	on_interrupt = NULL;
 	rng_destroy(vm);
+	console_destroy(vm);
 	disks_destroy(vm);
 	nothing_is_left();
 	return 0;
 }
 
-/* A read of one page, not yet notified. */
-static void request(unsigned slot)
+/* A read of @pages, not yet notified. */
+static void request(unsigned slot, u32 pages)
 {
 	static const struct blk_header header = {BLK_T_IN, 0, 0};
-	u16 head = (u16)(offered[slot] % 4 * 4);
+	u16 head = (u16)(offered[slot] % REQUESTS * 3);
 
 	guest_write(HEADER, &header, sizeof(header));
 	set_desc(slot, head, HEADER, sizeof(header), VIRTQ_DESC_NEXT, head + 1);
-	set_desc(slot, head + 1u, DATA, PAGE_SIZE, VIRTQ_DESC_NEXT | VIRTQ_DESC_WRITE, head + 2);
+	set_desc(slot, head + 1u, DATA, pages * (u32)PAGE_SIZE, VIRTQ_DESC_NEXT | VIRTQ_DESC_WRITE,
+		head + 2);
 	set_desc(slot, head + 2u, STATUS, 1, VIRTQ_DESC_WRITE, 0);
 	offer(slot, head);
 }
@@ -99,7 +121,7 @@ static void ask_again(unsigned slot)
 	if (refills >= 1000)
 		return;
 	refills++;
-	request(slot);
+	request(slot, 1);
 	set_reg(slot, 0x050, 0);
 }
 
@@ -110,19 +132,99 @@ static void slow_disks_do_not_keep_the_cpu(void **state)
 	fake_copy_ticks = 2 * SERVICE;
 	refills = 0;
 	on_interrupt = ask_again;
-	for (unsigned slot = 0; slot < DISKS; slot++) {
-		request(slot);
+	for (unsigned slot = 0; slot < 2; slot++) {
+		request(slot, 1);
 		set_reg(slot, 0x050, 0);
 	}
 	for (unsigned turn = 1; turn < 50; turn++) {
 		fake_tsc += 10 * SERVICE;
 		timers_serve();
-		assert_in_range(refills, turn, 2 * DISKS * turn);
+		assert_in_range(refills, turn, 2 * 2 * turn);
 	}
-	on_interrupt = NULL;
+}
+
+/* ---- What is left for others -------------------------------------------------------------------
+ */
+
+/* A driver elsewhere that has no time to ring: all its queues are always full. */
+static void fill_queues(void)
+{
 	for (unsigned slot = 0; slot < DISKS; slot++)
-		set_reg(slot, 0x070, 0);
-	timers_serve();
+		while ((u16)(offered[slot] - used_index(slot)) < REQUESTS)
+			request(slot, 60);
+	while ((u16)(offered[CONSOLE] - used_index(CONSOLE)) < 4) {
+		set_desc(CONSOLE, offered[CONSOLE] % 4, DATA, MIB(1), 0, 0);
+		offer(CONSOLE, offered[CONSOLE] % 4);
+	}
+}
+
+static void console_starts(void)
+{
+	assert_int_equal(negotiate(CONSOLE, 0), 11);
+	start_queue(CONSOLE, CONSOLE_TRANSMIT, CONSOLE);
+	set_reg(CONSOLE, 0x070, 15);
+}
+
+/* What timers take of a second of a CPU, ticks. */
+static u64 flood(void)
+{
+	u64 start, busy = 0;
+
+	fill_queues();
+	for (unsigned slot = 0; slot < DISKS; slot++)
+		set_reg(slot, 0x050, 0);
+	set_reg(CONSOLE, 0x050, CONSOLE_TRANSMIT);
+	start = fake_tsc;
+	while (fake_tsc - start < SECOND) {
+		u64 before;
+
+		fill_queues();
+		before = fake_tsc += 10000;
+		timers_serve();
+		busy += fake_tsc - before;
+	}
+	return busy;
+}
+
+static void floods_of_all_devices_of_a_guest(void **state)
+{
+	u64 busy;
+
+	(void)state;
+	console_starts();
+	fake_copy_ticks = 500; /* 30 us a request */
+	fake_console_ticks = 10000;
+	for (guests = 1; guests <= 4; guests += 3) {
+		charged = 0;
+		busy = flood();
+		/* What is under way at the beginning and the end is a turn or two. */
+		assert_in_range(busy, SECOND / 8 / guests / 2, SECOND / 8 / guests * 21 / 20);
+		assert_in_range(charged, busy - busy / 50, busy);
+		/* Everybody had a turn. */
+		for (unsigned slot = 0; slot < DISKS; slot++)
+			assert_true(used_index(slot) > 0);
+		assert_true(fake_console_bytes > 0);
+	}
+}
+
+/* A disk that keeps up with its time does not rest, whatever others do. */
+static void a_disk_in_time_is_in_time(void **state)
+{
+	(void)state;
+	console_starts();
+	fake_copy_ticks = 500; /* 5 us a request */
+	fake_console_ticks = 100;
+	set_desc(CONSOLE, 0, DATA, MIB(1), 0, 0);
+	offer(CONSOLE, 0);
+	set_reg(CONSOLE, 0x050, CONSOLE_TRANSMIT);
+	for (unsigned i = 0; i < 4; i++)
+		request(0, 10);
+	set_reg(0, 0x050, 0);
+	for (unsigned i = 1; i <= 4; i++) {
+		fake_tsc += SERVICE;
+		timers_serve();
+		assert_in_range(used_index(0), i, 4);
+	}
 }
 
 /* ---- Between two instructions
@@ -174,7 +276,7 @@ static void cpu_0_comes(int number, siginfo_t *info, void *context)
 /* Called where the rest is reckoned, which is before the timer is armed. */
 unsigned vms_running(void)
 {
-	if (rung == ROUNDS && !steps && !has_come) {
+	if (on_interrupt == ring_again && rung == ROUNDS && !steps && !has_come) {
 		steps = true;
 		stepped = 0;
 		__asm__ volatile("lea -128(%%rsp), %%rsp\n\t" /* the red zone */
@@ -184,7 +286,7 @@ unsigned vms_running(void)
 				 "lea 128(%%rsp), %%rsp" ::
 					 : "memory", "cc");
 	}
-	return 1;
+	return guests;
 }
 
 static void work_is_left_to_somebody(void **state)
@@ -227,6 +329,8 @@ int main(void)
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(slow_disks_do_not_keep_the_cpu),
+		TEST(floods_of_all_devices_of_a_guest),
+		TEST(a_disk_in_time_is_in_time),
 		TEST(work_is_left_to_somebody),
 	};
 

@@ -10,6 +10,7 @@
 #include "kernel/core/frame.h"
 #include "kernel/core/percpu.h"
 #include "kernel/vm/memory.h"
+#include "kernel/vm/sched.h"
 #include "kernel/vm/tmem_port.h"
 
 /* Intel SDM vol. 3, 29.3.2: read, write, execute; memory type write-back; bit 7 large; bit 63
@@ -119,6 +120,12 @@ __attribute__((weak)) void vm_stop(struct vm *vm, enum stop_reason reason, u64 c
 		return;
 	vm->stop_reason = reason;
 	vm->stop_code = code;
+}
+
+__attribute__((weak)) void sched_charge(struct vm *vm, u64 ticks)
+{
+	(void)vm;
+	(void)ticks;
 }
 
 __attribute__((weak)) void vcpu_block(struct vcpu *vcpu)
