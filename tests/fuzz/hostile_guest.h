@@ -74,7 +74,10 @@ static inline void check_quiet(void)
 		set_reg(device->slot, 0x070, 0);
 	REQUIRE(pins() == 0);
 	fake_tsc += 100000000;
-	serve_timers();
+	for (unsigned i = arch_cpu_count(); i-- > 0;) {
+		fake_run_as(i);
+		serve_timers();
+	}
 	REQUIRE(pins() == 0);
 }
 
