@@ -28,6 +28,9 @@ CC      := gcc
 WARNINGS := -Wall -Wextra -Wundef -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
 	-Wwrite-strings -Wold-style-definition -Werror
 
+# What is built does not depend on where: an image of the same size takes GRUB the same time (docs/testing.md).
+SAME_PATHS = -ffile-prefix-map=$(CURDIR)=.
+
 # ---- The hypervisor -------------------------------------------------------------------------------
 
 FLOORS  := lib tmem balloon manifest arch/x86 kernel/core kernel/vm kernel/block kernel/virtio \
@@ -43,6 +46,7 @@ HV_CFLAGS    = -std=gnu11 -g -ffreestanding -mno-red-zone -mgeneral-regs-only -f
 	-fno-strict-aliasing -fno-omit-frame-pointer -fno-common -ffunction-sections -fdata-sections \
 	-fno-tree-loop-distribute-patterns -fno-align-jumps -fno-align-loops -fno-align-labels \
 	$(WARNINGS) -I. -Iinclude -I$O/gen -isystem $(NEWLIB_HV_DIR)/include \
+	$(SAME_PATHS) -ffile-prefix-map=$(NEWLIB_HV_DIR)=newlib \
 	$(if $(filter 1,$(DEBUG)),-DSLUICE_DEBUG)
 # The image has a size budget (linker.ld), so only what lies on the way of an exit is compiled for speed.
 HV_HOT       := tmem/get.c tmem/leave_any.c tmem/drop.c tmem/flush_page.c tmem/put.c tmem/put_recent.c tmem/put_first.c tmem/put_any.c tmem/flush_object.c tmem/pool.c tmem/index_find.c tmem/index_insert.c tmem/index_remove.c tmem/table.c tmem/table_grow.c tmem/chain.c tmem/arena.c tmem/arena_single.c tmem/slab.c \
@@ -71,7 +75,7 @@ $O/hv/%.c.o: %.c $(OFFSETS) Makefile
 	$(call quiet,CC,$<)mkdir -p $(@D) && $(CC) $(HV_CFLAGS) $(if $(filter $(HV_HOT),$<),-O2,-Os) -MMD -MP -c $< -o $@ \
 		$(if $(filter $(HV_INIT),$<),&& objcopy --prefix-alloc-sections=.init $@)
 
-$O/hv/%.S.o: %.S $(OFFSETS)
+$O/hv/%.S.o: %.S $(OFFSETS) Makefile
 	$(call quiet,AS,$<)mkdir -p $(@D) && $(CC) $(HV_ASFLAGS) -MMD -MP -c $< -o $@
 
 # Offsets of struct fields for assembly, from the structs themselves: every asm_offsets.c holds lines

@@ -27,7 +27,8 @@ add() {
 	ln -L "$1" "$2" 2>/dev/null || cp -L "$1" "$2"
 }
 
-add "$hypervisor" "$root/sluice/sluice.elf"
+# GRUB loads the sections that no segment has, too: symbols and what debuggers want are nine tenths of the file.
+objcopy --strip-all "$hypervisor" "$root/sluice/sluice.elf"
 add "$manifest" "$root/sluice/sluice.toml"
 cp "$(dirname "$0")/grub.cfg" "$root/boot/grub/grub.cfg"
 modules=$root/sluice/modules.cfg

@@ -16,6 +16,7 @@ CFLAGS_GUEST = -std=gnu11 -O2 -g -mno-red-zone -fno-pic -fno-pie -fno-stack-prot
 	-fno-asynchronous-unwind-tables -fno-omit-frame-pointer -fno-common -ffunction-sections -fdata-sections \
 	-U__linux__ -U__linux -Ulinux -U__gnu_linux__ -U__unix__ -U__unix -Uunix \
 	-D_POSIX_TIMERS=1 -D_POSIX_MONOTONIC_CLOCK=200112L \
+	$(SAME_PATHS) -ffile-prefix-map=$(NEWLIB_GUEST)=newlib \
 	$(WARNINGS) -I. -Iinclude -nostdinc -isystem $(NEWLIB_GUEST)/include -isystem $(GCC_INCLUDE)
 # The shim itself runs in fault handlers, where the application's vector registers must stay as they are.
 CFLAGS_SHIM = $(CFLAGS_GUEST) -mgeneral-regs-only -fno-tree-loop-distribute-patterns
@@ -23,13 +24,13 @@ CFLAGS_SHIM = $(CFLAGS_GUEST) -mgeneral-regs-only -fno-tree-loop-distribute-patt
 SHIM_SRC := $(sort $(wildcard guest-shim/*.c guest-shim/*.S))
 SHIM_OBJ := $(SHIM_SRC:%=$O/shim/%.o)
 
-$O/shim/%.c.o: %.c
+$O/shim/%.c.o: %.c guest-shim/build.mk
 	$(call quiet,CC,$< (shim))mkdir -p $(@D) && $(CC) $(CFLAGS_SHIM) -MMD -MP -c $< -o $@
 
-$O/shim/%.S.o: %.S
+$O/shim/%.S.o: %.S guest-shim/build.mk
 	$(call quiet,AS,$< (shim))mkdir -p $(@D) && $(CC) $(CFLAGS_SHIM) -MMD -MP -c $< -o $@
 
-$O/guest/%.c.o: %.c
+$O/guest/%.c.o: %.c guest-shim/build.mk
 	$(call quiet,CC,$< (guest))mkdir -p $(@D) && $(CC) $(CFLAGS_GUEST) -MMD -MP -c $< -o $@
 
 GUESTS := $(patsubst GUEST_%,%,$(filter GUEST_%,$(.VARIABLES)))

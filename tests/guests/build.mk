@@ -3,7 +3,7 @@
 
 TEST_GUEST_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -mno-red-zone -mgeneral-regs-only -fno-pic -fno-pie \
 	-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables \
-	-fno-tree-loop-distribute-patterns $(WARNINGS) -Iinclude -Itests/guests/common
+	-fno-tree-loop-distribute-patterns $(SAME_PATHS) $(WARNINGS) -Iinclude -Itests/guests/common
 TEST_GUEST_COMMON := $(wildcard tests/guests/common/*.c tests/guests/common/*.S)
 TEST_GUESTS :=
 
@@ -14,9 +14,9 @@ $$O/guests/$(1).elf: $$(patsubst %,$$O/guest-obj/%.o,$(2) $$(TEST_GUEST_COMMON))
 		-Wl,-z,max-page-size=4096 -T tests/guests/common/guest.ld -o $$@ $$(filter %.o,$$^)
 endef
 
-$O/guest-obj/%.c.o: %.c
+$O/guest-obj/%.c.o: %.c tests/guests/build.mk
 	$(call quiet,CC,$<)mkdir -p $(@D) && $(CC) $(TEST_GUEST_CFLAGS) -MMD -MP -c $< -o $@
-$O/guest-obj/%.S.o: %.S
+$O/guest-obj/%.S.o: %.S tests/guests/build.mk
 	$(call quiet,AS,$<)mkdir -p $(@D) && $(CC) $(TEST_GUEST_CFLAGS) -MMD -MP -c $< -o $@
 
 # A folder with a main.c is a guest of that name; what it links beside its own sources:

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from disassembly import VENDOR, VENDOR_CALLERS, Image
-from image import HYPERVISOR, ROOT
+from image import BUILD, HYPERVISOR, ROOT
 
 TEXT_MAX = 240 * 1024  # as linker.ld says: of what stays after boot
 STACK_MAX = 8 * 1024  # of the 16 KiB that each CPU has; the rest is for what this cannot see
@@ -46,6 +46,14 @@ def test_segments_share_no_page():
     for i, one in enumerate(pages):
         for other in pages[i + 1 :]:
             assert not one & other
+
+
+@pytest.mark.parametrize("name", ["sluice.elf", "guests/shim.elf", "guests/touch.elf"])
+def test_it_does_not_say_where_it_was_built(name):
+    """Or another folder makes another size, on which GRUB spends another time, and boots do not repeat there."""
+    text = (BUILD / name).read_bytes()
+    assert b"tests/guests" in text or b"guest-shim" in text or b"kernel/core" in text
+    assert str(ROOT).encode() not in text and b"/newlib-" not in text
 
 
 def test_text_is_small(image):
