@@ -1,7 +1,7 @@
 # Tests. `make check` is what CI runs; docs/testing.md explains the parts.
 
 PYTEST   := $(PYTHON) -m pytest
-# Emulators at a time.
+# Emulators, or unit test programs, at a time.
 JOBS     ?= 2
 # What processors give as random in boots that repeat, if not 1.
 SEED     ?=
@@ -33,8 +33,9 @@ check-built: all unit bench-programs fuzzers
 	@-$(MAKE) check-boot
 	@$(PYTHON) tools/check_report.py $(if $(FULL),--complete) $(FIGURES)/check.tsv $(RESULTS)/unit.tsv $(RESULTS)/host.tsv $(RESULTS)/boot.tsv
 
+# Each test goes to who is idle (loadgroup): by default a worker takes forty at first, and the long ones stand together.
 check-host: all fuzzers
-	@cd tests && O=$(abspath $O) $(PYTEST) -n $(JOBS) framac spin host source --results $(abspath $(RESULTS))/host.tsv
+	@cd tests && O=$(abspath $O) $(PYTEST) -n $(JOBS) --dist loadgroup framac spin host source --results $(abspath $(RESULTS))/host.tsv
 
 check-boot: all
 	@-$(MAKE) -k linux

@@ -40,4 +40,4 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call unit_program,$t)))
 .PHONY: check-unit unit
 unit: $(UNIT_BIN)
 check-unit: unit
-	@tests/unit/run.sh $O/unit $(UNIT_TESTS)
+	@JOBS=$(JOBS) tests/unit/run.sh $O/unit $(UNIT_TESTS)

@@ -1,8 +1,20 @@
 #!/bin/sh
-# Runs the unit test programs @2.. in directory @1, prints a line a test and the totals, and writes them
-# to results.tsv there. A program that dies without reporting is a failure of its own. What ends an
+# Runs the unit test programs @2.. in directory @1, JOBS (2) at a time, prints a line a test and the totals, and
+# writes them to results.tsv there. A program that dies without reporting is a failure of its own. What ends an
 # endless one is CPU time, which a busy host leaves as it is; the clock ends only one that sleeps.
 set -u
+
+# One program: its output, and then how it ended and after how many seconds.
+if [ "$1" = --one ]; then
+	log=$2/$3.log
+	start=$(date +%s.%N)
+	(ulimit -t "${UNIT_CPU_SECONDS:-180}"
+		CMOCKA_MESSAGE_OUTPUT=STDOUT exec timeout -s KILL 1800 "$2/$3") >"$log" 2>&1
+	status=$?
+	echo "$status $(echo "$(date +%s.%N) - $start" | bc 2>/dev/null || echo 0)" >"$2/$3.ended"
+	exit 0
+fi
+
 dir=$1
 shift
 results=$dir/results.tsv
@@ -11,20 +23,22 @@ failed=0
 printf 'test\tbackend\tcpus\tresult\tseconds\n' >"$results"
 
 for program in "$@"; do
+	rm -f "$dir/$program.log" "$dir/$program.ended"
+done
+printf '%s\n' "$@" | xargs -n 1 -P "${JOBS:-2}" "$0" --one "$dir"
+
+for program in "$@"; do
 	log=$dir/$program.log
-	start=$(date +%s.%N)
-	(ulimit -t "${UNIT_CPU_SECONDS:-180}"
-		CMOCKA_MESSAGE_OUTPUT=STDOUT exec timeout -s KILL 1800 "$dir/$program") >"$log" 2>&1
-	status=$?
-	seconds=$(echo "$(date +%s.%N) - $start" | bc 2>/dev/null || echo 0)
+	status=unknown seconds=0
+	[ ! -f "$dir/$program.ended" ] || read -r status seconds <"$dir/$program.ended"
 	ok=$(sed -n 's/^\[       OK \] //p' "$log" | sort -u)
 	bad=$(sed -n 's/^\[  FAILED  \] \([a-z][A-Za-z0-9_]*\)$/\1/p' "$log" | sort -u)
-	if [ "$status" -ne 0 ] && [ -z "$bad" ]; then
+	if [ "$status" != 0 ] && [ -z "$bad" ]; then
 		bad="(ended with status $status)"
 	elif [ -z "$ok$bad" ]; then
 		bad="(ran no test)"
 	fi
-	[ "$status" -eq 0 ] || cat "$log"
+	[ "$status" = 0 ] || cat "$log"
 	IFS='
 '
 	for test in $ok; do
