@@ -114,11 +114,12 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="", help="workloads whose names contain this")
     parser.add_argument("--no-accessed-bits", action="store_true")
+    parser.add_argument("--fifo", action="store_true", help="on a pool that evicts first in, first out")
     arguments = parser.parse_args()
     names = subprocess.run([SIMULATOR, "--list"], check=True, capture_output=True, text=True).stdout.split()
     names += [str(path) for path in sorted((BUILD / "sim").glob("*.pages"))]  # recorded
     names = [name for name in names if arguments.only in name]
-    options = ["--no-accessed-bits"] if arguments.no_accessed_bits else []
+    options = [f"--{name}" for name in ("no-accessed-bits", "fifo") if getattr(arguments, name.replace("-", "_"))]
     FIGURES.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(arguments.jobs) as pool:
         results = list(pool.map(lambda name: simulate(name, options), names))

@@ -13,10 +13,11 @@ $(foreach a,$(SIM_APPS),$(eval $(call sim_rule,$a)))
 sim-experiment: $(SIM_APPS:%=$O/sim/%) $O/guests/newlib.tar $(MANIFEST_CHECK)
 	@O=$O $(PYTHON) tests/sim/demand.py
 
-# The balloon simulator: balloon/ as the hypervisor has it, over generated workloads (docs/balloon.md).
-SIM_BALLOON_SRC := $(wildcard balloon/*.c tests/sim/balloon/*.c)
+# The balloon simulator: balloon/ and the tmem engine's eviction as the hypervisor has them, over generated workloads
+# (docs/balloon.md).
+SIM_BALLOON_SRC := $(wildcard balloon/*.c tests/sim/balloon/*.c) tmem/history.c tmem/queues.c tmem/directory.c
 
-$O/sim/simulate: $(SIM_BALLOON_SRC) $(wildcard balloon/*.h tests/sim/balloon/*.h)
+$O/sim/simulate: $(SIM_BALLOON_SRC) $(wildcard balloon/*.h tests/sim/balloon/*.h tmem/*.h)
 	$(call quiet,HOSTCC,$@)mkdir -p $(@D) && $(CC) -std=gnu11 -O2 -g $(WARNINGS) -I. -Iinclude $(filter %.c,$^) -o $@
 
 # What the experiment's guests touch, recorded on the host: the number is the seed.

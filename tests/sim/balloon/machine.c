@@ -9,36 +9,10 @@
 #include "balloon/ghosts.h"
 #include "tests/sim/balloon/machine.h"
 
-#define SIM_NONE   0xffffffffU
 #define CHUNK      16U /* accesses of one guest before the next one's turn */
 #define IDLE_TICKS 10U
 
 enum place { ON_DISK, IN_RAM, IN_POOL };
-
-static void list_push(struct sim_page *page, struct sim_list *list, u32 n)
-{
-	page[n].newer = SIM_NONE;
-	page[n].older = list->newest;
-	if (list->newest != SIM_NONE)
-		page[list->newest].newer = n;
-	else
-		list->oldest = n;
-	list->newest = n;
-	list->count++;
-}
-
-static void list_remove(struct sim_page *page, struct sim_list *list, u32 n)
-{
-	if (page[n].newer != SIM_NONE)
-		page[page[n].newer].older = page[n].older;
-	else
-		list->newest = page[n].older;
-	if (page[n].older != SIM_NONE)
-		page[page[n].older].newer = page[n].newer;
-	else
-		list->oldest = page[n].newer;
-	list->count--;
-}
 
 static u64 hash_of(const struct sim_vm *vm, u32 n)
 {
@@ -66,9 +40,8 @@ static void note_get(struct sim_vm *vm, u32 n)
 
 static void pool_drop_oldest(struct sim_machine *machine, struct sim_vm *vm)
 {
-	u32 n = vm->pool.oldest;
+	u32 n = store_evict(&vm->store, vm->page);
 
-	list_remove(vm->page, &vm->pool, n);
 	vm->page[n].place = ON_DISK;
 	machine->pool_used--;
 	vm->swap_out += n < vm->guest->anonymous;
@@ -84,11 +57,11 @@ static void pool_make_room(struct sim_machine *machine, u64 size)
 			struct sim_vm *vm = &machine->vm[i];
 			bool idle = machine->tick - vm->used_tick > IDLE_TICKS;
 
-			if (vm->pool.count == 0 || (victim_idle && !idle))
+			if (store_count(&vm->store) == 0 || (victim_idle && !idle))
 				continue;
 			if (!victim || (idle && !victim_idle) ||
-				vm->pool.count * (victim->share + 1) >
-					victim->pool.count * (vm->share + 1)) {
+				store_count(&vm->store) * (victim->share + 1) >
+					store_count(&victim->store) * (vm->share + 1)) {
 				victim = vm;
 				victim_idle = idle;
 			}
@@ -107,7 +80,7 @@ static void evict(struct sim_machine *machine, struct sim_vm *vm)
 	vm->used_tick = machine->tick;
 	note_put(vm, n);
 	vm->page[n].place = IN_POOL;
-	list_push(vm->page, &vm->pool, n);
+	store_put(&vm->store, vm->page, n);
 	machine->pool_used++;
 	pool_make_room(machine, machine->pool_size);
 }
@@ -120,10 +93,11 @@ static void bring_in(struct sim_machine *machine, struct sim_vm *vm, u32 n)
 	vm->used_tick = machine->tick;
 	note_get(vm, n);
 	if (page->place == IN_POOL) {
-		list_remove(vm->page, &vm->pool, n);
+		store_hit(&vm->store, vm->page, n);
 		machine->pool_used--;
 		vm->hits++;
 	} else {
+		store_miss(&vm->store, n);
 		vm->tick_reads++;
 		vm->major++;
 		vm->swap_in += page->seen && n < vm->guest->anonymous;
@@ -165,7 +139,7 @@ static void touch(struct sim_machine *machine, struct sim_vm *vm, u32 n)
 	vm->anonymous += n < vm->guest->anonymous;
 }
 
-void machine_make(struct sim_machine *machine, const struct sim_workload *workload)
+void machine_make(struct sim_machine *machine, const struct sim_workload *workload, bool fifo)
 {
 	*machine = (struct sim_machine){
 		.workload = workload,
@@ -178,14 +152,14 @@ void machine_make(struct sim_machine *machine, const struct sim_workload *worklo
 		machine->vm[i] = (struct sim_vm){
 			.guest = guest,
 			.page = sim_alloc(guest->pages, sizeof(struct sim_page)),
-			.ram = {SIM_NONE, SIM_NONE, 0},
-			.pool = {SIM_NONE, SIM_NONE, 0},
 			.limit = guest->start,
 			.share = 1,
 			.key = (u64)i << 40,
 			.ghosts = sim_alloc(1, sizeof(struct ghosts)),
 			.table = sim_alloc(SIM_GHOST_ENTRIES, sizeof(struct ghost)),
 		};
+		list_init(&machine->vm[i].ram);
+		store_init(&machine->vm[i].store, guest->max, machine->vm[i].key, fifo);
 		ghosts_init(
 			machine->vm[i].ghosts, guest->max, machine->vm[i].table, SIM_GHOST_ENTRIES);
 		machine->pool_size -= guest->start;
@@ -195,6 +169,7 @@ void machine_make(struct sim_machine *machine, const struct sim_workload *worklo
 void machine_free(struct sim_machine *machine)
 {
 	for (unsigned i = 0; i < machine->workload->guests; i++) {
+		store_destroy(&machine->vm[i].store);
 		free(machine->vm[i].page);
 		free(machine->vm[i].ghosts);
 		free(machine->vm[i].table);
@@ -267,8 +242,11 @@ static void lie(const struct sim_machine *machine, struct sim_vm *vm, struct bal
 		sample->tmem[BALLOON_EPHEMERAL].gets++;
 		sample->tmem[BALLOON_EPHEMERAL].puts++;
 		sample->tmem[BALLOON_EPHEMERAL].hits += echo;
-		if (echo)
+		if (echo) {
 			vm->used_tick = machine->tick;
+			store_hit(&vm->store, vm->page, n);
+			store_put(&vm->store, vm->page, n);
+		}
 	}
 }
 
@@ -283,7 +261,7 @@ void machine_sample(struct sim_machine *machine, struct balloon_sample *samples,
 			.untouched = vm->limit - vm->ram.count,
 			.min = vm->guest->min,
 			.max = vm->guest->max,
-			.pool = vm->pool.count,
+			.pool = store_count(&vm->store),
 			.tmem = {{vm->puts, vm->gets, vm->hits}},
 			.disk_reads = vm->tick_reads,
 			.refaults = vm->tick_refaults,

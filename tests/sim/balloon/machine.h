@@ -1,37 +1,28 @@
 /*
  * The machine of the balloon simulator: guests whose RAM is an LRU list of pages, and one pool
- * behind them that works as tmem does: exclusive gets, first in first out within a guest, the pages
- * of idle guests first, then of the guest that holds most for its share.
+ * behind them that works as tmem does: exclusive gets, the engine's own queues within a guest
+ * (store.h), the pages of idle guests first, then of the guest that holds most for its share.
  */
 #ifndef SIM_MACHINE_H
 #define SIM_MACHINE_H
 
 #include "balloon/balloon.h"
+#include "tests/sim/balloon/store.h"
 #include "tests/sim/balloon/workload.h"
 
 #define SIM_GHOST_ENTRIES 2048U
 
-struct sim_page {
-	u32 newer, older; /* in the list of its place; SIM_NONE at the ends */
-	u32 tick;         /* last access */
-	u8 place;
-	u8 seen;
-};
-
-struct sim_list {
-	u32 newest, oldest, count;
-};
-
 struct sim_vm {
 	const struct sim_guest *guest;
 	struct sim_page *page;
-	struct sim_list ram, pool;
-	u32 limit;        /* RAM it may have now */
-	u64 share;        /* of the pool */
-	u32 anonymous;    /* pages of it in RAM */
-	u32 used_tick;    /* last put or get */
-	u64 key;          /* for hashes */
-	u64 reads, first; /* pages read from disk: again, and for the first time */
+	struct sim_list ram;
+	struct sim_store store; /* its pages in the pool */
+	u32 limit;              /* RAM it may have now */
+	u64 share;              /* of the pool */
+	u32 anonymous;          /* pages of it in RAM */
+	u32 used_tick;          /* last put or get */
+	u64 key;                /* for hashes */
+	u64 reads, first;       /* pages read from disk: again, and for the first time */
 	u64 all_puts, all_gets;
 	/* Of this tick: */
 	u64 puts, gets, hits, tick_reads, tick_refaults, swap_in, swap_out, major;
@@ -47,7 +38,8 @@ struct sim_machine {
 	u64 pool_used, pool_size;
 };
 
-void machine_make(struct sim_machine *machine, const struct sim_workload *workload);
+/* @fifo: the pool evicts first in, first out, as with the manifest's `eviction = "fifo"`. */
+void machine_make(struct sim_machine *machine, const struct sim_workload *workload, bool fifo);
 void machine_free(struct sim_machine *machine);
 /* All accesses of the next tick. */
 void machine_tick(struct sim_machine *machine);

@@ -2,9 +2,10 @@
  * The balloon simulator: one workload under every policy and the oracle.
  *
  *   simulate --list                    names of the workloads
- *   simulate [--no-accessed-bits] [--series FILE] [--seed N] [--policy NAME] WORKLOAD
+ *   simulate [--no-accessed-bits] [--fifo] [--series FILE] [--seed N] [--policy NAME] WORKLOAD
  *
- * WORKLOAD is one of the list, or a path with a slash in it: a recording. --seed plays another of
+ * WORKLOAD is one of the list, or a path with a slash in it: a recording. --fifo: on a pool that
+ * evicts first in, first out, as with the manifest's `eviction = "fifo"`. --seed plays another of
  * the same kind; --policy only that one, without the oracle: reads, those of honest guests, the
  * same when the liar is honest, oscillation.
  *
@@ -19,8 +20,14 @@
 
 #include "tests/sim/balloon/machine.h"
 #include "tests/sim/balloon/oracle.h"
+#include "tests/sim/balloon/replay.h"
 
 #define WINDOW 20U /* ticks over which a move to and fro is oscillation */
+
+/* What the options say of the machine. */
+struct options {
+	bool accessed_bits, fifo;
+};
 
 struct result {
 	u64 reads, honest_reads;
@@ -49,8 +56,8 @@ static double oscillation(const struct sim_workload *workload, const u64 *hold)
 	return windows ? sum / 2 / windows / workload->memory * 100 : 0;
 }
 
-static struct result play(
-	const struct sim_workload *workload, const char *policy, bool accessed_bits, FILE *series)
+static struct result play(const struct sim_workload *workload, const char *policy,
+	const struct options *options, FILE *series)
 {
 	struct balloon *balloon = sim_alloc(1, sizeof(*balloon));
 	struct balloon_plan *plan = sim_alloc(1, sizeof(*plan));
@@ -66,10 +73,10 @@ static struct result play(
 		fprintf(stderr, "simulate: no policy %s\n", policy);
 		exit(EXIT_FAILURE);
 	}
-	machine_make(&machine, workload);
+	machine_make(&machine, workload, options->fifo);
 	for (unsigned tick = 0; tick < workload->ticks; tick++) {
 		machine_tick(&machine);
-		machine_sample(&machine, samples, accessed_bits);
+		machine_sample(&machine, samples, options->accessed_bits);
 		balloon_tick(balloon, samples, workload->guests, plan);
 		machine_apply(&machine, plan);
 		for (unsigned i = 0; i < workload->guests; i++) {
@@ -99,21 +106,6 @@ static double ratio(u64 a, u64 b)
 	return b ? (double)a / (double)b : a ? 999 : 1;
 }
 
-/*
- * The oracle divides holdings and does not care what of them is RAM. Drawn as RAM is what balloons
- * could have made of it: all but the 16th that `refault` leaves in the pool too, at the pace that
- * the policies' plans have (balloon_defaults()).
- */
-static u32 oracle_ram(
-	const struct balloon_parameters *pace, const struct sim_guest *guest, u32 ram, u32 hold)
-{
-	u32 wanted = MIN(hold - hold / 16, guest->max);
-	u32 least = ram - (u32)((u64)ram * pace->down_permille / 1000);
-	u32 most = ram + (u32)((u64)guest->max * pace->up_permille / 1000);
-
-	return MIN(MIN(MAX(MAX(wanted, least), guest->min), most), hold);
-}
-
 static void write_oracle(FILE *series, const struct sim_workload *workload, const u16 *path)
 {
 	struct balloon_parameters pace;
@@ -126,18 +118,18 @@ static void write_oracle(FILE *series, const struct sim_workload *workload, cons
 		for (unsigned tick = 0; tick < workload->ticks; tick++) {
 			u32 hold = path[i * workload->ticks + tick] * SIM_MIB;
 
-			ram = oracle_ram(&pace, guest, ram, hold);
+			ram = replay_ram(&pace, guest, ram, hold);
 			fprintf(series, "oracle\t%u\t%u\t%.2f\t%.2f\t0\n", tick, i,
 				(double)ram / SIM_MIB, (double)(hold - ram) / SIM_MIB);
 		}
 	}
 }
 
-static void simulate(struct sim_workload *workload, bool accessed_bits, FILE *series)
+static void simulate(struct sim_workload *workload, const struct options *options, FILE *series)
 {
 	static const char *const order[] = {"static", "selfballoon", "shares", "refault"};
 	u16 *path;
-	u64 oracle = oracle_reads(workload, &path), fixed = 0;
+	u64 oracle = oracle_reads(workload, options->fifo, &path), fixed = 0;
 
 	if (series)
 		write_oracle(series, workload, path);
@@ -146,10 +138,10 @@ static void simulate(struct sim_workload *workload, bool accessed_bits, FILE *se
 		struct result result, honest = {0};
 
 		workload->honest = false;
-		result = play(workload, order[p], accessed_bits, series);
+		result = play(workload, order[p], options, series);
 		if (workload->liar >= 0) {
 			workload->honest = true;
-			honest = play(workload, order[p], accessed_bits, NULL);
+			honest = play(workload, order[p], options, NULL);
 		}
 		if (p == 0)
 			fixed = result.reads;
@@ -165,14 +157,14 @@ static void simulate(struct sim_workload *workload, bool accessed_bits, FILE *se
 }
 
 /* For tuning: one policy. */
-static void simulate_one(
-	struct sim_workload *workload, const char *policy, bool accessed_bits, FILE *series)
+static void simulate_one(struct sim_workload *workload, const char *policy,
+	const struct options *options, FILE *series)
 {
-	struct result result = play(workload, policy, accessed_bits, series), honest = result;
+	struct result result = play(workload, policy, options, series), honest = result;
 
 	workload->honest = true;
 	if (workload->liar >= 0)
-		honest = play(workload, policy, accessed_bits, NULL);
+		honest = play(workload, policy, options, NULL);
 	printf("%s\t%s\t%lu\t%lu\t%lu\t%.3f\n", workload->name, policy, result.reads,
 		result.honest_reads, honest.honest_reads, result.oscillation);
 }
@@ -197,7 +189,7 @@ static void make_named(struct sim_workload *workload, const char *name, u64 seed
 int main(int argc, char **argv)
 {
 	const char *policy = NULL;
-	bool accessed_bits = true;
+	struct options options = {.accessed_bits = true};
 	FILE *series = NULL;
 	u64 seed = 0;
 
@@ -210,7 +202,9 @@ int main(int argc, char **argv)
 			return 0;
 		}
 		if (strcmp(argv[i], "--no-accessed-bits") == 0) {
-			accessed_bits = false;
+			options.accessed_bits = false;
+		} else if (strcmp(argv[i], "--fifo") == 0) {
+			options.fifo = true;
 		} else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
 			seed = strtoul(argv[++i], NULL, 10);
 		} else if (strcmp(argv[i], "--policy") == 0 && i + 1 < argc) {
@@ -224,9 +218,9 @@ int main(int argc, char **argv)
 		} else {
 			make_named(&workload, argv[i], seed);
 			if (policy)
-				simulate_one(&workload, policy, accessed_bits, series);
+				simulate_one(&workload, policy, &options, series);
 			else
-				simulate(&workload, accessed_bits, series);
+				simulate(&workload, &options, series);
 			workload_free(&workload);
 		}
 	}

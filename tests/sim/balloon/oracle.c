@@ -5,13 +5,14 @@
  * two guests' memory is divided by an exact dynamic programme over the grid and the ticks. More
  * guests are taken pair by pair, each time dividing anew what the two have together at each tick,
  * round after round, from several starts, until nothing improves. The result is replayed page by
- * page, and what the replay reads is what counts; so it can be reached, and is at most a little
- * above the true optimum.
+ * page (replay.h), and what the replay reads is what counts; so it can be reached, and is at most a
+ * little above the true optimum.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/sim/balloon/oracle.h"
+#include "tests/sim/balloon/replay.h"
 
 #define SOON_TICKS 60U /* a page not wanted again for longer is not charged to a growing guest */
 #define FAR        0xffffffffU
@@ -225,7 +226,7 @@ static u64 path_cost(
 	return sum;
 }
 
-/* ---- Starts, rounds, replay ---- */
+/* ---- Starts and rounds ---- */
 
 /* The division that @span ticks at a time would be best if moving cost nothing: by steepest
  * stretches. */
@@ -279,50 +280,6 @@ static void start_greedy(
 	}
 }
 
-static u64 replay_guest(
-	const struct sim_workload *workload, const struct sim_guest *guest, const u16 *size)
-{
-	u32 head = guest->pages, count = 0;
-	u32 *newer = sim_alloc(head + 1, sizeof(u32)), *older = sim_alloc(head + 1, sizeof(u32));
-	u8 *seen = sim_alloc(head, 1);
-	u64 reads = 0;
-
-	memset(newer, 0xff, (head + 1) * sizeof(u32));
-	newer[head] = older[head] = head;
-	for (u32 tick = 0, i = 0; tick < workload->ticks; tick++)
-		for (bool first = true; first || i < guest->end[tick]; first = false) {
-			u32 limit = size[tick] * SIM_MIB, page = first ? FAR : guest->access[i++];
-
-			if (page != FAR && newer[page] != FAR) {
-				newer[older[page]] = newer[page];
-				older[newer[page]] = older[page];
-				count--;
-			} else if (page != FAR) {
-				reads += seen[page];
-				seen[page] = 1;
-			}
-			while (count && count + (page != FAR) > limit) {
-				u32 oldest = newer[head];
-
-				newer[head] = newer[oldest];
-				older[newer[oldest]] = head;
-				newer[oldest] = FAR;
-				count--;
-			}
-			if (page == FAR)
-				continue;
-			older[page] = older[head];
-			newer[page] = head;
-			newer[older[head]] = page;
-			older[head] = page;
-			count++;
-		}
-	free(newer);
-	free(older);
-	free(seen);
-	return reads;
-}
-
 static void improve(const struct sim_workload *workload, const struct profile *profiles, u16 *path,
 	unsigned rounds)
 {
@@ -362,7 +319,7 @@ static void improve(const struct sim_workload *workload, const struct profile *p
 	}
 }
 
-u64 oracle_reads(const struct sim_workload *workload, u16 **path)
+u64 oracle_reads(const struct sim_workload *workload, bool fifo, u16 **path)
 {
 	struct profile *profiles = sim_alloc(workload->guests, sizeof(*profiles));
 	size_t points = (size_t)workload->guests * workload->ticks;
@@ -374,13 +331,11 @@ u64 oracle_reads(const struct sim_workload *workload, u16 **path)
 		profile_make(workload, i, &profiles[i]);
 	for (unsigned start = 0; start < ARRAY_SIZE(spans); start++) {
 		u16 *try = sim_alloc(points, sizeof(u16));
-		u64 reads = 0;
+		u64 reads;
 
 		start_greedy(workload, profiles, try, spans[start]);
 		improve(workload, profiles, try, workload->guests == 2 ? 1 : ROUNDS);
-		for (unsigned i = 0; i < workload->guests; i++)
-			reads += replay_guest(
-				workload, &workload->guest[i], &try[i * workload->ticks]);
+		reads = replay(workload, try, fifo);
 		if (reads < best) {
 			best = reads;
 			memcpy(*path, try, points * sizeof(u16));

@@ -10,7 +10,8 @@
 
 /* Reads of all guests, first ones left out, as a replay of the division that was found measures
  * them.
- * @path: MiB of each guest at each tick, [guest * ticks + tick], the caller's to free. */
-u64 oracle_reads(const struct sim_workload *workload, u16 **path);
+ * @fifo: as machine_make() has it. @path: MiB of each guest at each tick, [guest * ticks + tick],
+ * the caller's to free. */
+u64 oracle_reads(const struct sim_workload *workload, bool fifo, u16 **path);
 
 #endif
