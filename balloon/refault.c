@@ -8,26 +8,18 @@
 #include "balloon/policy.h"
 
 #include "balloon/curve.h"
+#include "balloon/holdings.h"
 #include "balloon/spells.h"
 #include "balloon/trust.h"
 
-#define ROUNDS_PER_GUEST 8U
-#define ROUNDS_MIN       64U
-#define WINDOW           16U /* of a holding, a 16th is kept in the pool */
-#define TRIAL_PART       2U  /* of its RAM, so much at most is on trial at a time */
-#define TRIAL_TICKS      8U  /* mean time that memory taken on trial stays the guest's own */
-#define FREE_PART        32U /* of its RAM, so much is left free to a guest */
-#define AGE_STALE        4U  /* the class of RAM that was not used for 16 ticks */
-#define GROW_PART        20U /* of its maximum, RAM that a guest takes out of its share a second */
-#define GROW_HITS        2U  /* so many hits in a share that is full, for each page */
-#define GOAL_BOOST       8U  /* utility of a guest that misses its service goal */
-/* Within which a plan must have saved as many reads as pages move. */
-#define PAY_TICKS 24U
-#define PAY_MS    6400U
-/* Over which what plans would have saved is added up while none was carried out. */
-#define OWED_TICKS 192U
-/* What a guest used lately is known only so well: to a part of it. */
-#define SPARE_PART 4U
+#define WINDOW      16U /* of a holding, a 16th is kept in the pool */
+#define TRIAL_PART  2U  /* of its RAM, so much at most is on trial at a time */
+#define TRIAL_TICKS 8U  /* mean time that memory taken on trial stays the guest's own */
+#define FREE_PART   32U /* of its RAM, so much is left free to a guest */
+#define AGE_STALE   4U  /* the class of RAM that was not used for 16 ticks */
+#define GROW_PART   20U /* of its maximum, RAM that a guest takes out of its share a second */
+#define GROW_HITS   2U  /* so many hits in a share that is full, for each page */
+#define GOAL_BOOST  8U  /* utility of a guest that misses its service goal */
 
 /* Holding before this tick. */
 static u64 held(const struct balloon_guest *guest, const struct balloon_sample *sample, u64 even)
@@ -210,91 +202,9 @@ static void look(struct balloon *engine, unsigned count)
 	}
 }
 
-/* Gives @room to the guests, the steepest stretch first. A stretch may count on @later, pages that
- * will be there in some ticks: it is begun with what there is, and @begun says so. Returns the room
- * that nobody needs. */
-static u64 divide(struct balloon *engine, unsigned count, u64 room, u64 later, bool *begun)
-{
-	unsigned rounds = MAX(ROUNDS_MIN, ROUNDS_PER_GUEST * count);
-
-	for (unsigned i = 0; i < count; i++) {
-		struct balloon_guest *guest = &engine->guest[i];
-
-		guest->next = curve_steepest(guest, guest->size, room + later, &guest->terms);
-	}
-	while (rounds-- > 0 && room > 0) {
-		struct balloon_guest *best = NULL;
-		u64 pages;
-
-		for (unsigned i = 0; i < count; i++) {
-			struct balloon_guest *guest = &engine->guest[i];
-
-			if (guest->next.pages > room + later)
-				guest->next = curve_steepest(
-					guest, guest->size, room + later, &guest->terms);
-			if (guest->next.gain &&
-				(!best || segment_steeper(&guest->next, &best->next)))
-				best = guest;
-		}
-		if (!best)
-			break;
-		pages = MIN(best->next.pages, room);
-		*begun |= pages < best->next.pages;
-		best->size += pages;
-		room -= pages;
-		later -= best->next.pages - pages;
-		best->next = curve_steepest(best, best->size, room + later, &best->terms);
-	}
-	return room;
-}
-
-/*
- * Curves are estimates, and where they are nearly equal each tick's noise would move memory to and
- * fro. So the plan as a whole must save, soon or within the takers' spells if these are shorter,
- * more reads than pages move, but for those that whoever gives them did not use lately: these need
- * not be read back. Or so much must be owed: what plans, tick after tick, would have saved had they
- * been carried out, since a need that stays is worth more than one that may pass. Else everyone
- * keeps what it holds. Returns the room then left.
- */
-static u64 stay_if_better(struct balloon *engine, unsigned count, u64 room)
-{
-	u64 with = 0, without = 0, price = 0, left = engine->parameters.memory, taken = 0, idle = 0;
-	u32 ticks = MAX(PAY_TICKS, PAY_MS / engine->parameters.tick_ms);
-
-	for (unsigned i = 0; i < count; i++) {
-		const struct balloon_guest *guest = &engine->guest[i];
-		u64 hold = guest->terms.hold, per_page = MAX(guest->terms.price, 65536 / ticks);
-		u64 more = guest->size - MIN(guest->size, hold);
-		u64 used = MAX(guest->size, guest->footprint + guest->footprint / SPARE_PART);
-
-		/* What it holds is not to be had: RAM that goes, or a minimum that was raised. Or
-		 * nobody knows what its RAM is worth, so that little can move at a time, and each
-		 * time too little to pay. */
-		if (hold > left || hold < guest->least || !engine->sample[i].idle_known)
-			return room;
-		left -= hold;
-		with += curve_at(guest, guest->size);
-		without += curve_at(guest, hold);
-		price += more * per_page >> 8;
-		taken += more;
-		idle += hold - MIN(hold, used);
-	}
-	price -= balloon_part(price, MIN(idle, taken), taken);
-	engine->owed -= engine->owed / OWED_TICKS;
-	engine->owed += with - MIN(with, without);
-	if (with >= without + price || (with > without && engine->owed >= price * ticks)) {
-		engine->owed = 0;
-		return room;
-	}
-	for (unsigned i = 0; i < count; i++)
-		engine->guest[i].size = engine->guest[i].terms.hold;
-	return left;
-}
-
 static void plan(struct balloon *engine, unsigned count, struct balloon_wish *wishes)
 {
 	u64 room = engine->parameters.memory, later = 0;
-	bool begun = false;
 
 	look(engine, count);
 	for (unsigned i = 0; i < count; i++) {
@@ -314,9 +224,7 @@ static void plan(struct balloon *engine, unsigned count, struct balloon_wish *wi
 		guest->size = guest->least;
 		room -= MIN(room, guest->size);
 	}
-	room = divide(engine, count, room, later, &begun);
-	if (!begun)
-		room = stay_if_better(engine, count, room);
+	room = holdings_plan(engine, count, room, later);
 	for (unsigned i = 0; i < count; i++) {
 		struct balloon_guest *guest = &engine->guest[i];
 		/* What nobody needs stays where it is. */

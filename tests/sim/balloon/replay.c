@@ -72,8 +72,7 @@ static u64 replay_machine(const struct sim_workload *workload, const u16 *path, 
 	for (unsigned tick = 0; tick < workload->ticks; tick++) {
 		for (unsigned i = 0; i < workload->guests; i++) {
 			u32 hold = path[i * workload->ticks + tick] * SIM_MIB;
-			u32 ram = replay_ram(
-				&pace, &workload->guest[i], machine.vm[i].limit, hold);
+			u32 ram = replay_ram(&pace, &workload->guest[i], machine.vm[i].limit, hold);
 
 			plan->target[i].ram = ram;
 			plan->target[i].share = hold - ram;

@@ -10,7 +10,8 @@
 /*
  * Pages read again when each guest holds path[guest * ticks + tick] MiB: the less of two ways to
  * hold them. In one a holding is one LRU list, what the oracle reckons with. In the other it is RAM
- * and a share of the simulated machine's pool, with the pool's eviction (@fifo: machine.h) and at the pace of balloons.
+ * and a share of the simulated machine's pool, with the pool's eviction (@fifo: machine.h) and at
+ * the pace of balloons.
  */
 u64 replay(const struct sim_workload *workload, const u16 *path, bool fifo);
 

@@ -96,8 +96,8 @@ void store_miss(struct sim_store *store, u32 n)
 
 u32 store_evict(struct sim_store *store, struct sim_page *page)
 {
-	enum queue queue = queues_victim(&store->queues, store->queue[QUEUE_SMALL].count,
-		store->queue[QUEUE_MAIN].count);
+	enum queue queue = queues_victim(
+		&store->queues, store->queue[QUEUE_SMALL].count, store->queue[QUEUE_MAIN].count);
 	u32 n = store->queue[queue].oldest;
 
 	list_remove(page, &store->queue[queue], n);
