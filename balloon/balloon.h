@@ -166,7 +166,9 @@ struct balloon_guest {
 	/* Of one tick only, here because a CPU's stack is small. */
 	struct balloon_segment need, next;
 	struct balloon_terms terms;
-	u64 least, size; /* holding: what cannot be taken this tick, and what is planned so far */
+	/* Holding: what cannot be taken this tick, what is planned so far, and what another plan
+	 * had that this one is compared with. */
+	u64 least, size, size_first;
 };
 
 /* The engine's state: the caller's memory, about 70 KiB. */
@@ -207,7 +209,7 @@ void balloon_set_memory(struct balloon *balloon, u64 memory, u64 pool_min);
  * min..max and at most one step (parameters) from where the guest is; a guest that does not answer
  * keeps its size; all targets and shares fit in memory if the guests' sizes and minima do, and come
  * nearer to it by a step if they do not; RAM is promised only once it has come back from whoever
- * gives it. Bounded work: at most 8 * guests *
+ * gives it. Bounded work: at most 16 * guests *
  * (guests + 2 * BALLOON_BUCKETS) steps.
  */
 void balloon_tick(struct balloon *balloon, const struct balloon_sample *samples, unsigned count,

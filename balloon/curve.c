@@ -212,17 +212,22 @@ u64 curve_at(const struct balloon_guest *guest, u64 pages)
 	       (guest->curve[bucket + 1] - guest->curve[bucket]) * (pages % step) / step;
 }
 
+/* What @gain is worth: @terms->bonus more as far as it is that of pages held, which is @held. */
+static u64 worth(u64 gain, u64 held, const struct balloon_terms *terms)
+{
+	return gain + MIN(gain, held) * terms->bonus / 1000;
+}
+
+u64 curve_worth(const struct balloon_guest *guest, u64 pages, const struct balloon_terms *terms)
+{
+	return worth(curve_at(guest, pages), curve_at(guest, terms->hold), terms);
+}
+
 bool segment_steeper(const struct balloon_segment *a, const struct balloon_segment *b)
 {
 	if (a->pages == 0 || a->gain == 0)
 		return false;
 	return b->pages == 0 || a->gain * b->pages > b->gain * a->pages;
-}
-
-/* What @gain is worth: @terms->bonus more as far as it is that of pages held, which is @held. */
-static u64 worth(u64 gain, u64 held, const struct balloon_terms *terms)
-{
-	return gain + MIN(gain, held) * terms->bonus / 1000;
 }
 
 struct balloon_segment curve_steepest(

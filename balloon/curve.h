@@ -12,6 +12,8 @@
 void curve_update(struct balloon_guest *guest, const struct balloon_sample *sample, u64 hold);
 /* Reads a tick avoided with @pages, 256ths. */
 u64 curve_at(const struct balloon_guest *guest, u64 pages);
+/* What @pages are worth on @terms: those reads, as far as what is held avoids them counted more. */
+u64 curve_worth(const struct balloon_guest *guest, u64 pages, const struct balloon_terms *terms);
 /*
  * The steepest stretch that begins at @from and is no longer than @room. It is what a concave hull
  * would begin with, so a curve with a cliff (a loop that fits or does not) is wanted as a whole or

@@ -8,6 +8,8 @@
 
 #define ROUNDS_PER_GUEST 8U
 #define ROUNDS_MIN       64U
+#define CLIFF_PART       8U  /* of its gain, half of a stretch with a cliff gains less */
+#define BETTER_PART      16U /* of a cliff's gain, so much a plan must gain that has it first */
 /* Within which a plan must have saved as many reads as pages move. */
 #define PAY_TICKS 24U
 #define PAY_MS    6400U
@@ -52,6 +54,75 @@ static u64 divide(struct balloon *engine, unsigned count, u64 room, u64 later, b
 		best->next = curve_steepest(best, best->size, room + later, &best->terms);
 	}
 	return room;
+}
+
+/* What the guests' sizes are worth, what is held counted more. */
+static u64 worth_of_all(const struct balloon *engine, unsigned count)
+{
+	u64 sum = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		const struct balloon_guest *guest = &engine->guest[i];
+
+		sum += curve_worth(guest, guest->size, &guest->terms);
+	}
+	return sum;
+}
+
+/* The steepest stretch beyond @guest's size that @room has no place for, if it is one with a cliff:
+ * half of it is worth little. @all: pages that all guests are divided of. */
+static struct balloon_segment cliff_beyond(const struct balloon_guest *guest, u64 room, u64 all)
+{
+	static const struct balloon_segment none;
+	u64 from = guest->size, longest = all - MIN(all, from - guest->least);
+	struct balloon_segment cliff = curve_steepest(guest, from, longest, &guest->terms);
+	u64 half = curve_at(guest, from + cliff.pages / 2) - curve_at(guest, from);
+
+	return cliff.pages > room && half < cliff.gain / CLIFF_PART ? cliff : none;
+}
+
+/*
+ * A loop that fits or does not may be too long for the room that steeper stretches leave it, and
+ * yet be worth more than all of them together that it would displace, since it is steeper than
+ * most: a bounded room is not always filled best by steepness alone (the knapsack problem). So the
+ * steepest of those that found no room is given its pages first for once, and what is worth more
+ * stays.
+ * @room: pages that were divided; @left: of these, what nobody needed. Returns what nobody needs
+ * then.
+ */
+static u64 divide_otherwise(struct balloon *engine, unsigned count, u64 room, u64 left)
+{
+	struct balloon_guest *who = NULL;
+	struct balloon_segment best = {0};
+	u64 worth, other;
+	bool begun;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct balloon_guest *guest = &engine->guest[i];
+		struct balloon_segment cliff = cliff_beyond(guest, left, room);
+
+		if (segment_steeper(&cliff, &best)) {
+			best = cliff;
+			who = guest;
+		}
+	}
+	if (!who)
+		return left;
+	worth = worth_of_all(engine, count);
+	for (unsigned i = 0; i < count; i++) {
+		struct balloon_guest *guest = &engine->guest[i];
+
+		guest->size_first = guest->size;
+		if (guest != who)
+			guest->size = guest->least;
+	}
+	who->size += best.pages;
+	other = divide(engine, count, room - (who->size - who->least), 0, &begun);
+	if (worth_of_all(engine, count) > worth + best.gain / BETTER_PART)
+		return other;
+	for (unsigned i = 0; i < count; i++)
+		engine->guest[i].size = engine->guest[i].size_first;
+	return left;
 }
 
 /*
@@ -102,5 +173,7 @@ u64 holdings_plan(struct balloon *engine, unsigned count, u64 room, u64 later)
 	bool begun = false;
 	u64 left = divide(engine, count, room, later, &begun);
 
-	return begun ? left : stay_if_better(engine, count, left);
+	if (begun)
+		return left;
+	return stay_if_better(engine, count, divide_otherwise(engine, count, room, left));
 }

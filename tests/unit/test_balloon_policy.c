@@ -219,6 +219,41 @@ static void what_pays_late_moves_late(void **state)
 	assert_in_range(holds(1), 12000, 13000);
 }
 
+/* Guest @i uses its 1000 pages of RAM all the time and finds @hits a tick in its share of the pool:
+ * distances are spread evenly between @from and @to. */
+static void spread(unsigned i, u64 from, u64 to, u64 hits)
+{
+	u64 step = ghosts[i].step, first = from / step, last = to / step;
+
+	for (u64 bucket = first; bucket < last; bucket++)
+		ghosts[i].found[bucket] += (u32)(hits * 64 / (last - first));
+	samples[i].tmem[0].gets += hits;
+	samples[i].tmem[0].hits += hits;
+}
+
+/* A loop of 18500 pages is less steep than what guest 0 holds and a little of what guest 2 does,
+ * and beside both there is no room for it; but for the little it is worth far more. */
+static void a_loop_displaces_what_is_steeper_but_worth_less(void **state)
+{
+	(void)state;
+	start("refault");
+	for (unsigned i = 0; i < 3; i++) {
+		samples[i].idle[7] = 0;
+		samples[i].actual = samples[i].touched[0] = 1000;
+		samples[i].pool = 9000;
+	}
+	spread(0, 1000, 10000, 1300);
+	spread(2, 1000, 2500, 200);
+	spread(2, 2500, 10000, 150);
+	ghosts[1].found[18500 / ghosts[1].step] = 64 * 256;
+	samples[1].tmem[0].gets = samples[1].tmem[0].puts = 2000;
+	samples[1].disk_reads = samples[1].refaults = 2000;
+	ticks(1);
+	assert_true(holds(1) >= 18500);
+	assert_true(holds(0) >= 9000);
+	assert_in_range(holds(2), 2000, 2500);
+}
+
 /* Guests 0 and 2 work in turns; when guest 1 needs memory, the one that had its turn last gives. */
 static void who_will_be_back_later_gives_first(void **state)
 {
@@ -357,6 +392,7 @@ int main(void)
 		cmocka_unit_test(used_memory_is_not_taken),
 		cmocka_unit_test(what_does_not_pay_is_left_where_it_is),
 		cmocka_unit_test(what_pays_late_moves_late),
+		cmocka_unit_test(a_loop_displaces_what_is_steeper_but_worth_less),
 		cmocka_unit_test(who_will_be_back_later_gives_first),
 		cmocka_unit_test(priority_decides_between_equals),
 		cmocka_unit_test(a_missed_goal_comes_first),
