@@ -95,7 +95,7 @@ static u64 divide_otherwise(struct balloon *engine, unsigned count, u64 room, u6
 	struct balloon_guest *who = NULL;
 	struct balloon_segment best = {0};
 	u64 worth, other;
-	bool begun;
+	bool begun = false;
 
 	for (unsigned i = 0; i < count; i++) {
 		struct balloon_guest *guest = &engine->guest[i];
