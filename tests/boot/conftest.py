@@ -54,6 +54,7 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize("machine", machines, ids=[f"{b}-{c}cpu" for b, c in machines], indirect=True)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks for the mark in the same hook
 def pytest_collection_modifyitems(items):
     """Tests of one module that read the same boot run in the same worker (fixture `all_at_once`)."""
     for item in items:
