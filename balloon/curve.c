@@ -238,6 +238,9 @@ struct balloon_segment curve_steepest(
 	u64 last = MIN((from + room) / step, (u64)BALLOON_BUCKETS);
 	struct balloon_segment best = {0};
 
+	/* It never falls: of a guest that has all it wants, nothing is to be looked at. */
+	if (worth(guest->curve[BALLOON_BUCKETS], held, terms) <= start)
+		return best;
 	/* All points of the curve, then two ends between points: what is held, and what there is
 	 * room for. */
 	for (u64 bucket = from / step + 1; bucket <= last + ARRAY_SIZE(ends); bucket++) {
