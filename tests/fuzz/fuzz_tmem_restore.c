@@ -9,15 +9,10 @@
 #include <abi/errno.h>
 #include <abi/hypercall.h>
 
+#include "tests/fuzz/fuzz.h"
 #include "tests/unit/tmem_host/port.h"
 #include "tests/unit/tmem_host/store.h"
 #include "tests/unit/tmem_host/stream.h"
-
-#define REQUIRE(condition)                                                                         \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
 
 #define PAGES_MAX 4096U
 

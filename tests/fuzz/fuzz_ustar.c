@@ -7,18 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fuzz/fuzz.h"
 #include "guest-shim/ustar.h"
 
 #define FIELD_CHECKSUM 148
 #define FIELD_MAGIC    257
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(condition)                                                                         \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
 
 static void repair(u8 *block)
 {
