@@ -46,13 +46,9 @@ static void forget_fpu(const struct vcpu *vcpu)
 
 static COLD void check_time_limit(struct vm *vm)
 {
-	u64 ticks = 0;
-
 	if (!vm->config->time_limit || vm_is_stopped(vm))
 		return;
-	for (unsigned i = 0; i < vm->vcpu_count; i++)
-		ticks += READ_ONCE(vm->vcpus[i]->cpu_ticks);
-	if (ticks / arch_tsc_hz() >= vm->config->time_limit)
+	if (sched_cpu_ticks(vm) / arch_tsc_hz() >= vm->config->time_limit)
 		vm_stop(vm, STOP_TIME_LIMIT, vm->config->time_limit);
 }
 

@@ -292,6 +292,7 @@ void sched_charge(struct vm *vm, u64 ticks)
 	struct run_queue *queue;
 	bool listed;
 
+	__atomic_fetch_add(&vm->charged_ticks, ticks, __ATOMIC_RELAXED);
 	if (!vcpu)
 		return;
 	queue = queue_of(vcpu);
@@ -310,6 +311,15 @@ void sched_charge(struct vm *vm, u64 ticks)
 		vcpu->ready_since = since;
 	}
 	spin_unlock(&queue->lock);
+}
+
+COLD u64 sched_cpu_ticks(const struct vm *vm)
+{
+	u64 ticks = READ_ONCE(vm->charged_ticks);
+
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		ticks += READ_ONCE(vm->vcpus[i]->cpu_ticks);
+	return ticks;
 }
 
 u64 sched_slice(const struct vcpu *vcpu)

@@ -21,9 +21,11 @@ struct vcpu *sched_pick(void);
 /* The vCPU left the run loop after @ticks: charged, and queued again unless it blocked or stopped.
  */
 void sched_put(struct vcpu *vcpu, u64 ticks);
-/* What this CPU did for @vm outside of its turns, @ticks long: counts as if the first of its vCPUs
- * that live here had run. Nothing if none does. Dispatch loop only. */
+/* What this CPU did for @vm outside of its turns, @ticks long: CPU time of @vm, and against others
+ * as if the first of its vCPUs that live here had run, if one does. Dispatch loop only. */
 void sched_charge(struct vm *vm, u64 ticks);
+/* CPU time of @vm, in TSC ticks: its vCPUs' turns, and what was charged to it. Any CPU. */
+u64 sched_cpu_ticks(const struct vm *vm);
 /* How long @vcpu may run before others get their turn, in TSC ticks; ~0 if it is alone. */
 u64 sched_slice(const struct vcpu *vcpu);
 

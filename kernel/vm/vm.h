@@ -89,11 +89,12 @@ struct vm {
 	bool started;
 	u8 silencing; /* kernel/guests.c: how far its timers are out of the way */
 	u64 silence_epoch;
-	bool dismantled;              /* stopped, devices and control blocks given back */
-	bool reaped;                  /* stopped, and everything but this struct given back */
-	u64 entitled_pages;           /* memory_min: counted by memory_commit() */
-	bool committed;               /* until it is given back */
-	u64 started_at, stopped_at;   /* TSC */
+	bool dismantled;            /* stopped, devices and control blocks given back */
+	bool reaped;                /* stopped, and everything but this struct given back */
+	u64 entitled_pages;         /* memory_min: counted by memory_commit() */
+	bool committed;             /* until it is given back */
+	u64 started_at, stopped_at; /* TSC */
+	u64 charged_ticks;          /* of TSC: what was done for it outside of its turns; atomic */
 	struct rate_limit complaints; /* messages this guest can cause */
 };
 

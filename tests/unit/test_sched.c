@@ -179,6 +179,33 @@ static void an_idle_cpu_is_free(void **state)
 	assert_in_range(turns_of_it(20, 1000000), 8, 12);
 }
 
+/* Turns of all vCPUs, and what was done for the guest wherever and whoever wanted that time. */
+static void what_is_charged_is_cpu_time(void **state)
+{
+	(void)state;
+	two_guests();
+	vcpu.vm->vcpus[1] = &other;
+	other.vm = vcpu.vm;
+	vcpu.vm->vcpu_count = 2;
+	assert_int_equal(sched_cpu_ticks(vcpu.vm), 0);
+	turns_of_it(5, 1000);
+	assert_int_equal(sched_cpu_ticks(vcpu.vm), 5000);
+	sched_charge(vcpu.vm, 70);
+	fake_run_as(1);
+	sched_charge(vcpu.vm, 300);
+	fake_run_as(0);
+	assert_int_equal(sched_cpu_ticks(vcpu.vm), 5370);
+	/* Whose disk works while it sleeps has used that time as well. */
+	for (unsigned i = 0; i < 2; i++) {
+		struct vcpu *next = sched_pick();
+
+		next->blocking = true;
+		sched_put(next, 0);
+	}
+	sched_charge(vcpu.vm, 4000);
+	assert_int_equal(sched_cpu_ticks(vcpu.vm), 9370);
+}
+
 /* None of its vCPUs lives here: nobody pays. */
 static void devices_of_a_guest_from_elsewhere(void **state)
 {
@@ -201,6 +228,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_guest_pays_for_its_devices, setup, teardown),
 		cmocka_unit_test_setup_teardown(sleep_is_no_way_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_idle_cpu_is_free, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_charged_is_cpu_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(devices_of_a_guest_from_elsewhere, setup, teardown),
 	};
 
