@@ -227,6 +227,7 @@ static void move_data(struct virtio_blk *blk, const struct blk_request *request)
 		move(blk, piece, offset, to_guest);
 		offset += piece->bytes;
 	}
+	blk->device.turn_bytes += request->data_bytes;
 	if (to_guest) {
 		blk->stats.read_requests++;
 		blk->stats.read_sectors += sectors;

@@ -13,7 +13,9 @@
 #include "kernel/virtio/device.h"
 
 #define BLK_REQUESTS VIRTQUEUE_SIZE_MAX
-/* Also the most pages of one request, the one with its status byte included. */
+/* Also the most pages of one request, the one with its status byte included, and of what one look
+ * at the queue moves: a disk without service time has nothing in flight when it looks, and others
+ * finish nothing that they have just taken. */
 #define BLK_PIECES 256u
 /* What drivers are told, so that a request fits: 56 segments of 12 KiB touch at most 4 pages each.
  */

@@ -214,8 +214,10 @@ static void run(struct virtio_device *device, u32 bits)
 		device->ops->run(device);
 }
 
-/* A vCPU that rings without end must not keep another vCPU's processor in here. */
+/* A vCPU that rings without end must not keep another vCPU's processor in here. No round begins
+ * after the ones before it have moved that much. */
 #define ROUNDS_MAX 8
+#define TURN_BYTES (512u << 10)
 
 void virtio_work(struct virtio_device *device, u32 bits)
 {
@@ -226,12 +228,15 @@ void virtio_work(struct virtio_device *device, u32 bits)
 		DEVICE_RUNNING)
 		return;
 	since = arch_tsc();
+	device->turn_bytes = 0;
 	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
 		run(device,
 			__atomic_exchange_n(&device->work, (u32)DEVICE_RUNNING, __ATOMIC_ACQ_REL));
 		if (__atomic_compare_exchange_n(
 			    &device->work, &idle, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 			return;
+		if (device->turn_bytes >= TURN_BYTES)
+			break;
 		idle = DEVICE_RUNNING;
 	}
 	/* The bits stay; a timer comes back for them. It is armed anew even if it seems to be

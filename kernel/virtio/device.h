@@ -79,6 +79,7 @@ struct virtio_device {
 	/* What a turn took (ticks) that left work to the timer, until that comes. Other devices of
 	 * the guest read it while the timer is armed. */
 	u64 turn_ticks;
+	u64 turn_bytes; /* runner: what run() has moved since the runner began; run() adds to it */
 };
 
 /*

@@ -66,12 +66,17 @@ void disk_prepare(struct disk *disk, uint32_t type, uint64_t sector, uint64_t da
 	d[2] = (struct virtq_desc){(uintptr_t)&disk->status, 1, VIRTQ_DESC_WRITE, 0};
 }
 
-void disk_offer(struct disk *disk, uint16_t head)
+void disk_add(struct disk *disk, uint16_t head)
 {
 	disk->rings.avail.ring[disk->rings.avail.index % QUEUE] = head;
 	__asm__ volatile("" : : : "memory");
 	disk->rings.avail.index++;
 	__asm__ volatile("mfence" : : : "memory");
+}
+
+void disk_offer(struct disk *disk, uint16_t head)
+{
+	disk_add(disk, head);
 	disk_set(disk, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 }
 

@@ -8,7 +8,7 @@
 #include "../common/virtio.h"
 
 #define SECTOR 512u
-#define QUEUE  16u
+#define QUEUE  64u /* as many as the device takes */
 
 #define S_NONE 0xeeu /* no status came */
 
@@ -33,7 +33,9 @@ bool disk_start(struct disk *disk, unsigned slot);
 
 /* The three descriptors of a request, from 0 on, and its header; not yet offered. */
 void disk_prepare(struct disk *disk, uint32_t type, uint64_t sector, uint64_t data, uint32_t bytes);
-/* Makes descriptor @head available and notifies. */
+/* Makes descriptor @head available. */
+void disk_add(struct disk *disk, uint16_t head);
+/* The same, and notifies. */
 void disk_offer(struct disk *disk, uint16_t head);
 /* Waits for one more used chain, at most two seconds; the status byte, or S_NONE. */
 uint8_t disk_wait(struct disk *disk);
