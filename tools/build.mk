@@ -29,4 +29,4 @@ run compare:
 run-built: all hosted
 	@O=$(abspath $O) $(PYTHON) tools/run.py $(if $(BACKEND),--backend $(BACKEND)) $(ARGS)
 compare-built: all hosted
-	@O=$(abspath $O) $(PYTHON) tools/compare.py $(if $(BACKEND),--backends $(BACKEND)) $(ARGS)
+	@O=$(abspath $O) $(PYTHON) tools/compare.py $(if $(BACKEND),--backends $(BACKEND)) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -2,11 +2,13 @@
 """Runs the cells of the experiment and compares the configurations (docs/experiment.md).
 
     tools/compare.py [--backends qemu,bochs] [--seeds 1,2,3] [--factors 0.9,1.1,1.3] [--configs tmem,...]
-                     [--policies refault+tmem,...] [--policy-factor 0.5] [--jobs N] [--timeout SECONDS] [-o build/figures/compare.tsv]
+                     [--policies refault+tmem,...] [--policy-factor 0.5] [--seed 1] [--jobs N] [--timeout SECONDS]
+                     [-o build/figures/compare.tsv]
 
 In QEMU every cell is run, in Bochs one of each configuration. Every policy is run with tmem and without, with precache
 and with volatile pages: all these cells with one seed, those that differ most with all seeds. The table is written as
-cells end, so that an interrupted run leaves what it has. The status is 1 where a cell failed or went unverified; a goal
+cells end, so that an interrupted run leaves what it has, and put in order at the end. --seeds are those of the guests'
+work; --seed is what the machines give as random, so that the same commit comes to the same table. The status is 1 where a cell failed or went unverified; a goal
 that is missed is shown and is no failure.
 """
 
@@ -65,6 +67,20 @@ class Table:
         self.lock = threading.Lock()
         self.path.write_text("\t".join(COLUMNS) + "\n", encoding="utf-8")
 
+    @staticmethod
+    def line(row):
+        return "\t".join(str(row[c]) for c in COLUMNS) + "\n"
+
+    def sort(self, tasks):
+        """Writes the rows anew, in the order of @tasks, however they ended."""
+        order = {}
+        for task in tasks:
+            for pool in task.pools:
+                order.setdefault((task.backend, f"{pool / MIB:.2f}", task.seed, task.config), len(order))
+        self.rows.sort(key=lambda row: order[tuple(row[c] for c in COLUMNS[:4])])
+        lines = [self.line(row) for row in self.rows]
+        self.path.write_text("".join(["\t".join(COLUMNS) + "\n", *lines]), encoding="utf-8")
+
     def add(self, task, guests):
         with self.lock, open(self.path, "a", encoding="utf-8") as file:
             for pool in task.pools:
@@ -72,7 +88,7 @@ class Table:
                     key = [task.backend, f"{pool / MIB:.2f}", task.seed, task.config, name]
                     row = dict(zip(COLUMNS, key + [figures.get(f, "") for f in FIGURES]))
                     self.rows.append(row)
-                    file.write("\t".join(str(row[c]) for c in COLUMNS) + "\n")
+                    file.write(self.line(row))
 
     def total(self, backend, pool, seed, config):
         for row in self.rows:
@@ -107,15 +123,19 @@ def policy_tasks_of(backend, pool, seeds, configs):
     return found
 
 
-def run_task(task, manifest, base, timeout, table):
+def machine_of(task, seed):
+    """Where a cell runs; @seed: what its processor gives as random."""
+    return emulator.Machine(task.backend, memory=experiment.MEMORY, instruction_ns=1, seed=seed)
+
+
+def run_task(task, manifest, base, seed, timeout, table):
     """Runs one cell; returns what was wrong with it, in words."""
     name = task.name.replace(" ", "-").replace(",", "")
     iso = image.BUILD / "compare" / f"{name}.iso"
     cell = experiment.Cell(task.config, task.pools[0], task.seed)
-    machine = emulator.Machine(task.backend, memory=experiment.MEMORY, instruction_ns=1)
     try:
         experiment.build_image(iso, base, cell.overrides(manifest))
-        outcome = experiment.run(iso, machine, timeout)
+        outcome = experiment.run(iso, machine_of(task, seed), timeout)
     except emulator.EmulatorTimeout as error:
         iso.with_suffix(".log").write_text("\n".join(error.log) + "\n", encoding="utf-8")
         return [str(error)]
@@ -198,8 +218,8 @@ def print_policies(table, backends, pool, seeds):
 
 
 def together(of_seeds):
-    """The sums of the configurations that were run with every seed. One run differs from the next by some 10% under
-    `refault`, whose sampled keys are random."""
+    """The sums of the configurations that were run with every seed. With another `--seed` a run differs by some 10%
+    under `refault`, whose sampled keys are random."""
     common = set.intersection(*(set(pages) for pages in of_seeds))
     return {config: sum(pages[config] for pages in of_seeds) for config in common}
 
@@ -237,6 +257,7 @@ def main():
     parser.add_argument("--configs", type=numbers(str), default=list(experiment.CONFIGS))
     parser.add_argument("--policies", type=numbers(str), default=None)
     parser.add_argument("--policy-factor", type=float, default=experiment.POLICY_FACTOR)
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--timeout", type=int, default=0)
     parser.add_argument("--manifest", default=experiment.MANIFEST)
@@ -267,7 +288,8 @@ def main():
     limit = lambda task: arguments.timeout or (3600 if task.backend == "bochs" else 600)
     pool = ThreadPoolExecutor(arguments.jobs)
     jobs = {
-        task: pool.submit(run_task, task, base, arguments.manifest, limit(task), table) for task in tasks
+        task: pool.submit(run_task, task, base, arguments.manifest, arguments.seed, limit(task), table)
+        for task in tasks
     }
     try:
         for task, job in jobs.items():
@@ -278,6 +300,7 @@ def main():
         pool.shutdown(wait=False, cancel_futures=True)
         emulator.stop_all()
         sys.exit(f"compare.py: interrupted; {arguments.output} has what was measured")
+    table.sort(tasks)
     print_comparison(table, arguments.backends, sorted({*pools, size(BOCHS_FACTOR)}), arguments.seeds, overflow)
     if arguments.policies != []:
         print_policies(table, arguments.backends, size(arguments.policy_factor), arguments.seeds)

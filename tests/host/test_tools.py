@@ -8,6 +8,7 @@ import pytest
 
 import compare
 import derive
+import emulator
 import experiment
 import image
 import serial_log
@@ -155,6 +156,32 @@ def test_goals_of_policies_are_told_with_a_verdict():
     ]
     assert not list(compare.policy_goals({"refault+tmem": 60, "static": 100}))
     assert compare.together([{"spread": 1, "refault": 2}, {"spread": 3}]) == {"spread": 4}
+
+
+def test_tables_are_the_same_however_cells_end(tmp_path, monkeypatch):
+    """Each cell has a machine that repeats, and rows stand in the order of the cells."""
+    machines = []
+
+    def run(iso, machine, timeout):
+        machines.append(machine)
+        return experiment.Outcome(emulator.Run(log=["[  1.500000] stat: guest=a verified=1", "[  1.500001] stat: guest=total ticks=7"]))
+
+    monkeypatch.setattr(experiment, "build_image", lambda iso, base, overrides: iso.parent.mkdir(parents=True, exist_ok=True))
+    monkeypatch.setattr(experiment, "run", run)
+    monkeypatch.setattr(image, "BUILD", tmp_path)
+    manifest = {"guest": [{"name": "a", "memory_max": "8M"}], "tmem": {"pool_max": "11M"}}
+    tasks = compare.tasks_of("qemu", [9 << 20, 11 << 20], [1, 2], ["tmem", "tmem_off"])
+    tasks += compare.policy_tasks_of("bochs", 5 << 20, [1], ["spread"])
+    texts = []
+    for order in (tasks, tasks[::-1], tasks[3:] + tasks[:3]):
+        table = compare.Table(tmp_path / "table.tsv")
+        for task in order:
+            compare.run_task(task, manifest, "base", 7, 60, table)
+        table.sort(tasks)
+        texts.append((tmp_path / "table.tsv").read_text())
+    assert texts[0].count("\n") == 1 + 2 * (2 * 4 + 1) and texts == [texts[0]] * 3
+    assert len(machines) == 3 * len(tasks)
+    assert all(m.seed == 7 and m.instruction_ns == 1 and m.cpus == 1 for m in machines)
 
 
 def test_policies_are_a_table():
