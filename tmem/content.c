@@ -67,10 +67,8 @@ bool content_equals(const void *one, const void *other)
 COLD void content_key_init(struct content_key *key, void *page)
 {
 	key->words = page;
-	for (u64 i = 0; i < PAGE_WORDS; i++)
-		key->words[i] = tmem_port_random();
-	for (u64 i = 0; i < ARRAY_SIZE(key->fold); i++)
-		key->fold[i] = tmem_port_random();
+	tmem_port_random(key->words, PAGE_WORDS);
+	tmem_port_random(key->fold, ARRAY_SIZE(key->fold));
 }
 
 /*

@@ -24,8 +24,7 @@ static struct dedup_group *dedup_create(struct tmem *tmem, u32 number)
 	tmem_port_lock_init(&group->lock, TMEM_LOCK_GROUP);
 	group->tmem = tmem;
 	group->number = number;
-	for (unsigned i = 0; i < ARRAY_SIZE(group->hash_keys); i++)
-		group->hash_keys[i] = tmem_port_random();
+	tmem_port_random(group->hash_keys, ARRAY_SIZE(group->hash_keys));
 	slab_init(&group->contents, sizeof(struct common_content));
 	slab_init(&group->lines, sizeof(struct line));
 	for (unsigned class = 0; class < TMEM_CLASSES; class ++)

@@ -66,8 +66,7 @@ u64 pool_sum_apart(const struct pool *pool, const u64 key[3])
 
 COLD void pool_open_filter(struct pool *pool, struct filter *filter)
 {
-	for (unsigned i = 0; i < TMEM_FILTER_KEY_WORDS; i++)
-		pool->filter_key[i] = tmem_port_random();
+	tmem_port_random(pool->filter_key, TMEM_FILTER_KEY_WORDS);
 	pool_forget_recent_object(pool);
 	pool->filtered = true;
 	pool_set_lock_upto(pool);

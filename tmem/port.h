@@ -58,8 +58,8 @@ void tmem_port_lock_init(struct tmem_lock *lock, enum tmem_lock_rank rank);
 void tmem_port_lock(struct tmem_lock *lock);
 void tmem_port_unlock(struct tmem_lock *lock);
 
-/* A random word for hash keys; need not be fast. */
-u64 tmem_port_random(void);
+/* @count random words for hash keys; need not be fast. */
+void tmem_port_random(u64 *words, u64 count);
 
 /*
  * What a guest does with the pages in the sample of its private pools (tmem_client_config's

@@ -41,8 +41,7 @@ static struct tmem_client *create_owner(struct tmem *tmem, const u64 uuid[2], u3
 
 	if (!owner)
 		return NULL;
-	for (unsigned i = 0; i < ARRAY_SIZE(config.hash_keys); i++)
-		config.hash_keys[i] = tmem_port_random();
+	tmem_port_random(config.hash_keys, ARRAY_SIZE(config.hash_keys));
 	if (client_begin(owner, &config))
 		return NULL;
 	client_lock(owner);

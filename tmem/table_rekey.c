@@ -28,8 +28,7 @@ COLD void table_start_moving(struct tmem *tmem, struct table *table)
 	table->now.middles[0] = middle;
 	part_push(&table->now, page);
 	table_set_reserve(table);
-	for (unsigned i = 0; i < ARRAY_SIZE(table->now.keys); i++)
-		table->now.keys[i] = tmem_port_random();
+	tmem_port_random(table->now.keys, ARRAY_SIZE(table->now.keys));
 	table->rekeys++;
 }
 

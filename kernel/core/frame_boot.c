@@ -28,14 +28,15 @@ static struct run run_of(const struct boot_range *range)
 /* Marks the frames of @run. */
 static void set_class(struct run run, enum frame_class class, u32 refs)
 {
-	for (u64 at = run.start; at < run.end; at++)
-		frames.table[at] = (struct frame){
-			.class = (u8) class,
-			.order = FRAME_NO_ORDER,
-			.refs = refs,
-		};
-	if (run.end > run.start)
-		frames.count[class] += run.end - run.start;
+	const struct frame mark = {.class = (u8) class, .order = FRAME_NO_ORDER, .refs = refs};
+	struct frame *end = frames.table + run.end;
+
+	if (run.start >= run.end)
+		return;
+	/* The one loop at boot over all of memory: whole, not field by field. */
+	for (struct frame *frame = frames.table + run.start; frame < end; frame++)
+		__builtin_memcpy(frame, &mark, sizeof(mark));
+	frames.count[class] += run.end - run.start;
 }
 
 /* Gives @run to the allocator in the largest naturally aligned blocks. */

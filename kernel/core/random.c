@@ -110,12 +110,9 @@ __init void random_start(void)
 			 "come from how long reads of memory take, and the time of day");
 }
 
-u64 random_word(void)
+void random_words(u64 *words, u64 count)
 {
-	u64 word;
-
-	take(&word, sizeof(word));
-	return word;
+	take(words, count * sizeof(*words));
 }
 
 void random_seed(struct random *random)

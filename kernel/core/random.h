@@ -19,8 +19,9 @@ struct random {
  * boot CPU. */
 void random_start(void);
 
-/* A word of the machine's generator. Any CPU; takes LOCK_RANDOM. */
-u64 random_word(void);
+/* @count words (of 64 KiB at most) of the machine's generator: cheaper than one by one, since each
+ * call replaces its key. Any CPU; takes LOCK_RANDOM. */
+void random_words(u64 *words, u64 count);
 
 /* Adds 256 bits of the machine's generator to the key of @random. Its owner's, takes LOCK_RANDOM.
  */

@@ -81,8 +81,7 @@ __init static struct tmem_client *create_client(struct vm *vm)
 			.uuid = {config->shared_pools[i].uuid[0], config->shared_pools[i].uuid[1]},
 			.weight = config->shared_pools[i].weight,
 		};
-	for (unsigned i = 0; i < ARRAY_SIZE(client.hash_keys); i++)
-		client.hash_keys[i] = tmem_port_random();
+	tmem_port_random(client.hash_keys, ARRAY_SIZE(client.hash_keys));
 	modes = client.ephemeral_modes | client.persistent_modes;
 	if (config->dedup_group[0] && !(modes & TMEM_MODE_DEDUP))
 		log_warn("guest \"%s\": dedup_group \"%s\" has no effect: dedup is \"none\"",

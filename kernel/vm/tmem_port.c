@@ -124,9 +124,9 @@ int tmem_port_decompress(void *page, const void *from, u32 length)
 	return arch_decompress_page(page, from, length);
 }
 
-u64 tmem_port_random(void)
+void tmem_port_random(u64 *words, u64 count)
 {
-	return random_word();
+	random_words(words, count);
 }
 
 COLD void tmem_port_complain(const char *format, ...)

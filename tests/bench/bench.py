@@ -113,7 +113,7 @@ GOALS = {
     "msr": 200,
     "port_io": 300,
     "nested_fault": 400,
-    "boot_to_guest": 20_000_000,
+    "boot_to_guest": 3_500_000,
     "text_bytes": 240 << 10,
     "hypervisor_bytes": (2 << 20) + (MEMORY << 20) // 100,
     # More than without a sample, on the mean over operations.

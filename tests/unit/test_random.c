@@ -87,6 +87,7 @@ static void generators_are_apart(void **state)
 {
 	struct random one = {0}, two = {0};
 	u8 a[64], b[64], c[64];
+	u64 words[9];
 
 	(void)state;
 	random_seed(&one);
@@ -97,7 +98,12 @@ static void generators_are_apart(void **state)
 	random_bytes(&one, c, sizeof(c));
 	assert_memory_not_equal(a, b, sizeof(a));
 	assert_memory_not_equal(a, c, sizeof(a));
-	assert_int_not_equal(random_word(), random_word());
+	/* The machine's, within a call and from one to the next. */
+	random_words(words, 8);
+	random_words(words + 8, 1);
+	for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
+		for (unsigned j = 0; j < i; j++)
+			assert_int_not_equal(words[i], words[j]);
 }
 
 /* A seed is added to what was there, and takes nothing away. */
@@ -117,7 +123,7 @@ static void a_seed_counts_with_what_was_there(void **state)
 static void seeds_come_in_time(void **state)
 {
 	struct random random = {0};
-	u8 out[4096];
+	__aligned_to(8) u8 out[4096];
 	u64 words;
 
 	(void)state;
@@ -141,20 +147,24 @@ static void seeds_come_in_time(void **state)
 	}
 	/* The machine's own is stirred likewise: 64 KiB of words, 256 bits each time. */
 	fake_entropy_words = 0;
-	for (unsigned i = 0; i < KIB(64) / 8; i++)
-		random_word();
+	for (unsigned i = 0; i < 8; i++)
+		random_words((u64 *)out, sizeof(out) / 8);
+	for (unsigned i = 0; i < KIB(32) / 8; i++)
+		random_words(&words, 1);
 	assert_int_equal(fake_entropy_words, 4);
 }
 
 static void no_source_is_said(void **state)
 {
+	u64 word;
+
 	(void)state;
 	assert_int_equal(fake_log_lines, 0);
 	fake_entropy_is_poor = true;
 	random_start();
 	assert_non_null(strstr(fake_log_text, "neither RDSEED nor RDRAND"));
 	assert_int_equal(fake_entropy_words, 4 * 1025);
-	random_word();
+	random_words(&word, 1);
 	assert_int_equal(fake_log_lines, 1);
 }
 

@@ -16,19 +16,20 @@ static u64 one[PAGE_WORDS], other[PAGE_WORDS];
 static u64 secret[PAGE_WORDS], other_secret[PAGE_WORDS];
 static u64 state = 1;
 
-u64 tmem_port_random(void)
+void tmem_port_random(u64 *words, u64 count)
 {
-	/* xorshift64* (Vigna). */
-	state ^= state >> 12;
-	state ^= state << 25;
-	state ^= state >> 27;
-	return state * 0x2545f4914f6cdd1dUL;
+	for (u64 i = 0; i < count; i++) {
+		/* xorshift64* (Vigna). */
+		state ^= state >> 12;
+		state ^= state << 25;
+		state ^= state >> 27;
+		words[i] = state * 0x2545f4914f6cdd1dUL;
+	}
 }
 
 static void fill_random(u64 *page)
 {
-	for (u64 i = 0; i < PAGE_WORDS; i++)
-		page[i] = tmem_port_random();
+	tmem_port_random(page, PAGE_WORDS);
 }
 
 /* Copies, and looks whether that is what it did. */

@@ -32,8 +32,7 @@ static struct tmem_client *new_client(u32 group)
 		.dedup_group = group};
 	struct tmem_client *client;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(config.hash_keys); i++)
-		config.hash_keys[i] = tmem_port_random();
+	tmem_port_random(config.hash_keys, ARRAY_SIZE(config.hash_keys));
 	client = tmem_client_create(tmem, &config);
 	assert_non_null(client);
 	assert_int_equal(tmem_pool_create(client, 0, 0, 0), 0);

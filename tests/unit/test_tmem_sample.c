@@ -48,8 +48,7 @@ static void start(bool keys_only, u32 threshold, u64 guest_pages)
 	host_sampled_hook = note;
 	memset(told, 0, sizeof(told));
 	tmem = tmem_create(&store);
-	for (unsigned i = 0; i < ARRAY_SIZE(config.hash_keys); i++)
-		config.hash_keys[i] = tmem_port_random();
+	tmem_port_random(config.hash_keys, ARRAY_SIZE(config.hash_keys));
 	client = tmem_client_create(tmem, &config);
 	assert_int_equal(tmem_pool_create(client, 0, 0, 0), 0);
 	assert_int_equal(tmem_pool_create(client, TMEM_POOL_PERSISTENT, 0, 0), 1);

@@ -28,8 +28,7 @@ static struct tmem_client *create_sharer(u32 granted)
 	struct tmem_client_config config = {
 		.weight = 1, .persistent_max = ~0UL, .shared = grants, .shared_count = granted};
 
-	for (unsigned i = 0; i < ARRAY_SIZE(config.hash_keys); i++)
-		config.hash_keys[i] = tmem_port_random();
+	tmem_port_random(config.hash_keys, ARRAY_SIZE(config.hash_keys));
 	return tmem_client_create(tmem, &config);
 }
 

@@ -37,8 +37,7 @@ static void start(u8 modes, u32 group, u64 max_pages)
 
 	tmem = store_create(4096, max_pages);
 	for (unsigned i = 0; i < 2; i++) {
-		for (unsigned k = 0; k < ARRAY_SIZE(config.hash_keys); k++)
-			config.hash_keys[k] = tmem_port_random();
+		tmem_port_random(config.hash_keys, ARRAY_SIZE(config.hash_keys));
 		clients[i] = tmem_client_create(tmem, &config);
 		assert_non_null(clients[i]);
 		assert_int_equal(tmem_pool_create(clients[i], 0, 0, 0), 0);

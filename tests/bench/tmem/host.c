@@ -161,12 +161,14 @@ void tmem_port_unlock(struct tmem_lock *lock)
 	__atomic_store_n(&lock->word, 0, __ATOMIC_RELEASE);
 }
 
-u64 tmem_port_random(void)
+void tmem_port_random(u64 *words, u64 count)
 {
 	static u64 state = 1;
 
-	state = state * 6364136223846793005UL + 1442695040888963407UL;
-	return state ^ state >> 29;
+	for (u64 i = 0; i < count; i++) {
+		state = state * 6364136223846793005UL + 1442695040888963407UL;
+		words[i] = state ^ state >> 29;
+	}
 }
 
 void tmem_port_complain(const char *format, ...)

@@ -22,9 +22,10 @@ void random_read(u64 bytes)
 	for (u64 i = 0; i < count; i++)
 		ring[i * 8] = i;
 	for (u64 i = count - 1; i > 0; i--) {
-		u64 j = tmem_port_random() % i;
-		u64 swap = ring[i * 8];
+		u64 swap = ring[i * 8], j;
 
+		tmem_port_random(&j, 1);
+		j %= i;
 		ring[i * 8] = ring[j * 8];
 		ring[j * 8] = swap;
 	}

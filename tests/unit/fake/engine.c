@@ -37,8 +37,7 @@ struct tmem_client *fake_engine_client(u32 weight, u64 persistent_max, u8 modes)
 		.weight = weight, .persistent_max = persistent_max, .persistent_modes = modes};
 	struct tmem_client *client;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(config.hash_keys); i++)
-		config.hash_keys[i] = tmem_port_random();
+	tmem_port_random(config.hash_keys, ARRAY_SIZE(config.hash_keys));
 	client = tmem_client_create(tmem_store, &config);
 	assert_non_null(client);
 	return client;

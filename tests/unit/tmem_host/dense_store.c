@@ -24,8 +24,7 @@ void start(u64 memory_pages, u64 max_pages, u8 modes)
 		.persistent_modes = modes};
 
 	tmem = store_create(memory_pages, max_pages);
-	for (unsigned i = 0; i < ARRAY_SIZE(config.hash_keys); i++)
-		config.hash_keys[i] = tmem_port_random();
+	tmem_port_random(config.hash_keys, ARRAY_SIZE(config.hash_keys));
 	client = tmem_client_create(tmem, &config);
 	assert_non_null(client);
 	assert_int_equal(tmem_pool_create(client, 0, 0, 0), 0);

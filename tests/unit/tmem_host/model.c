@@ -49,8 +49,8 @@ bool create_client(struct model *model, u32 number)
 		.owner = client,
 	};
 
-	for (unsigned i = 0; i < 6 && !model->config.bad_keys; i++)
-		config.hash_keys[i] = tmem_port_random();
+	if (!model->config.bad_keys)
+		tmem_port_random(config.hash_keys, ARRAY_SIZE(config.hash_keys));
 	memcpy(client->hash_keys, config.hash_keys, sizeof(client->hash_keys));
 	client->puts = client->gets = 0;
 	client->weight = config.weight;

@@ -264,16 +264,15 @@ void tmem_port_unlock(struct tmem_lock *lock)
 
 /* ---- The rest ----------------------------------------------------------------------- */
 
-u64 tmem_port_random(void)
+void tmem_port_random(u64 *words, u64 count)
 {
 	static u64 state = 0x853c49e6748fea9bUL;
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	u64 value;
 
 	pthread_mutex_lock(&lock);
-	value = host_random(&state);
+	for (u64 i = 0; i < count; i++)
+		words[i] = host_random(&state);
 	pthread_mutex_unlock(&lock);
-	return value;
 }
 
 void tmem_port_sampled(void *owner, enum tmem_event event, const struct tmem_sample *sample)

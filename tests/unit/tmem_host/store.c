@@ -35,8 +35,7 @@ struct tmem_client *store_client(struct tmem *tmem, u32 weight, u64 persistent_m
 		.ephemeral_modes = store_modes,
 		.persistent_modes = store_modes};
 
-	for (unsigned i = 0; i < ARRAY_SIZE(config.hash_keys); i++)
-		config.hash_keys[i] = tmem_port_random();
+	tmem_port_random(config.hash_keys, ARRAY_SIZE(config.hash_keys));
 	return tmem_client_create(tmem, &config);
 }
 
