@@ -17,7 +17,7 @@ sim-experiment: $(SIM_APPS:%=$O/sim/%) $O/guests/newlib.tar $(MANIFEST_CHECK)
 # (docs/balloon.md).
 SIM_BALLOON_SRC := $(wildcard balloon/*.c tests/sim/balloon/*.c) tmem/history.c tmem/queues.c tmem/directory.c
 
-$O/sim/simulate: $(SIM_BALLOON_SRC) $(wildcard balloon/*.h tests/sim/balloon/*.h tmem/*.h)
+$O/sim/simulate: $(SIM_BALLOON_SRC) $(wildcard balloon/*.h tests/sim/balloon/*.h tmem/*.h tests/unit/tmem_host/*.h)
 	$(call quiet,HOSTCC,$@)mkdir -p $(@D) && $(CC) -std=gnu11 -O2 -g $(WARNINGS) -I. -Iinclude $(filter %.c,$^) -o $@
 
 # What the experiment's guests touch, recorded on the host: the number is the seed.

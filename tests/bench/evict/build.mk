@@ -2,7 +2,7 @@
 
 EVICT_SRC := $(wildcard tests/bench/evict/*.c) tmem/history.c tmem/queues.c tmem/directory.c
 
-$O/bench/bench_evict: $(EVICT_SRC) $(wildcard tests/bench/evict/*.h tmem/*.h) lib/types.h
+$O/bench/bench_evict: $(EVICT_SRC) $(wildcard tests/bench/evict/*.h tmem/*.h tests/unit/tmem_host/*.h) lib/types.h
 	$(call quiet,HOSTLD,$@)mkdir -p $(@D) && $(CC) -std=gnu11 -O2 -g $(WARNINGS) -I. -Iinclude $(filter %.c,$^) -lm -o $@
 
 # The experiment's guests, recorded on the host (tests/sim/trace.c): their work by application, their RAM without

@@ -2,30 +2,10 @@
  * The engine's own policy: tmem/history.c and tmem/queues.c, over the bench's lists of pages. The
  * memory that these ask for comes from the host here.
  */
-#include <stdlib.h>
-#include <string.h>
-
 #include "tests/bench/evict/policy.h"
-#include "tmem/arena.h"
+#include "tests/unit/tmem_host/metadata_pages.h"
 
 #define ADJUST_PUTS 16U
-
-void *metadata_alloc(struct tmem *tmem)
-{
-	(void)tmem;
-	return calloc(1, PAGE_SIZE);
-}
-
-void metadata_free(struct tmem *tmem, void *page)
-{
-	(void)tmem;
-	free(page);
-}
-
-void tmem_port_copy(void *to, const void *from)
-{
-	memcpy(to, from, PAGE_SIZE);
-}
 
 /* SplitMix64's mixing function (S. Vigna, public domain). */
 static u64 hash_of(const struct pool *pool, u32 page)

@@ -4,28 +4,9 @@
  */
 #include "tests/sim/balloon/store.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "tests/sim/balloon/workload.h"
+#include "tests/unit/tmem_host/metadata_pages.h"
 #include "tmem/aging.h"
-
-void *metadata_alloc(struct tmem *tmem)
-{
-	(void)tmem;
-	return sim_alloc(1, PAGE_SIZE);
-}
-
-void metadata_free(struct tmem *tmem, void *page)
-{
-	(void)tmem;
-	free(page);
-}
-
-void tmem_port_copy(void *to, const void *from)
-{
-	memcpy(to, from, PAGE_SIZE);
-}
 
 void store_init(struct sim_store *store, u32 guest_pages, u64 key, bool fifo)
 {

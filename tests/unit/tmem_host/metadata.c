@@ -3,47 +3,9 @@
  */
 #include "tests/unit/tmem_host/metadata.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tests/unit/tmem_host/metadata_pages.h"
 
-#include <cmocka.h>
-
-#include "tmem/arena.h"
-
-u64 pages_in_use;
-u64 until_failure = ~0UL;
 static u64 random_state;
-
-void *metadata_alloc(struct tmem *tmem)
-{
-	void *page;
-
-	(void)tmem;
-	if (until_failure-- == 0)
-		return NULL;
-	page = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
-	assert_non_null(page);
-	pages_in_use++;
-	return memset(page, 0, PAGE_SIZE);
-}
-
-void metadata_free(struct tmem *tmem, void *page)
-{
-	(void)tmem;
-	assert_non_null(page);
-	assert_true(pages_in_use > 0);
-	pages_in_use--;
-	free(page);
-}
-
-void tmem_port_copy(void *to, const void *from)
-{
-	memcpy(to, from, PAGE_SIZE);
-}
 
 u64 random_word(void)
 {

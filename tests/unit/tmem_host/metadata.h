@@ -1,6 +1,6 @@
 /*
- * Metadata without a store, for tests of one structure of the tmem engine: pages from the C
- * library, counted, that fail when a test says so.
+ * Metadata without a store, for tests of one structure of the tmem engine: its pages are those
+ * of metadata_pages.h.
  */
 #ifndef TESTS_TMEM_METADATA_H
 #define TESTS_TMEM_METADATA_H
