@@ -27,6 +27,7 @@ test_memory_cpus_SRC := $(MEMORY_SRC)
 test_memory_between_SRC := $(MEMORY_SRC)
 test_memory_between_LIBS := -Wl,--wrap=memory_populate
 test_memory_wait_SRC := $(MEMORY_SRC)
+test_memory_patience_SRC := $(MEMORY_SRC)
 test_memory_idle_SRC := $(MEMORY_SRC)
 test_memory_idle_changes_SRC := $(MEMORY_SRC)
 test_memory_collapse_SRC := $(MEMORY_SRC)
