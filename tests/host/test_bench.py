@@ -10,6 +10,7 @@ import image
 sys.path.insert(0, str(image.ROOT / "tests" / "bench"))
 
 import bench  # noqa: E402
+import bench_memory  # noqa: E402
 
 MOVE_LOG = [
     '[  1.000000] guest "taker": balloon: target 16384 KiB, was 81920; it has 81920: its size at first',
@@ -41,10 +42,10 @@ def test_the_copy_is_left_out_and_must_have_been_measured():
 
 
 def test_a_move_lasts_from_the_decision_until_both_are_done():
-    assert bench.move_time(MOVE_LOG) == 500000 - (1000 - 950)
-    assert bench.move_exits(MOVE_LOG) == 42
+    assert bench_memory.move_time(MOVE_LOG) == 500000 - (1000 - 950)
+    assert bench_memory.move_exits(MOVE_LOG) == 42
     with pytest.raises(bench.BenchError, match="not two targets"):
-        bench.move_time(MOVE_LOG[1:])
+        bench_memory.move_time(MOVE_LOG[1:])
 
 
 def test_plain_figures_are_those_of_their_own_boot(monkeypatch):
