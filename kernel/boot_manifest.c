@@ -33,7 +33,7 @@ static const struct boot_module *find(void)
 
 static void apply(const struct machine_config *machine)
 {
-	log_configure(machine->log_level, machine->console_uart);
+	log_configure(machine->log_level, machine->console != CONSOLE_RING);
 	bug_set_reboot(machine->on_bug == WHEN_DONE_REBOOT);
 	if (machine->reserve)
 		frames_set_reserve(machine->reserve);

@@ -1,7 +1,7 @@
 /*
  * The loop of each CPU. At its head the CPU holds no lock, no guest page and no stale translation,
- * so this is where frames leave limbo, the log drains, timers are served, the world can be stopped,
- * and stopped guests are given back. Then one vCPU gets its turn.
+ * so this is where frames leave limbo, the log drains, timers are served, the operator is heard,
+ * the world can be stopped, and stopped guests are given back. Then one vCPU gets its turn.
  */
 #include "kernel/dispatch.h"
 
@@ -14,6 +14,7 @@
 #include "kernel/core/percpu.h"
 #include "kernel/guests.h"
 #include "kernel/ending.h"
+#include "kernel/monitor.h"
 #include "kernel/timers.h"
 #include "kernel/vm/sched.h"
 #include "kernel/vm/virt.h"
@@ -123,6 +124,8 @@ void dispatch(void)
 		memory_wake_waiters();
 		if (boot_cpu) {
 			log_drain();
+			if (unlikely(monitor_is_due()))
+				monitor_turn();
 			guests_reap();
 			if (guests_all_done())
 				ending();
@@ -130,7 +133,8 @@ void dispatch(void)
 		vcpu = sched_pick();
 		if (vcpu)
 			run_turn(vcpu);
-		else if ((!boot_cpu || !guests_to_reap()) && !memory_wait_is_over_soon())
+		else if ((!boot_cpu || (!guests_to_reap() && !monitor_is_due())) &&
+			 !memory_wait_is_over_soon())
 			idle();
 	}
 }

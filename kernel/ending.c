@@ -20,6 +20,11 @@ void ending_configure(const struct machine_config *config)
 	when_done = config->when_done;
 }
 
+void ending_must_power_off(void)
+{
+	when_done = WHEN_DONE_POWER_OFF;
+}
+
 void ending_note_first_entry(void)
 {
 	if (!first_entry)

@@ -11,6 +11,7 @@
 #include "kernel/core/frame.h"
 #include "kernel/core/log.h"
 #include "kernel/core/percpu.h"
+#include "kernel/monitor.h"
 #include "kernel/policy.h"
 #include "kernel/summary.h"
 #include "kernel/vm/sched.h"
@@ -179,6 +180,7 @@ void guests_reap(void)
 		if (!vm->dismantled) {
 			if (!is_silent(vm))
 				return;
+			monitor_guest_ends(vm);
 			summary_remember(vm);
 			if (vm->platform)
 				platform_destroy(vm);

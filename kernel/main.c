@@ -15,6 +15,7 @@
 #include "kernel/dispatch.h"
 #include "kernel/ending.h"
 #include "kernel/guests.h"
+#include "kernel/monitor.h"
 #include "kernel/policy.h"
 #include "kernel/vm/sched.h"
 #include "kernel/vm/tmem_guest.h"
@@ -94,5 +95,6 @@ void kernel_main(void)
 	require(policy_start(
 		&manifest->balloon, manifest->tmem.enabled && !manifest->tmem.keys_only));
 	require(guests_start(manifest) > 0);
+	monitor_start(&manifest->machine);
 	boot_over();
 }

@@ -30,6 +30,7 @@ static COLD void tick(void)
 	for_each_vm (vm)
 		memory_flip_tick(vm);
 	memory_wait_tick();
+	uart_poll();
 	timer_arm(&tick_timer, arch_tsc() + ticks_from_us(TICK_US));
 }
 

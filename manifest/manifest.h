@@ -14,15 +14,18 @@
 #define MANIFEST_NAME_MAX    32 /* with the terminating zero */
 #define MANIFEST_CMDLINE_MAX 256
 
+/* In the order of the schema's names: the log stays in memory, goes to COM1, and COM1's input is
+ * the operator's too. */
+enum manifest_console { CONSOLE_RING, CONSOLE_OUTPUT, CONSOLE_UART };
 enum manifest_when_done { WHEN_DONE_POWER_OFF, WHEN_DONE_HALT, WHEN_DONE_REBOOT };
 
 struct machine_config {
-	u64 reserve;       /* bytes; 0 = max(RAM/64, 2 MiB a CPU) */
-	int log_level;     /* enum log_level */
-	bool console_uart; /* console = "uart" or "ring" */
-	u8 when_done;      /* enum manifest_when_done: all guests have stopped */
-	u8 on_bug;         /* WHEN_DONE_HALT or WHEN_DONE_REBOOT */
-	u8 copy;           /* 0: as measured, else 1 + enum copy_way (arch/x86/copy.h) */
+	u64 reserve;   /* bytes; 0 = max(RAM/64, 2 MiB a CPU) */
+	int log_level; /* enum log_level */
+	u8 console;    /* enum manifest_console */
+	u8 when_done;  /* enum manifest_when_done: all guests have stopped */
+	u8 on_bug;     /* WHEN_DONE_HALT or WHEN_DONE_REBOOT */
+	u8 copy;       /* 0: as measured, else 1 + enum copy_way (arch/x86/copy.h) */
 };
 
 struct tmem_machine_config {

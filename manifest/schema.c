@@ -7,7 +7,7 @@
 	.offset = offsetof(struct type, field), .width = sizeof(((struct type *)0)->field)
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug"}; /* enum log_level */
-static const char *const consoles[] = {"ring", "uart"};                     /* console_uart */
+static const char *const consoles[] = {"ring", "output", "uart"}; /* enum manifest_console */
 static const char *const endings[] = {
 	[WHEN_DONE_POWER_OFF] = "power-off",
 	[WHEN_DONE_HALT] = "halt",
@@ -36,10 +36,10 @@ static const struct key machine_keys[] = {
 		.fallback = 2},
 	{.name = "console",
 		.type = KEY_CHOICE,
-		FIELD(machine_config, console_uart),
-		.max = 1,
+		FIELD(machine_config, console),
+		.max = CONSOLE_UART,
 		.choices = consoles,
-		.fallback = 1},
+		.fallback = CONSOLE_UART},
 	{.name = "when_done",
 		.type = KEY_CHOICE,
 		FIELD(machine_config, when_done),

@@ -10,6 +10,7 @@ import re
 import selectors
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -157,13 +158,12 @@ def _qemu_command(machine, iso, folder):
     ]
 
 
-def _bochs_command(machine, iso, folder):
+def _bochs_command(machine, iso, folder, port):
     program = _program("bochs-bin", "bochs")
     for path, package in ((BOCHS_BIOS, "bochsbios"), (BOCHS_VGA, "vgabios")):
         if not os.path.exists(path):
             raise EmulatorMissing(f"{path} is missing (Debian package {package})")
-    serial = folder / "serial"
-    os.mkfifo(serial)
+    com1 = f"mode=socket-client, dev=127.0.0.1:{port}" if port else f"mode=file, dev={folder / 'serial'}"
     config = [
         "config_interface: textconfig",
         "display_library: rfb, options=timeout=0",
@@ -179,7 +179,7 @@ def _bochs_command(machine, iso, folder):
         "clock: sync=none, time0=946684800",
         # With the default drivers and no sound card, Bochs 2.7's mixer thread overruns a buffer and aborts.
         "sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy",
-        f"com1: enabled=1, mode=file, dev={serial}",
+        f"com1: enabled=1, {com1}",
         f"log: {folder / 'bochs.log'}",
         "panic: action=fatal",
         "error: action=ignore",
@@ -195,6 +195,8 @@ def _bochs_command(machine, iso, folder):
 
 # What GRUB sends to move the terminal's cursor.
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\r")
+# The operator's unfinished line is taken off the screen by this before another line comes (kernel/core/typing.h).
+ERASE = "\r\x1b[K"
 
 
 class _Lines:
@@ -209,7 +211,7 @@ class _Lines:
 
     @staticmethod
     def text(line):
-        return ESCAPES.sub("", line.decode("utf-8", "replace"))
+        return ESCAPES.sub("", line.decode("utf-8", "replace").rpartition(ERASE)[2])
 
     def rest(self):
         line, self.partial = self.partial, b""
@@ -230,15 +232,48 @@ def stop_all():
         process.kill()
 
 
-def run(iso, machine=Machine(), timeout=60, until=HALTED, on_line=None):
+class _Operator:
+    """Types on the serial port: @script is a sequence of (pattern, text). Each text is sent once a line came that the
+    pattern is found in, after the text before was sent."""
+
+    def __init__(self, script):
+        self.script = [(re.compile(pattern), text.encode("latin-1")) for pattern, text in script]
+        self.pending = b""
+        self.port = None  # a file descriptor
+
+    def hear(self, line):
+        if self.script and not self.pending and self.script[0][0].search(line):
+            self.pending = self.script.pop(0)[1]
+
+    def type(self):
+        if not self.pending or self.port is None:
+            return
+        try:
+            self.pending = self.pending[os.write(self.port, self.pending) :]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            self.pending = b""  # the machine is off
+
+
+def run(iso, machine=Machine(), timeout=60, until=HALTED, on_line=None, script=()):
     """Boots @iso and returns a Run when the machine is off, or a line matches @until (a compiled pattern or
-    None). @timeout is in seconds of wall time. @on_line is called with each line as it comes."""
+    None). @timeout is in seconds of wall time. @on_line is called with each line as it comes. @script is what an
+    operator types: (pattern, text) after (pattern, text), each text when a line came with its pattern. Such a run does
+    not repeat, as the time of each byte is the host's."""
     if not os.path.exists(iso):
         raise EmulatorError(f"{iso}: there is no such image")
     with tempfile.TemporaryDirectory(prefix="sluice-run-") as name:
         folder = Path(name)
-        if machine.backend == "bochs":
-            command = _bochs_command(machine, iso, folder)
+        operator, listener, serial = _Operator(script), None, None
+        if machine.backend == "bochs" and script:
+            listener = socket.create_server(("127.0.0.1", 0))
+            listener.settimeout(min(timeout, 30))
+            command = _bochs_command(machine, iso, folder, listener.getsockname()[1])
+            output = open(folder / "output", "wb")
+        elif machine.backend == "bochs":
+            os.mkfifo(folder / "serial")
+            command = _bochs_command(machine, iso, folder, None)
             # Opened without blocking, before the emulator opens the other end.
             serial = os.open(folder / "serial", os.O_RDONLY | os.O_NONBLOCK)
             output = open(folder / "output", "wb")
@@ -251,29 +286,49 @@ def run(iso, machine=Machine(), timeout=60, until=HALTED, on_line=None):
             with open(folder / "errors", "wb") as errors:
                 process = subprocess.Popen(
                     command,
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE if script and not listener else subprocess.DEVNULL,
                     stdout=output,
                     stderr=errors,
                     cwd=folder,
                     env=_environment(machine),
                 )
         except BaseException:
-            os.close(serial)
+            if listener:
+                listener.close()
+            else:
+                os.close(serial)
             raise
         finally:
             output.close()
         _running.add(process)
         try:
-            return _follow(process, serial, machine, iso, timeout, until, on_line, folder)
+            if listener:
+                serial = _accept(listener, machine)
+            if script:
+                operator.port = serial if listener else process.stdin.fileno()
+                os.set_blocking(operator.port, False)
+            return _follow(process, serial, machine, iso, timeout, until, on_line, operator, folder)
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
             process.wait()
             _running.discard(process)
-            os.close(serial)
+            if process.stdin:
+                process.stdin.close()
+            if serial is not None:
+                os.close(serial)
 
 
-def _follow(process, serial, machine, iso, timeout, until, on_line, folder):
+def _accept(listener, machine):
+    """The serial port as a file descriptor, once the emulator has called."""
+    with listener:
+        try:
+            return listener.accept()[0].detach()
+        except TimeoutError:
+            raise EmulatorError(f"{machine} did not connect its serial port") from None
+
+
+def _follow(process, serial, machine, iso, timeout, until, on_line, operator, folder):
     started = time.monotonic()
     result = Run()
     lines = _Lines()
@@ -285,6 +340,7 @@ def _follow(process, serial, machine, iso, timeout, until, on_line, folder):
             result.log.append(line)
             if on_line:
                 on_line(line)
+            operator.hear(line)
             if until and until.search(line):
                 return True
         return False
@@ -299,11 +355,14 @@ def _follow(process, serial, machine, iso, timeout, until, on_line, folder):
                 result.log,
             )
         ended = process.poll() is not None
-        selector.select(0.2)
+        operator.type()
+        selector.select(0.02 if operator.pending else 0.2)
         try:
             data = os.read(serial, 65536)
         except BlockingIOError:
             continue
+        except ConnectionResetError:
+            data = b""
         if data:
             seen = take(lines.feed(data))
         elif ended:

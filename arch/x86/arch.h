@@ -216,8 +216,18 @@ unsigned uart_write(const char *bytes, unsigned count);
 void uart_want_interrupt(bool wanted);
 /* Writes all bytes, waiting for the port: only for BUG, early boot and shutdown. */
 void uart_write_wait(const char *bytes, unsigned count);
-/* A received byte, or -1. */
+/* From now on received bytes are kept, and CPU_EVENT_UART on the boot CPU tells of them; until then
+ * none is looked at. */
+void uart_start_input(void);
+/* Looks for input where no interrupt may have told of it: there is no IOAPIC, or the processor kept
+ * it back (docs/testing.md, "Emulators"). Boot CPU, before log_drain(). */
+void uart_poll(void);
+/* Whether uart_read() has a byte. Boot CPU. */
+bool uart_has_input(void);
+/* A received byte, 0 to 255, or -1. Boot CPU; serialized with the writers. */
 int uart_read(void);
+/* How often the port lost bytes because nobody took them in time. */
+u32 uart_overruns(void);
 
 /* Whether the 16 bytes at @address lie on a stack of this CPU, so that BUG may read a frame there.
  */

@@ -1,7 +1,7 @@
 /*
  * External interrupts: the PIC is masked for good, every IOAPIC input too, apart from COM1's, which
  * goes to the boot processor. Without an IOAPIC the log drains only when the dispatch loop looks at
- * the port.
+ * the port, and input is looked for ten times a second.
  */
 #include "arch/x86/acpi.h"
 #include "arch/x86/apic.h"
@@ -9,6 +9,7 @@
 #include "arch/x86/log.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/processor.h"
+#include "arch/x86/uart.h"
 
 #define PIC_MASTER_DATA 0x21
 #define PIC_SLAVE_DATA  0xa1
@@ -72,6 +73,9 @@ void ioapic_start(void)
 				HOST_VECTOR_UART | (acpi->com1_active_low ? REDIRECTION_LOW : 0) |
 					(acpi->com1_level ? REDIRECTION_LEVEL : 0),
 				apic_id());
+			/* The log may have asked for it before: an edge that came while the input
+			 * was masked is lost, and there is none while the line stays up. */
+			uart_interrupt();
 			routed = true;
 		}
 	}

@@ -4,7 +4,8 @@
  * log_flush().
  *
  * A record is a line with its newline. Lines of both rings share one sequence and are sent in that
- * order; two rings, so that a guest's flood costs no line of the hypervisor.
+ * order; two rings, so that a guest's flood costs no line of the hypervisor. What is being typed
+ * stands below them (typing.h): the operator's line, or that of the guest whose console he has.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include "kernel/core/frame.h"
 #include "kernel/core/lock.h"
 #include "kernel/core/log.h"
+#include "kernel/core/typing.h"
 #include "lib/ring.h"
 
 #define LINE_MAX       320
@@ -41,6 +43,10 @@ static bool to_uart = true;
 static u32 lines_lost;
 static u32 next_sequence;
 
+static struct typing typing;
+/* Whose unfinished line the operator sees; NULL: his own. */
+static const struct guest_console *watched;
+
 /* The line that is being sent: whose it is, and how much of it is still in its ring. */
 static struct ring *sending = &log_ring;
 static u32 unsent;
@@ -49,6 +55,16 @@ __init void log_configure(int level, bool uart)
 {
 	max_level = level;
 	to_uart = uart;
+}
+
+void log_set_level(int level)
+{
+	WRITE_ONCE(max_level, level);
+}
+
+int log_level(void)
+{
+	return max_level;
 }
 
 /* ---- Time
@@ -97,13 +113,13 @@ static bool put_line(struct ring *ring, const char *line, u32 length)
 
 void log_line(int level, const char *format, ...)
 {
-	static const char *const prefixes[] = {"error: ", "warning: ", "", "debug: "};
+	static const char *const prefixes[] = {"error: ", "warning: ", "", "debug: ", ""};
 	char line[LINE_MAX];
 	u64 us = us_since_boot();
 	int length;
 	va_list arguments;
 
-	if (level > max_level)
+	if (level > READ_ONCE(max_level) && level != LOG_REPLY)
 		return;
 	length = sniprintf(
 		line, sizeof(line), "[%3lu.%06lu] %s", us / 1000000, us % 1000000, prefixes[level]);
@@ -145,6 +161,18 @@ static void console_end_line(struct guest_console *console)
 	console->length = 0;
 }
 
+/* Shows the line that @console has not ended, under its name; the lock is held. */
+static void show_unfinished(const struct guest_console *console)
+{
+	char text[sizeof(console->name) + 2 + TYPING_MAX];
+	u32 tail = MIN(console->length, TYPING_MAX);
+	int length = sniprintf(text, sizeof(text), "%s: %.*s", console->name, (int)tail,
+		console->line + console->length - tail);
+
+	typing_set(&typing, text, MIN((u32)length, (u32)sizeof(text) - 1));
+	uart_want_interrupt(true);
+}
+
 unsigned guest_console_write(struct guest_console *console, const char *bytes, unsigned count)
 {
 	spin_lock(&lock);
@@ -156,9 +184,13 @@ unsigned guest_console_write(struct guest_console *console, const char *bytes, u
 		/* Control characters could move the operator's terminal. */
 		if (c == '\t' || (c >= ' ' && c <= '~'))
 			console->line[console->length++] = c;
+		else if (c == '\b')
+			console->length -= console->length > 0;
 		else if (c != '\n' && c != '\r')
 			console->line[console->length++] = '?';
 	}
+	if (unlikely(console == watched))
+		show_unfinished(console);
 	spin_unlock(&lock);
 	return count;
 }
@@ -170,6 +202,41 @@ __init void guest_console_destroy(struct guest_console *console)
 		console_end_line(console);
 	spin_unlock(&lock);
 	hypervisor_free(console, 0);
+}
+
+/* ---- The operator
+ * ---------------------------------------------------------------------------- */
+
+COLD void log_show_typed(const char *text, u32 length)
+{
+	spin_lock(&lock);
+	watched = NULL;
+	typing_set(&typing, text, length);
+	uart_want_interrupt(true);
+	spin_unlock(&lock);
+}
+
+COLD void log_watch(const struct guest_console *console)
+{
+	spin_lock(&lock);
+	watched = console;
+	show_unfinished(console);
+	spin_unlock(&lock);
+}
+
+COLD int log_read_typed(void)
+{
+	int byte;
+
+	spin_lock(&lock);
+	byte = uart_read();
+	spin_unlock(&lock);
+	return byte;
+}
+
+COLD bool log_has_room(void)
+{
+	return ring_used(&log_ring) < LOG_RING_SIZE / 2;
 }
 
 u64 guest_console_dropped(const struct guest_console *console)
@@ -218,21 +285,41 @@ static void sent(u32 count)
 	unsent -= count;
 }
 
-void log_drain(void)
+/* One FIFO of what comes next: the line under way, what is typed, the next line. */
+static void send_some(void)
 {
 	char bytes[FIFO_MAX];
-	u32 lost = 0;
+	u32 count;
 
-	if (!to_uart || log_is_empty() || this_cpu()->index != 0)
-		return;
-	spin_lock(&lock);
+	if (unsent == 0) {
+		count = typing_next(&typing, !log_is_empty(), bytes, sizeof(bytes));
+		if (count > 0) {
+			typing_sent(&typing, uart_write(bytes, count));
+			return;
+		}
+	}
 	if (unsent > 0 || begin_line())
 		sent(uart_write(bytes, next_bytes(bytes)));
+}
+
+static bool is_done(void)
+{
+	return log_is_empty() && !typing_is_due(&typing);
+}
+
+void log_drain(void)
+{
+	u32 lost = 0;
+
+	if (!to_uart || is_done() || this_cpu()->index != 0)
+		return;
+	spin_lock(&lock);
+	send_some();
 	if (lines_lost != 0 && ring_used(&log_ring) < LOG_RING_SIZE / 2) {
 		lost = lines_lost;
 		lines_lost = 0;
 	}
-	uart_want_interrupt(!log_is_empty());
+	uart_want_interrupt(!is_done());
 	spin_unlock(&lock);
 	if (lost != 0)
 		log_warn("%u lines were lost here: the log came faster than the port takes it",
@@ -249,10 +336,15 @@ void log_flush(void)
 void log_flush_unlocked(void)
 {
 	char bytes[FIFO_MAX];
+	u32 count;
 
+	if (unsent == 0)
+		while ((count = typing_next(&typing, true, bytes, sizeof(bytes))) > 0) {
+			uart_write_wait(bytes, count);
+			typing_sent(&typing, count);
+		}
 	while (unsent > 0 || begin_line()) {
-		u32 count = next_bytes(bytes);
-
+		count = next_bytes(bytes);
 		uart_write_wait(bytes, count);
 		sent(count);
 	}

@@ -7,7 +7,8 @@
 
 #include "lib/types.h"
 
-enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+/* LOG_REPLY: what the operator asked for, whatever the level. */
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_REPLY };
 
 /* One line into the ring, with the time in front; @level: enum log_level. @format as for printf(),
  * without a newline. Any context; what does not fit is counted as lost. Takes LOCK_LOG. */
@@ -20,6 +21,9 @@ void log_line(int level, const char *format, ...) __printf_like(2, 3);
 /* Lines above @level are dropped; @uart false keeps the log in the ring only (manifest: log_level,
  * console). */
 void log_configure(int level, bool uart);
+/* The level, LOG_ERROR to LOG_DEBUG, from now on, and as it is. */
+void log_set_level(int level);
+int log_level(void);
 
 /* A guest's console output: bytes are gathered into lines, shown as "name: line". */
 struct guest_console;
@@ -28,6 +32,21 @@ void guest_console_destroy(struct guest_console *console);
 /* Returns the bytes taken; the rest is counted as dropped. */
 unsigned guest_console_write(struct guest_console *console, const char *bytes, unsigned count);
 u64 guest_console_dropped(const struct guest_console *console);
+
+/*
+ * The operator's side, for kernel/monitor.c: on the boot CPU only, at the head of its dispatch
+ * loop.
+ *
+ * log_show_typed(): below the last line stands @text from now on, of @length bytes; nothing if that
+ * is 0. log_watch(): there stands the line that the guest has not ended, until the next
+ * log_show_typed(), which must come before guest_console_destroy().
+ */
+void log_show_typed(const char *text, u32 length);
+void log_watch(const struct guest_console *console);
+/* The next byte from COM1, or -1. */
+int log_read_typed(void);
+/* Whether half of the log's ring is free: room for a reply. */
+bool log_has_room(void);
 
 /* Rate limit for messages a guest can cause: at most 10 a second and 200 in all for each. */
 struct rate_limit {

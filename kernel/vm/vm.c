@@ -32,6 +32,7 @@ static const char *const stop_names[STOP_REASONS] = {
 	[STOP_ENTRY_FAILED] = "entry-failed",
 	[STOP_ALL_HALTED] = "all-halted",
 	[STOP_TIME_LIMIT] = "time-limit",
+	[STOP_OPERATOR] = "operator",
 	[STOP_DEVICE] = "device",
 };
 

@@ -32,6 +32,7 @@ enum stop_reason {
 	STOP_ENTRY_FAILED,
 	STOP_ALL_HALTED, /* every vCPU in HLT with interrupts off */
 	STOP_TIME_LIMIT, /* manifest: time_limit */
+	STOP_OPERATOR,   /* a command on the console */
 	STOP_DEVICE,     /* a broken virtqueue counts as NEEDS_RESET; this is for worse */
 	STOP_REASONS
 };

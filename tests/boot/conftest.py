@@ -155,10 +155,10 @@ class Sluice:
         path.write_text(text, encoding="utf-8")
         return image.build(self.folder / f"sluice{self.number}.iso", path, modules)
 
-    def boot(self, manifest, modules=None, *, halts=False, machine=None, timeout=TIMEOUT):
+    def boot(self, manifest, modules=None, *, halts=False, machine=None, timeout=TIMEOUT, script=()):
         """Boots an image and returns what it said, after checking what must hold at every end: no BUG, and
         an audit without findings. Modules that the manifest names and @modules (name to path) has not are
-        taken from the build. With @halts, Sluice is to refuse the machine instead, and halt."""
+        taken from the build. @script is what an operator types (emulator.run()). With @halts, Sluice is to refuse the machine instead, and halt."""
         guests = manifest if isinstance(manifest, list) else []
         if isinstance(manifest, dict):
             guests = manifest.get("guest", [])
@@ -166,11 +166,11 @@ class Sluice:
         names = [n for n in image.module_names({"guest": guests}) if n not in given]
         found = image.find_modules(names, [image.BUILD / "guests"])
         iso = self.build(manifest, found | {n: p for n, p in given.items() if p is not None})
-        return self.boot_image(iso, halts=halts, machine=machine, timeout=timeout)
+        return self.boot_image(iso, halts=halts, machine=machine, timeout=timeout, script=script)
 
-    def boot_image(self, iso, *, halts=False, machine=None, timeout=TIMEOUT):
+    def boot_image(self, iso, *, halts=False, machine=None, timeout=TIMEOUT, script=()):
         """The same for an image that is there already."""
-        run = emulator.run(iso, machine or self.machine, timeout=timeout)
+        run = emulator.run(iso, machine or self.machine, timeout=timeout, script=script)
         booted = Booted(run)
         bugs = [line for line in booted.log if line.startswith("bug: ")]
         assert not bugs, "BUG:\n" + booted.tail(60)

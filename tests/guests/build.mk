@@ -23,6 +23,7 @@ $O/guest-obj/%.S.o: %.S tests/guests/build.mk
 TEST_GUEST_EXTRA_volatile := tests/guests/hostile/second.c
 TEST_GUEST_EXTRA_vectors := tests/machine/vectors.S
 TEST_GUEST_EXTRA_devices := tests/guests/disk/windows.c
+TEST_GUEST_EXTRA_echo := tests/guests/disk/windows.c
 TEST_GUEST_EXTRA_move  := tests/guests/smp/machine.c
 TEST_GUEST_EXTRA_bench := arch/x86/pages.S tests/guests/litmus/machine.c
 $(foreach g,$(patsubst tests/guests/%/main.c,%,$(wildcard tests/guests/*/main.c)),\

@@ -22,6 +22,7 @@
 static char sent[262144];
 static u32 sent_bytes;
 static bool port_busy, interrupt_wanted;
+static const char *typed = "";
 static u64 now;
 static struct cpu cpus[2];
 __thread struct cpu *fake_cpu;
@@ -58,6 +59,10 @@ void uart_write_wait(const char *bytes, unsigned count)
 void uart_want_interrupt(bool wanted)
 {
 	interrupt_wanted = wanted;
+}
+int uart_read(void)
+{
+	return *typed ? *typed++ : -1;
 }
 void spin_lock(struct spinlock *lock)
 {
@@ -286,6 +291,102 @@ static void a_guest_that_floods_loses_only_its_own_output(void **state)
 	guest_console_destroy(web);
 }
 
+/* Until there is nothing to be sent any more. */
+static void show_all(void)
+{
+	u32 before;
+
+	do {
+		before = sent_bytes;
+		log_drain();
+	} while (sent_bytes != before);
+}
+
+static void what_is_typed_never_cuts_a_line(void **state)
+{
+	(void)state;
+	log_info("a line of more than sixteen bytes");
+	log_drain();
+	log_show_typed("> gue", 5);
+	show_all();
+	assert_string_equal(sent, "[  1.500000] a line of more than sixteen bytes\n\r\x1b[K> gue");
+	sent_bytes = 0;
+	log_info("another");
+	log_info("third");
+	show_all();
+	assert_string_equal(sent, "\r\x1b[K[  1.500000] another\n[  1.500000] third\n"
+				  "\r\x1b[K> gue");
+	sent_bytes = 0;
+	log_info("the end");
+	log_flush();
+	assert_string_equal(sent, "\r\x1b[K[  1.500000] the end\n");
+	log_show_typed("", 0);
+	show_all();
+}
+
+static void replies_come_whatever_the_level(void **state)
+{
+	(void)state;
+	log_set_level(LOG_ERROR);
+	assert_int_equal(log_level(), LOG_ERROR);
+	log_warn("not this");
+	log_line(LOG_REPLY, "this");
+	drain();
+	assert_string_equal(sent, "[  1.500000] this\n");
+	log_set_level(LOG_INFO);
+}
+
+static void a_guests_unfinished_line_is_shown_to_who_watches(void **state)
+{
+	struct guest_console *web = guest_console_create("web"), *db = guest_console_create("db");
+
+	(void)state;
+	guest_console_write(web, "lost\n/ # ", 9);
+	drain();
+	sent_bytes = 0;
+	log_watch(web);
+	show_all();
+	assert_string_equal(sent, "\r\x1b[Kweb: / # ");
+	sent_bytes = 0;
+	guest_console_write(db, "x", 1); /* not his */
+	guest_console_write(web, "lx\b \bs", 6);
+	show_all();
+	assert_string_equal(sent, "\r\x1b[Kweb: / # ls");
+	sent_bytes = 0;
+	guest_console_write(web, "\r\nbin\r\n/ # ", 11);
+	show_all();
+	assert_string_equal(sent, "\r\x1b[Kguest web: / # ls\nguest web: bin\n\r\x1b[Kweb: / # ");
+	log_show_typed("", 0);
+	show_all();
+	sent_bytes = 0;
+	sent[0] = 0;
+	guest_console_write(web, "y", 1);
+	show_all();
+	assert_string_equal(sent, "");
+	guest_console_destroy(web);
+	guest_console_destroy(db);
+}
+
+static void what_was_typed_is_read(void **state)
+{
+	(void)state;
+	typed = "ab";
+	assert_int_equal(log_read_typed(), 'a');
+	assert_int_equal(log_read_typed(), 'b');
+	assert_int_equal(log_read_typed(), -1);
+}
+
+static void there_is_room_while_half_of_the_ring_is_free(void **state)
+{
+	(void)state;
+	assert_true(log_has_room());
+	for (int i = 0; i < 320; i++)
+		log_info("a line of the log that takes fifty bytes");
+	assert_false(log_has_room());
+	drain();
+	assert_true(log_has_room());
+}
+
 static void the_rate_limit_counts_what_it_suppresses(void **state)
 {
 	struct rate_limit limit = {0};
@@ -333,6 +434,11 @@ int main(void)
 		cmocka_unit_test_setup(a_guest_that_floods_loses_only_its_own_output, start),
 		cmocka_unit_test_setup(the_rate_limit_counts_what_it_suppresses, start),
 		cmocka_unit_test_setup(flush_writes_everything, start),
+		cmocka_unit_test_setup(what_is_typed_never_cuts_a_line, start),
+		cmocka_unit_test_setup(replies_come_whatever_the_level, start),
+		cmocka_unit_test_setup(a_guests_unfinished_line_is_shown_to_who_watches, start),
+		cmocka_unit_test_setup(what_was_typed_is_read, start),
+		cmocka_unit_test_setup(there_is_room_while_half_of_the_ring_is_free, start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

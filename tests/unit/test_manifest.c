@@ -73,7 +73,7 @@ static void a_full_manifest_gives_its_values(void **state)
 	assert_false(fatal);
 	assert_int_equal(manifest.machine.reserve, MIB(8));
 	assert_int_equal(manifest.machine.log_level, 3);
-	assert_false(manifest.machine.console_uart);
+	assert_int_equal(manifest.machine.console, CONSOLE_RING);
 	assert_int_equal(manifest.machine.when_done, WHEN_DONE_HALT);
 	assert_int_equal(manifest.machine.on_bug, WHEN_DONE_REBOOT);
 	assert_int_equal(manifest.machine.copy, 4);
@@ -135,7 +135,7 @@ static void absent_keys_get_their_defaults(void **state)
 	assert_int_equal(parse(GUEST), 0);
 	assert_int_equal(manifest.machine.reserve, 0);
 	assert_int_equal(manifest.machine.log_level, 2);
-	assert_true(manifest.machine.console_uart);
+	assert_int_equal(manifest.machine.console, CONSOLE_UART);
 	assert_int_equal(manifest.machine.when_done, WHEN_DONE_POWER_OFF);
 	assert_int_equal(manifest.machine.on_bug, WHEN_DONE_HALT);
 	assert_int_equal(manifest.machine.copy, 0);

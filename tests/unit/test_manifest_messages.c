@@ -112,7 +112,7 @@ static const struct bad_case bad_cases[] = {
 		"5: guest \"web\": cpus [] is not an array of different CPU numbers from 0 to 63\n",
 		GUEST_BAD},
 	{"[machine]\nconsole = \"vga\"\non_bug = \"power-off\"\n" GUEST,
-		"2: console \"vga\" is not \"ring\", \"uart\"\n"
+		"2: console \"vga\" is not \"ring\", \"output\", \"uart\"\n"
 		"3: on_bug \"power-off\" is not \"halt\", \"reboot\"\n",
 		FATAL},
 	{GUEST "cmdline = true\n",

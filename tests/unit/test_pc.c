@@ -393,6 +393,46 @@ static void uart(void **state)
 	assert_int_equal(in(0x3fe, 1), 0x90);
 }
 
+static void uart_input(void **state)
+{
+	char many[300] = "";
+
+	(void)state;
+	enable_all();
+	route(PLATFORM_UART_GSI, 0x71);
+	assert_false(uart_guest_listens(vm));
+	assert_int_equal(uart_guest_input(vm, "abc", 3), 3);
+	expect_pending(-1, -1, -1); /* nobody asked for it */
+	assert_int_equal(in(0x3fd, 1), 0x61);
+	assert_int_equal(in(0x3f8, 1), 'a');
+	out(0x3f9, 1, 1);
+	assert_true(uart_guest_listens(vm));
+	expect_pending(0x71, -1, -1);
+	assert_int_equal(in(0x3fa, 1), 4);
+	assert_int_equal(in(0x3fa, 1), 4); /* until it is read */
+	assert_int_equal(in(0x3f8, 1), 'b');
+	expect_pending(0x71, -1, -1); /* there is more */
+	assert_int_equal(in(0x3f8, 1), 'c');
+	expect_pending(-1, -1, -1);
+	assert_int_equal(in(0x3fa, 1), 1);
+	assert_int_equal(in(0x3fd, 1), 0x60);
+	assert_int_equal(in(0x3f8, 1), 0);
+	/* It comes before the empty transmitter. */
+	out(0x3f9, 1, 3);
+	expect_pending(0x71, -1, -1);
+	assert_int_equal(uart_guest_input(vm, "d", 1), 1);
+	assert_int_equal(in(0x3fa, 1), 4);
+	assert_int_equal(in(0x3f8, 1), 'd');
+	assert_int_equal(in(0x3fa, 1), 2);
+	/* What does not fit is not taken; clearing the FIFO makes room. */
+	assert_int_equal(uart_guest_input(vm, many, sizeof(many)), UART_INPUT_BYTES);
+	assert_int_equal(uart_guest_input(vm, many, 1), 0);
+	out(0x3fa, 1, 3);
+	assert_int_equal(in(0x3fd, 1), 0x60);
+	assert_int_equal(uart_guest_input(vm, "e", 1), 1);
+	assert_int_equal(in(0x3f8, 1), 'e');
+}
+
 int main(void)
 {
 #define PC_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -410,6 +450,7 @@ int main(void)
 		PC_TEST(ports),
 		PC_TEST(reset_port),
 		PC_TEST(uart),
+		PC_TEST(uart_input),
 	};
 
 	return cmocka_run_group_tests_name("pc", tests, NULL, NULL);

@@ -24,6 +24,7 @@ __init int platform_create(struct vm *vm)
 	if (!vm->platform)
 		goto no_memory;
 	ioapic_reset(&vm->platform->ioapic);
+	uart_guest_reset(vm);
 	for (unsigned i = 0; i < vm->vcpu_count; i++) {
 		err = lapic_create(vm->vcpus[i]);
 		if (err)

@@ -1,6 +1,7 @@
 /*
  * The guest's UART (National PC16550D data sheet): it transmits in no time, so the transmitter is
- * always empty, and nothing is ever received.
+ * always empty. What the operator types waits in a ring instead of a FIFO of 16 bytes: a guest that
+ * takes a byte a time is interrupted again as long as there are more.
  */
 #include "arch/x86/guest/uart.h"
 
@@ -11,16 +12,23 @@
 enum { RBR_THR, IER, IIR_FCR, LCR, MCR, LSR, MSR, SCR };
 
 #define IER_WRITABLE    0x0f
+#define IER_RECEIVED    BIT(0)
 #define IER_THR_EMPTY   BIT(1)
 #define IIR_NONE        0x01
 #define IIR_THR_EMPTY   0x02
+#define IIR_RECEIVED    0x04
 #define IIR_FIFOS       0xc0
 #define FCR_ENABLE      BIT(0)
+#define FCR_CLEAR_INPUT BIT(1)
 #define LCR_DIVISOR     BIT(7)
 #define MCR_WRITABLE    0x1f
 #define MCR_LOOP        BIT(4)
+#define LSR_DATA_READY  0x01
 #define LSR_THR_EMPTY   0x60 /* holding register and shift register */
 #define MSR_CTS_DSR_DCD 0xb0
+
+/* Not inlined, so that reading the other registers saves none of the processor's for it. */
+#define APART __attribute__((noinline))
 
 static u8 modem_status(const struct uart *uart)
 {
@@ -31,10 +39,29 @@ static u8 modem_status(const struct uart *uart)
 	return MSR_CTS_DSR_DCD;
 }
 
-static u8 interrupt_identification(struct uart *uart)
+static bool has_input(const struct uart *uart)
+{
+	return READ_ONCE(uart->input_head) != READ_ONCE(uart->input_tail);
+}
+
+/* Under the VM's lock. */
+static void update_line_status(struct uart *uart)
+{
+	WRITE_ONCE(uart->line_status, (u8)(LSR_THR_EMPTY | (has_input(uart) ? LSR_DATA_READY : 0)));
+}
+
+__init void uart_guest_reset(struct vm *vm)
+{
+	update_line_status(&vm->platform->uart);
+}
+
+static u8 identify(struct uart *uart)
 {
 	u8 fifos = uart->fcr & FCR_ENABLE ? IIR_FIFOS : 0;
 
+	/* Goes away when all was read. */
+	if (has_input(uart) && (uart->ier & IER_RECEIVED))
+		return IIR_RECEIVED | fifos;
 	if (uart->thr_empty_pending && (uart->ier & IER_THR_EMPTY)) {
 		uart->thr_empty_pending = false; /* reading it acknowledges */
 		return IIR_THR_EMPTY | fifos;
@@ -42,29 +69,78 @@ static u8 interrupt_identification(struct uart *uart)
 	return IIR_NONE | fifos;
 }
 
+static APART u8 interrupt_identification(struct vm *vm)
+{
+	u8 value;
+
+	spin_lock(&vm->lock);
+	value = identify(&vm->platform->uart);
+	spin_unlock(&vm->lock);
+	ioapic_lower(vm, PLATFORM_UART_GSI);
+	return value;
+}
+
+/* The next byte that was typed, 0 if there is none; an interrupt if there are more. */
+static APART u8 receive(struct vm *vm)
+{
+	struct uart *uart = &vm->platform->uart;
+	bool raise = false;
+	u8 value = 0;
+
+	spin_lock(&vm->lock);
+	if (has_input(uart)) {
+		value = (u8)uart->input[uart->input_tail % UART_INPUT_BYTES];
+		WRITE_ONCE(uart->input_tail, uart->input_tail + 1);
+		update_line_status(uart);
+		raise = has_input(uart) && (uart->ier & IER_RECEIVED);
+	}
+	spin_unlock(&vm->lock);
+	if (raise)
+		ioapic_raise(vm, PLATFORM_UART_GSI);
+	return value;
+}
+
+COLD bool uart_guest_listens(const struct vm *vm)
+{
+	return READ_ONCE(vm->platform->uart.ier) & IER_RECEIVED;
+}
+
+COLD unsigned uart_guest_input(struct vm *vm, const char *bytes, unsigned count)
+{
+	struct uart *uart = &vm->platform->uart;
+	bool raise;
+
+	spin_lock(&vm->lock);
+	count = MIN(count, UART_INPUT_BYTES - (uart->input_head - uart->input_tail));
+	for (unsigned i = 0; i < count; i++)
+		uart->input[(uart->input_head + i) % UART_INPUT_BYTES] = bytes[i];
+	WRITE_ONCE(uart->input_head, uart->input_head + count);
+	update_line_status(uart);
+	raise = count && (uart->ier & IER_RECEIVED);
+	spin_unlock(&vm->lock);
+	if (raise)
+		ioapic_raise(vm, PLATFORM_UART_GSI);
+	return count;
+}
+
 u8 uart_guest_read(struct vm *vm, unsigned offset)
 {
 	struct uart *uart = &vm->platform->uart;
 	bool divisor = uart->lcr & LCR_DIVISOR;
-	u8 value = 0;
 
 	switch (offset) {
 	case RBR_THR:
-		return divisor ? uart->divisor_low : 0;
+		return divisor ? uart->divisor_low : receive(vm);
 	case IER:
 		return divisor ? uart->divisor_high : uart->ier;
 	case IIR_FCR:
-		spin_lock(&vm->lock);
-		value = interrupt_identification(uart);
-		spin_unlock(&vm->lock);
-		ioapic_lower(vm, PLATFORM_UART_GSI);
-		return value;
+		return interrupt_identification(vm);
 	case LCR:
 		return uart->lcr;
 	case MCR:
 		return uart->mcr;
 	case LSR:
-		return LSR_THR_EMPTY;
+		return READ_ONCE(uart->line_status);
 	case MSR:
 		return modem_status(uart);
 	default:
@@ -97,6 +173,16 @@ static void transmit(struct vm *vm, u8 value)
 		note_empty(vm);
 }
 
+static COLD void drop_input(struct vm *vm)
+{
+	struct uart *uart = &vm->platform->uart;
+
+	spin_lock(&vm->lock);
+	WRITE_ONCE(uart->input_tail, uart->input_head);
+	update_line_status(uart);
+	spin_unlock(&vm->lock);
+}
+
 void uart_guest_write(struct vm *vm, unsigned offset, u8 value)
 {
 	struct uart *uart = &vm->platform->uart;
@@ -115,14 +201,18 @@ void uart_guest_write(struct vm *vm, unsigned offset, u8 value)
 			break;
 		}
 		uart->ier = value & IER_WRITABLE;
-		/* Enabling the interrupt of an empty transmitter raises it. */
+		/* Enabling the interrupt of an empty transmitter raises it, and so does input. */
 		if (value & IER_THR_EMPTY)
 			note_empty(vm);
+		else if (value & IER_RECEIVED && has_input(uart))
+			ioapic_raise(vm, PLATFORM_UART_GSI);
 		else
 			ioapic_lower(vm, PLATFORM_UART_GSI);
 		break;
 	case IIR_FCR:
 		uart->fcr = value;
+		if (value & FCR_CLEAR_INPUT)
+			drop_input(vm);
 		break;
 	case LCR:
 		uart->lcr = value;

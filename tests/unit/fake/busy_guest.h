@@ -45,6 +45,10 @@ u64 policy_tick(void)
 	return 1000;
 }
 
+void uart_poll(void)
+{
+}
+
 void tmem_tick(struct tmem *tmem)
 {
 	(void)tmem;

@@ -124,7 +124,11 @@ void arch_early_seal(void);
 unsigned uart_write(const char *bytes, unsigned count);
 void uart_want_interrupt(bool wanted);
 void uart_write_wait(const char *bytes, unsigned count);
+void uart_start_input(void);
+void uart_poll(void);
+bool uart_has_input(void);
 int uart_read(void);
+u32 uart_overruns(void);
 
 __attribute__((noreturn)) void arch_halt(void);
 

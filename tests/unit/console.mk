@@ -1,0 +1,3 @@
+# The operator's console, as far as it is pure.
+
+test_command_SRC := kernel/command.c kernel/line_edit.c kernel/core/typing.c $(wildcard balloon/*.c)
