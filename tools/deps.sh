@@ -38,6 +38,7 @@ check cppcheck             cppcheck
 check ovmf                 /usr/share/OVMF/OVMF_CODE_4M.fd
 check git                  git
 check acpica-tools         iasl
+check e2fsprogs            /usr/sbin/mkfs.ext4
 check python3-pytest       python:pytest
 check python3-pytest-xdist python:xdist
 bench valgrind             valgrind

@@ -11,11 +11,13 @@
 struct backing {
 	struct block_device *device;
 	struct file *file; /* where Linux opens block devices as files */
+	bool is_writable;
 };
 
-/* Opens the block device at @path for reading and writing, for @holder alone. 0 or a negative
- * errno. */
-int __must_check backing_open(struct backing *backing, const char *path, void *holder);
+/* Opens the block device at @path for reading, and if so asked for writing, for @holder alone. 0 or
+ * a negative errno: -EACCES, it is read-only. */
+int __must_check backing_open(
+	struct backing *backing, const char *path, bool is_writable, void *holder);
 void backing_close(struct backing *backing);
 
 /*
@@ -23,5 +25,9 @@ void backing_close(struct backing *backing);
  * discards, and what @device has of a cache it has, too. NULL: no memory, or no such limits.
  */
 struct gendisk *__must_check disk_alloc_paged(struct block_device *device);
+
+/* A disk over @device with all its limits, without capacity and name. NULL: no memory, or no such
+ * limits. */
+struct gendisk *__must_check disk_alloc_stacked(struct block_device *device);
 
 #endif

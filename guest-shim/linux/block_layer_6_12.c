@@ -3,11 +3,12 @@
  */
 #include "block_layer.h"
 
-#define EXCLUSIVE (BLK_OPEN_READ | BLK_OPEN_WRITE | BLK_OPEN_EXCL)
-
-int backing_open(struct backing *backing, const char *path, void *holder)
+int backing_open(struct backing *backing, const char *path, bool is_writable, void *holder)
 {
-	backing->file = bdev_file_open_by_path(path, EXCLUSIVE, holder, NULL);
+	blk_mode_t mode = BLK_OPEN_READ | BLK_OPEN_EXCL | (is_writable ? BLK_OPEN_WRITE : 0);
+
+	backing->is_writable = is_writable;
+	backing->file = bdev_file_open_by_path(path, mode, holder, NULL);
 	if (IS_ERR(backing->file))
 		return PTR_ERR(backing->file);
 	backing->device = file_bdev(backing->file);
@@ -36,6 +37,19 @@ struct gendisk *disk_alloc_paged(struct block_device *device)
 		limits.features |= BLK_FEAT_FUA;
 	if (bdev_stable_writes(device))
 		limits.features |= BLK_FEAT_STABLE_WRITES;
+	disk = blk_alloc_disk(&limits, NUMA_NO_NODE);
+	return IS_ERR(disk) ? NULL : disk;
+}
+
+struct gendisk *disk_alloc_stacked(struct block_device *device)
+{
+	struct queue_limits limits;
+	struct gendisk *disk;
+
+	blk_set_stacking_limits(&limits);
+	/* Clones are waited for, and nobody polls for them. */
+	limits.features &= ~(BLK_FEAT_NOWAIT | BLK_FEAT_POLL);
+	queue_limits_stack_bdev(&limits, device, 0, "sluice_cache0");
 	disk = blk_alloc_disk(&limits, NUMA_NO_NODE);
 	return IS_ERR(disk) ? NULL : disk;
 }

@@ -8,14 +8,17 @@
 
 #include <linux/mm.h>
 #include <linux/printk.h>
+#include <linux/string.h>
 
 #include <asm/cpufeature.h>
+#include <asm/io.h>
 #include <asm/processor.h>
 
 #include <abi/cpuid.h>
 
 /* VMCALL and VMMCALL exist on one vendor each. */
 static bool use_vmmcall __ro_after_init;
+static bool has_batch __ro_after_init;
 
 int __init hypercall_init(void)
 {
@@ -42,6 +45,7 @@ int __init hypercall_init(void)
 		return -ENODEV;
 	}
 	use_vmmcall = ecx == SLUICE_INSTRUCTION_VMMCALL;
+	has_batch = ebx & SLUICE_FEATURE_TMEM_BATCH;
 	return 0;
 }
 
@@ -64,9 +68,9 @@ static long hypercall(u64 number, u64 a, u64 b, u64 c, u64 d, u64 e)
 	return result;
 }
 
-long tmem_pool_new(void)
+long tmem_pool_new(u32 flags)
 {
-	return hypercall(HYPERCALL_TMEM_POOL_NEW, TMEM_POOL_PERSISTENT, 0, 0, 0, 0);
+	return hypercall(HYPERCALL_TMEM_POOL_NEW, flags, 0, 0, 0, 0);
 }
 
 long tmem_pool_destroy(int pool)
@@ -74,22 +78,48 @@ long tmem_pool_destroy(int pool)
 	return hypercall(HYPERCALL_TMEM_POOL_DESTROY, (u32)pool, 0, 0, 0, 0);
 }
 
-static long page_call(u64 number, const struct preswap_key *key, u64 gfn)
+static long page_call(u64 number, const struct tmem_key *key, u64 gfn)
 {
 	return hypercall(number, key->handle, key->object[0], key->object[1], key->object[2], gfn);
 }
 
-long tmem_put(const struct preswap_key *key, struct page *content)
+long tmem_put(const struct tmem_key *key, struct page *content)
 {
 	return page_call(HYPERCALL_TMEM_PUT, key, page_to_pfn(content));
 }
 
-long tmem_get(const struct preswap_key *key, struct page *content)
+long tmem_get(const struct tmem_key *key, struct page *content)
 {
 	return page_call(HYPERCALL_TMEM_GET, key, page_to_pfn(content));
 }
 
-long tmem_flush(const struct preswap_key *key)
+long tmem_flush(const struct tmem_key *key)
 {
 	return page_call(HYPERCALL_TMEM_FLUSH_PAGE, key, 0);
+}
+
+void tmem_batch_set(
+	struct tmem_batch_entry *entry, u32 op, const struct tmem_key *key, struct page *content)
+{
+	*entry = (struct tmem_batch_entry){
+		.op = op,
+		.handle = key->handle,
+		.object = {key->object[0], key->object[1], key->object[2]},
+		.gfn = content ? page_to_pfn(content) : 0,
+	};
+}
+
+void tmem_batch(struct tmem_batch_entry *entries, unsigned int count)
+{
+	long done = 0;
+
+	if (has_batch && count > 1)
+		done = hypercall(HYPERCALL_TMEM_BATCH, virt_to_phys(entries), count, 0, 0, 0);
+	/* What the hypervisor did not come to, and all if it refused. */
+	for (unsigned int i = done > 0 ? done : 0; i < count; i++) {
+		struct tmem_key key = {.handle = entries[i].handle};
+
+		memcpy(key.object, entries[i].object, sizeof(key.object));
+		entries[i].result = page_call(entries[i].op, &key, entries[i].gfn);
+	}
 }

@@ -9,29 +9,11 @@
 #ifndef LINUX_PRESWAP_H
 #define LINUX_PRESWAP_H
 
-#include <abi/errno.h>
-#include <abi/hypercall.h>
-
 #include <stdbool.h>
 #include <stdint.h>
 
 /* The header of a swap area, which must outlive the module: the next boot looks for it. */
 #define PRESWAP_HEADER_PAGE 0u
-
-/* A handle of tmem: the words that TMEM_PUT and its like take. */
-struct preswap_key {
-	uint64_t handle;
-	uint64_t object[3];
-};
-
-/* The object is 16 TiB of the disk, so for all but the largest there is one. */
-static inline struct preswap_key preswap_key(int pool, uint64_t page)
-{
-	return (struct preswap_key){
-		.handle = TMEM_HANDLE(pool, page),
-		.object = {page >> 32, 0, 0},
-	};
-}
 
 /* Whether tmem is asked to take page @page. */
 static inline bool preswap_wants(uint64_t page)
@@ -56,12 +38,6 @@ static inline enum preswap_write preswap_after_put(long result, bool was_stored)
 	if (result == 0)
 		return PRESWAP_WRITE_KEPT;
 	return was_stored ? PRESWAP_WRITE_FLUSH_DISK : PRESWAP_WRITE_DISK;
-}
-
-/* Whether @result says that tmem has no room, which is no error. */
-static inline bool preswap_is_full(long result)
-{
-	return result == -SLUICE_ENOSPC || result == -SLUICE_ENOMEM;
 }
 
 /* Where a page that is read comes from. */

@@ -61,7 +61,7 @@ static void clear_stored(u64 page)
 /* From here on what tmem has of the page is not read again. Its lock is held. */
 static void flush_locked(u64 page)
 {
-	struct preswap_key key = preswap_key(swap.pool, page);
+	struct tmem_key key = tmem_key(swap.pool, page);
 	long result = tmem_flush(&key);
 
 	count(COUNTER_FLUSHES);
@@ -82,7 +82,7 @@ static void forget(u64 page)
 /* Whether tmem has taken the page; if not, no older copy of it is there any more. */
 static bool keep(u64 page, struct page *content)
 {
-	struct preswap_key key = preswap_key(swap.pool, page);
+	struct tmem_key key = tmem_key(swap.pool, page);
 	enum preswap_write way;
 	long result;
 
@@ -99,7 +99,7 @@ static bool keep(u64 page, struct page *content)
 	if (way == PRESWAP_WRITE_KEPT)
 		return true;
 	count(COUNTER_REFUSED);
-	if (!preswap_is_full(result))
+	if (!tmem_is_full(result))
 		pr_err_ratelimited("TMEM_PUT of page %llu: %pe\n", page, ERR_PTR(result));
 	return false;
 }
@@ -110,7 +110,7 @@ static bool keep(u64 page, struct page *content)
  */
 static enum preswap_read fetch(u64 page, struct page *content)
 {
-	struct preswap_key key = preswap_key(swap.pool, page);
+	struct tmem_key key = tmem_key(swap.pool, page);
 	enum preswap_read way;
 	long result;
 
@@ -284,7 +284,7 @@ static const struct block_device_operations operations = {
 
 static int __init open_backing(const char *path)
 {
-	int error = backing_open(&swap.backing, path, &swap);
+	int error = backing_open(&swap.backing, path, true, &swap);
 	struct block_device *device = swap.backing.device;
 
 	if (error) {

@@ -82,6 +82,13 @@ def machine(request, record_property):
     return one
 
 
+@pytest.fixture
+def takes_minutes(request, machine):  # after the machine is recorded
+    assert machine
+    if not request.config.getoption("--full"):
+        pytest.skip("takes minutes: make check-all")
+
+
 def guest(name, kernel="null", memory_max="16M", disks=(), **keys):
     """A [[guest]] of the manifest."""
     table = {"name": name, "kernel": kernel, "memory_max": memory_max, **keys}

@@ -16,7 +16,7 @@ LITTLE = 16  # MiB that preswap may have in a guest that is to swap to its disk,
 
 # What busybox says of the errno, and what the module does.
 MISLOADS = [
-    ("Invalid argument", "backing= must name a block device"),
+    ("Invalid argument", "backing= or cache= must name a block device"),
     ("unknown symbol in module, or unknown parameter", "backing=/dev/nowhere: -ENOENT"),
     ("Block device required", "backing=/dev/ttyS0: -ENOTBLK"),
 ]
@@ -118,13 +118,6 @@ def test_who_swaps_to_tmem_gets_ram(sluice):
     assert booted.says("from its share of the pool, its pages are asked for")
 
 
-@pytest.fixture
-def takes_minutes(request, machine):  # after the machine is recorded
-    assert machine
-    if not request.config.getoption("--full"):
-        pytest.skip("takes minutes: make check-all")
-
-
 @pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
 @pytest.mark.cpus(2)
 @pytest.mark.usefixtures("takes_minutes")
@@ -136,19 +129,23 @@ def test_two_processors_swap(sluice):
     assert int(found["whole"][0]) > 0
 
 
-@pytest.mark.backends("qemu")
-@pytest.mark.cpus(1)
-@pytest.mark.usefixtures("takes_minutes")
-def test_another_kernel_swaps(sluice, tmp_path):
-    """Linux 6.12, whose block layer wants another file of the module."""
-    command = ["make", "-s", "linux", f"O={tmp_path / 'out'}"]
+def another_kernel(folder, initrd):
+    """{module: path} of Linux 6.12, with the initrd of that name: its block layer wants another file of the module."""
+    command = ["make", "-s", "linux", f"O={folder / 'out'}"]
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
     made = subprocess.run(
         command, cwd=image.ROOT, env={**environment, "SLUICE_LINUX": "6.12"}, capture_output=True, text=True, check=False, timeout=600)
     assert made.returncode == 0, made.stderr
-    guests = tmp_path / "out" / "guests"
-    modules = {"debian-linux": guests / "debian-linux.elf", "linux-swap.initrd": guests / "linux-swap.initrd"}
+    guests = folder / "out" / "guests"
+    return {"debian-linux": guests / "debian-linux.elf", initrd: guests / initrd}
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(1)
+@pytest.mark.usefixtures("takes_minutes")
+def test_another_kernel_swaps(sluice, tmp_path):
     one = swapping("one", "load direct huge anonymous=80 unload", memory_max="96M")
+    modules = another_kernel(tmp_path, "linux-swap.initrd")
     found, _ = assert_swapped_to_tmem_alone(boot(sluice, [one], modules), "one", 80)
     assert found["direct"] == ["right"] and found["load"] == ["loaded"] * 2
 

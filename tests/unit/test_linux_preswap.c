@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "guest-shim/linux/preswap.h"
+#include "guest-shim/linux/tmem_key.h"
 
 static void every_page_has_a_handle_of_its_own(void **state)
 {
@@ -19,7 +20,7 @@ static void every_page_has_a_handle_of_its_own(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++) {
-		struct preswap_key a = preswap_key(15, pages[i]);
+		struct tmem_key a = tmem_key(15, pages[i]);
 
 		assert_int_equal((uint32_t)a.handle, 15);
 		assert_int_equal(a.object[0] << 32 | a.handle >> 32, pages[i]);
@@ -46,7 +47,7 @@ static void a_refused_page_goes_to_the_disk_and_its_old_copy_goes(void **state)
 	for (size_t i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
 		assert_int_equal(preswap_after_put(refusals[i], false), PRESWAP_WRITE_DISK);
 		assert_int_equal(preswap_after_put(refusals[i], true), PRESWAP_WRITE_FLUSH_DISK);
-		assert_int_equal(preswap_is_full(refusals[i]), i < 2);
+		assert_int_equal(tmem_is_full(refusals[i]), i < 2);
 	}
 }
 
