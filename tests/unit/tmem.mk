@@ -46,11 +46,12 @@ test_tmem_filter_threads_SRC      := $(FILTER_SRC) tests/unit/tmem_host/suppress
 test_tmem_filter_threads_SANITIZE := thread
 
 $O/unit/test_window $O/unit/test_flip $O/unit/test_flip_cpus: $(LZ4_OBJ)
-$(patsubst %,$O/unit/test_tmem_%,audit directory slab table control shared save restore filter filter_engine filter_threads sample model rules flip flip_threads dedup shares stats memory index intruder failing threads dense equal own_copy frames sparse reclaim pack pack_page pack_model port promise control_calls guest switches): $(LZ4_OBJ)
+$(patsubst %,$O/unit/test_tmem_%,audit directory slab table control shared save restore restore_course filter filter_engine filter_threads sample model rules flip flip_threads dedup shares stats memory index intruder failing threads dense equal own_copy frames sparse reclaim pack pack_page pack_model port promise control_calls guest switches): $(LZ4_OBJ)
 test_tmem_control_SRC := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_shared_SRC  := $(TMEM_SRC) tests/unit/tmem_host/store.c
 test_tmem_save_SRC    := $(TMEM_SRC) tests/unit/tmem_host/store.c tests/unit/tmem_host/stream.c
 test_tmem_restore_SRC := $(test_tmem_save_SRC)
+test_tmem_restore_course_SRC := $(test_tmem_save_SRC)
 test_tmem_sharers_SRC := $(test_tmem_save_SRC) tests/unit/tmem_host/suppressions.c
 test_tmem_sharers_SANITIZE := thread
 $O/unit/test_tmem_sharers: $(LZ4_OBJ)
