@@ -3,10 +3,9 @@
  * of it. precache.h says which frames that leave the page cache may go to tmem, and why none of
  * them is ever older than the disk.
  *
- * Pages of the disk lie in regions of 64. A page's bit in the map, and what tmem does with it, are
- * guarded by one of some spinlocks, chosen by the region's number; a batch of calls has at most one
- * region's pages, and the page for its entries belongs to the lock. Interrupts are off under it,
- * since frames leave under the lock of a file's pages (evictions.h), which interrupts take.
+ * What tmem has of a page, and the page's bit, are guarded by the lock of its region (page_map.h).
+ * Frames leave under the lock of a file's pages (evictions.h), which interrupts take, and so it is
+ * held with interrupts off.
  *
  * On the way of a page that leaves nothing is allocated and nothing sleeps. Clones come from a pool
  * that always has some: Linux writes when memory has run out.
@@ -26,30 +25,19 @@
 #include "evictions.h"
 #include "frame_records.h"
 #include "hypercall.h"
+#include "page_map.h"
 #include "precache.h"
 
 #define DISK_NAME   "sluice_cache0"
-#define LOCKS       16
 #define STATES_MAX  (1u << 20)
 #define CLONES_KEPT 64
-
-static_assert(PRECACHE_REGION == BITS_PER_LONG && PRECACHE_REGION <= TMEM_BATCH_MAX);
-
-/* What one lock guards. */
-struct region {
-	spinlock_t lock;
-	struct tmem_batch_entry *batch;
-};
 
 static struct {
 	struct gendisk *disk;
 	struct backing backing;
-	int pool;
 	u64 pages;
-	/* A bit a page: tmem may have a copy. The hypervisor drops copies without a word. */
-	unsigned long *offered;
-	struct region regions[LOCKS];
-	atomic64_t *states; /* of pages (precache.h), which have them in turn */
+	struct page_map offered; /* what tmem may have: it drops copies without a word */
+	atomic64_t *states;      /* of pages (precache.h), which have them in turn */
 	u64 state_count;
 	bool is_off; /* a flush has failed: tmem may have what is old, and is asked no more */
 	atomic64_t reads;
@@ -68,48 +56,25 @@ struct passage {
 /* ---- tmem -------------------------------------------------------------------------------------
  */
 
-static struct region *lock_region(u64 page, unsigned long *flags)
-{
-	struct region *region = &cache.regions[page / PRECACHE_REGION % LOCKS];
-
-	spin_lock_irqsave(&region->lock, *flags);
-	return region;
-}
-
 static atomic64_t *state_of(u64 page)
 {
 	return &cache.states[page % cache.state_count];
-}
-
-static void batch_page(
-	struct region *region, unsigned int entry, u32 op, u64 page, struct page *frame)
-{
-	struct tmem_key key = tmem_key(cache.pool, page);
-
-	tmem_batch_set(&region->batch[entry], op, &key, frame);
 }
 
 /* From here on tmem has nothing of the pages from @first to before @end, which are of one region.
  */
 static void flush(u64 first, u64 end)
 {
-	unsigned int count = 0;
+	unsigned int count, failed;
 	unsigned long flags;
-	struct region *region = lock_region(first, &flags);
+	struct page_map_region *region = page_map_lock(&cache.offered, first, &flags);
 
-	for (u64 page = first; (page = find_next_bit(cache.offered, end, page)) < end; page++) {
-		__clear_bit(page, cache.offered);
-		batch_page(region, count++, HYPERCALL_TMEM_FLUSH_PAGE, page, NULL);
-	}
-	tmem_batch(region->batch, count);
-	for (unsigned int i = 0; i < count; i++) {
-		if (region->batch[i].result == 0)
-			continue;
+	count = page_map_flush(&cache.offered, region, first, end, &failed);
+	if (failed) {
 		cache.is_off = true;
-		pr_err_ratelimited("TMEM_FLUSH_PAGE: %pe; tmem is used no more\n",
-			ERR_PTR(region->batch[i].result));
+		pr_err_ratelimited(DISK_NAME ": tmem is used no more\n");
 	}
-	spin_unlock_irqrestore(&region->lock, flags);
+	page_map_unlock(region, flags);
 	cache_count(CACHE_FLUSHES, count);
 }
 
@@ -117,7 +82,7 @@ static void flush(u64 first, u64 end)
 static void frame_left(struct page *frame, bool is_evicted)
 {
 	struct precache_record record;
-	struct region *region;
+	struct page_map_region *region;
 	unsigned long flags;
 	struct tmem_key key;
 	bool is_put;
@@ -126,18 +91,18 @@ static void frame_left(struct page *frame, bool is_evicted)
 
 	if (!frame_record_take(frame, &record) || !is_evicted)
 		return;
-	key = tmem_key(cache.pool, record.page);
+	key = tmem_key(cache.offered.pool, record.page);
 	sum = frame_sum(frame);
-	region = lock_region(record.page, &flags);
+	region = page_map_lock(&cache.offered, record.page, &flags);
 	is_put = !cache.is_off &&
 		 precache_may_put(&record, atomic64_read(state_of(record.page)), sum);
 	if (is_put) {
 		result = tmem_put(&key, frame);
 		/* Also if refused: asking for it again tells the balloon policies that it was
 		 * wanted. */
-		__set_bit(record.page, cache.offered);
+		__set_bit(record.page, cache.offered.bits);
 	}
-	spin_unlock_irqrestore(&region->lock, flags);
+	page_map_unlock(region, flags);
 	cache_count(is_put ? CACHE_PUTS : CACHE_CHANGED, 1);
 	if (result == 0)
 		return;
@@ -175,7 +140,7 @@ static struct part part_at(struct bio *bio, struct bvec_iter at)
 static bool next_part(struct bio *bio, struct bvec_iter *at, struct part part)
 {
 	bio_advance_iter(bio, at, part.bytes);
-	return at->bi_size && at->bi_sector >> PAGE_SECTORS_SHIFT < precache_region_end(part.page);
+	return at->bi_size && at->bi_sector >> PAGE_SECTORS_SHIFT < page_map_region_end(part.page);
 }
 
 static void disk_read_ends(struct bio *clone)
@@ -227,7 +192,7 @@ static unsigned long look_up(struct bio *bio, struct bvec_iter at, u64 read)
 	struct part part = part_at(bio, at);
 	unsigned int count = 0, hits = 0;
 	unsigned long flags, filled = 0;
-	struct region *region = lock_region(part.page, &flags);
+	struct page_map_region *region = page_map_lock(&cache.offered, part.page, &flags);
 	bool more;
 
 	do {
@@ -235,24 +200,25 @@ static unsigned long look_up(struct bio *bio, struct bvec_iter at, u64 read)
 		if (part.frame && frame_is_filled(part.frame))
 			frame_record_begin(
 				part.frame, part.page, atomic64_read(state_of(part.page)), read);
-		if (part.frame && test_bit(part.page, cache.offered) && !cache.is_off)
-			batch_page(region, count++, HYPERCALL_TMEM_GET, part.page, part.frame);
+		if (part.frame && test_bit(part.page, cache.offered.bits) && !cache.is_off)
+			page_map_batch(&cache.offered, region, count++, HYPERCALL_TMEM_GET,
+				part.page, part.frame);
 		more = next_part(bio, &at, part);
 	} while (more);
 	tmem_batch(region->batch, count);
 	for (unsigned int i = 0; i < count; i++) {
 		const struct tmem_batch_entry *entry = &region->batch[i];
-		unsigned long place = (entry->handle >> 32) % PRECACHE_REGION;
+		unsigned long place = (entry->handle >> 32) % PAGE_MAP_REGION;
 
 		/* A get takes the copy away. After an error it is still there. */
 		if (entry->result == 0 || entry->result == -ENOENT)
-			__clear_bit(place, &cache.offered[part.page / PRECACHE_REGION]);
+			__clear_bit(place, &cache.offered.bits[part.page / PAGE_MAP_REGION]);
 		if (entry->result == 0) {
 			__set_bit(place, &filled);
 			hits++;
 		}
 	}
-	spin_unlock_irqrestore(&region->lock, flags);
+	page_map_unlock(region, flags);
 	cache_count(CACHE_GETS, count);
 	cache_count(CACHE_HITS, hits);
 	return filled;
@@ -273,7 +239,7 @@ static void read_pages(struct bio *bio)
 			sector_t before = at.bi_sector - start;
 
 			more = next_part(bio, &at, part);
-			if (!test_bit(part.page % PRECACHE_REGION, &filled))
+			if (!test_bit(part.page % PAGE_MAP_REGION, &filled))
 				continue;
 			if (frame_is_filled(part.frame))
 				frame_record_end(part.frame, read);
@@ -309,7 +275,7 @@ static void write_begins(u64 first, u64 pages)
 	for (u64 i = 0; i < states; i++)
 		atomic64_add(PRECACHE_WRITE_BEGIN, state_of(first + i));
 	for (u64 page = first, end; page < first + pages; page = end) {
-		end = min(precache_region_end(page), first + pages);
+		end = min(page_map_region_end(page), first + pages);
 		flush(page, end);
 		cond_resched();
 	}
@@ -384,34 +350,6 @@ static int __init open_backing(const char *path)
 	return 0;
 }
 
-static void free_tables(void)
-{
-	for (unsigned int i = 0; i < LOCKS; i++)
-		free_page((unsigned long)cache.regions[i].batch);
-	kvfree(cache.states);
-	kvfree(cache.offered);
-}
-
-static int __init make_tables(void)
-{
-	bool is_made;
-
-	cache.state_count = clamp_t(u64, totalram_pages() / 2, 1, STATES_MAX);
-	cache.states = kvcalloc(cache.state_count, sizeof(*cache.states), GFP_KERNEL);
-	/* Whole regions. */
-	cache.offered = kvcalloc(BITS_TO_LONGS(cache.pages), sizeof(long), GFP_KERNEL);
-	is_made = cache.states && cache.offered;
-	for (unsigned int i = 0; i < LOCKS; i++) {
-		spin_lock_init(&cache.regions[i].lock);
-		cache.regions[i].batch = (struct tmem_batch_entry *)__get_free_page(GFP_KERNEL);
-		is_made = is_made && cache.regions[i].batch;
-	}
-	if (is_made)
-		return 0;
-	free_tables();
-	return -ENOMEM;
-}
-
 static int __init add_disk_over(struct block_device *device)
 {
 	int error;
@@ -435,13 +373,17 @@ int __init cache_disk_create(const char *path, int pool)
 
 	if (error)
 		return error;
-	cache.pool = pool;
-	error = make_tables();
+	error = page_map_create(&cache.offered, cache.pages, pool);
 	if (error)
 		goto close;
+	error = -ENOMEM;
+	cache.state_count = clamp_t(u64, totalram_pages() / 2, 1, STATES_MAX);
+	cache.states = kvcalloc(cache.state_count, sizeof(*cache.states), GFP_KERNEL);
+	if (!cache.states)
+		goto destroy_map;
 	error = frame_records_create();
 	if (error)
-		goto free_tables;
+		goto free_states;
 	/* A read may need many clones, and those before wait for this one's turn to end. */
 	error = bioset_init(
 		&cache.passages, CLONES_KEPT, offsetof(struct passage, clone), BIOSET_NEED_RESCUER);
@@ -462,8 +404,10 @@ exit_passages:
 	bioset_exit(&cache.passages);
 destroy_records:
 	frame_records_destroy();
-free_tables:
-	free_tables();
+free_states:
+	kvfree(cache.states);
+destroy_map:
+	page_map_destroy(&cache.offered);
 close:
 	backing_close(&cache.backing);
 	pr_err(DISK_NAME ": %pe\n", ERR_PTR(error));
@@ -479,6 +423,7 @@ void cache_disk_destroy(void)
 	synchronize_rcu();
 	bioset_exit(&cache.passages);
 	frame_records_destroy();
-	free_tables();
+	kvfree(cache.states);
+	page_map_destroy(&cache.offered);
 	backing_close(&cache.backing);
 }

@@ -93,11 +93,6 @@ long tmem_get(const struct tmem_key *key, struct page *content)
 	return page_call(HYPERCALL_TMEM_GET, key, page_to_pfn(content));
 }
 
-long tmem_flush(const struct tmem_key *key)
-{
-	return page_call(HYPERCALL_TMEM_FLUSH_PAGE, key, 0);
-}
-
 void tmem_batch_set(
 	struct tmem_batch_entry *entry, u32 op, const struct tmem_key *key, struct page *content)
 {

@@ -25,9 +25,6 @@ long __must_check tmem_put(const struct tmem_key *key, struct page *content);
 /* 0: @content is what was put last; the copy stays if the pool is persistent. -ENOENT: there is
  * none. */
 long __must_check tmem_get(const struct tmem_key *key, struct page *content);
-/* 0, whether there was a copy or not. */
-long __must_check tmem_flush(const struct tmem_key *key);
-
 /* Makes of @entry a call @op (HYPERCALL_TMEM_PUT, _GET, _FLUSH_PAGE) for @key; a flush has no
  * content. */
 void tmem_batch_set(

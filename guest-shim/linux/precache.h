@@ -39,14 +39,6 @@ static inline uint64_t precache_states_of(uint64_t pages, uint64_t states)
 	return pages < states ? pages : states;
 }
 
-/* The pages that one lock guards, and one batch can take. */
-#define PRECACHE_REGION 64u
-
-static inline uint64_t precache_region_end(uint64_t page)
-{
-	return (page | (PRECACHE_REGION - 1)) + 1;
-}
-
 /* What is known of one frame. All zeros: nothing, since no page cache has frame 0. */
 struct precache_record {
 	uint64_t frame;

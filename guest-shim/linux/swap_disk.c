@@ -4,9 +4,8 @@
  * decisions.
  *
  * A put and a flush of one page from two processors must not overtake the change of the page's bit
- * in the map: both are done under one of some spinlocks, chosen by the page's number. Nothing
- * sleeps under them, and they are not taken in interrupts (Linux frees swap slots in process
- * context, under its own lock of the swap area).
+ * in the map: both are done under its region's lock (page_map.h). Linux frees swap slots in process
+ * context, under its own lock of the swap area.
  *
  * Nothing is allocated on the way of a page that is swapped: that happens when memory has run out.
  */
@@ -23,77 +22,64 @@
 #include "block_layer.h"
 #include "counters.h"
 #include "hypercall.h"
+#include "page_map.h"
 #include "preswap.h"
 
 #define DISK_NAME "sluice_swap0"
-#define LOCKS     64
 
 static struct {
 	struct gendisk *disk;
 	struct backing backing;
-	int pool;
 	u64 pages;
-	unsigned long *stored; /* a bit a page (preswap.h), guarded by the page's lock */
-	spinlock_t locks[LOCKS];
-	mempool_t *bounces; /* pages for gets whose target is scattered */
+	struct page_map stored; /* whether tmem has what was written last (preswap.h) */
+	mempool_t *bounces;     /* pages for gets whose target is scattered */
 } swap;
 
 /* ---- Single pages -----------------------------------------------------------------------------
  */
 
-static spinlock_t *lock_of(u64 page)
-{
-	return &swap.locks[page % LOCKS];
-}
-
-/* The page's lock is held. */
+/* The page's region is locked. */
 static void set_stored(u64 page)
 {
-	if (!test_and_set_bit(page, swap.stored))
+	if (!__test_and_set_bit(page, swap.stored.bits))
 		count(COUNTER_STORED);
 }
-static void clear_stored(u64 page)
+
+/* From here on what tmem has of the pages is not read again. They are of one region, which is
+ * locked. */
+static void flush_locked(struct page_map_region *region, u64 first, u64 end)
 {
-	if (test_and_clear_bit(page, swap.stored))
-		atomic64_dec(&swap_counters[COUNTER_STORED]);
+	unsigned int failed;
+	unsigned int flushed = page_map_flush(&swap.stored, region, first, end, &failed);
+
+	atomic64_add(flushed, &swap_counters[COUNTER_FLUSHES]);
+	atomic64_sub(flushed, &swap_counters[COUNTER_STORED]);
 }
 
-/* From here on what tmem has of the page is not read again. Its lock is held. */
-static void flush_locked(u64 page)
+/* Flushes those pages that tmem has of a region's. */
+static void forget(u64 first, u64 end)
 {
-	struct tmem_key key = tmem_key(swap.pool, page);
-	long result = tmem_flush(&key);
+	unsigned long flags;
+	struct page_map_region *region = page_map_lock(&swap.stored, first, &flags);
 
-	count(COUNTER_FLUSHES);
-	clear_stored(page);
-	if (result != 0)
-		pr_err_ratelimited("TMEM_FLUSH_PAGE of page %llu: %pe\n", page, ERR_PTR(result));
-}
-
-/* Flushes the page if tmem has it. */
-static void forget(u64 page)
-{
-	spin_lock(lock_of(page));
-	if (test_bit(page, swap.stored))
-		flush_locked(page);
-	spin_unlock(lock_of(page));
+	flush_locked(region, first, end);
+	page_map_unlock(region, flags);
 }
 
 /* Whether tmem has taken the page; if not, no older copy of it is there any more. */
 static bool keep(u64 page, struct page *content)
 {
-	struct tmem_key key = tmem_key(swap.pool, page);
-	enum preswap_write way;
-	long result;
+	struct tmem_key key = tmem_key(swap.stored.pool, page);
+	unsigned long flags;
+	struct page_map_region *region = page_map_lock(&swap.stored, page, &flags);
+	long result = tmem_put(&key, content);
+	enum preswap_write way = preswap_after_put(result, test_bit(page, swap.stored.bits));
 
-	spin_lock(lock_of(page));
-	result = tmem_put(&key, content);
-	way = preswap_after_put(result, test_bit(page, swap.stored));
 	if (way == PRESWAP_WRITE_KEPT)
 		set_stored(page);
 	else if (way == PRESWAP_WRITE_FLUSH_DISK)
-		flush_locked(page);
-	spin_unlock(lock_of(page));
+		flush_locked(region, page, page + 1);
+	page_map_unlock(region, flags);
 
 	count(COUNTER_PUTS);
 	if (way == PRESWAP_WRITE_KEPT)
@@ -110,16 +96,17 @@ static bool keep(u64 page, struct page *content)
  */
 static enum preswap_read fetch(u64 page, struct page *content)
 {
-	struct tmem_key key = tmem_key(swap.pool, page);
-	enum preswap_read way;
-	long result;
+	struct tmem_key key = tmem_key(swap.stored.pool, page);
+	unsigned long flags;
+	struct page_map_region *region = page_map_lock(&swap.stored, page, &flags);
+	long result = tmem_get(&key, content);
+	enum preswap_read way = preswap_after_get(result, test_bit(page, swap.stored.bits));
 
-	spin_lock(lock_of(page));
-	result = tmem_get(&key, content);
-	way = preswap_after_get(result, test_bit(page, swap.stored));
-	if (way == PRESWAP_READ_FLUSH_DISK)
-		flush_locked(page);
-	spin_unlock(lock_of(page));
+	if (way == PRESWAP_READ_FLUSH_DISK) {
+		set_stored(page); /* what it has is old */
+		flush_locked(region, page, page + 1);
+	}
+	page_map_unlock(region, flags);
 
 	count(COUNTER_GETS);
 	if (way == PRESWAP_READ_DONE)
@@ -136,7 +123,7 @@ static enum preswap_read fetch(u64 page, struct page *content)
 static void swap_slot_freed(struct block_device *device, unsigned long page)
 {
 	if (page < swap.pages)
-		forget(page);
+		forget(page, page + 1);
 }
 
 /* ---- Bios -------------------------------------------------------------------------------------
@@ -169,7 +156,7 @@ static void write_page(struct bio *bio)
 
 	/* What must be durable when the bio ends is the disk's affair. */
 	if (!content || !preswap_wants(page) || op_is_flush(bio->bi_opf)) {
-		forget(page);
+		forget(page, page + 1);
 	} else if (keep(page, content)) {
 		bio_endio(bio);
 		return;
@@ -223,11 +210,11 @@ static void read_page(struct bio *bio)
 
 static void discard(struct bio *bio)
 {
-	unsigned long end = bio_end_sector(bio) >> PAGE_SECTORS_SHIFT;
-	unsigned long page = page_of(bio);
+	u64 end = bio_end_sector(bio) >> PAGE_SECTORS_SHIFT;
 
-	while ((page = find_next_bit(swap.stored, end, page)) < end) {
-		forget(page++);
+	for (u64 page = page_of(bio), next; page < end; page = next) {
+		next = min(page_map_region_end(page), end);
+		forget(page, next);
 		cond_resched();
 	}
 	if (bdev_max_discard_sectors(swap.backing.device))
@@ -308,16 +295,13 @@ int __init swap_disk_create(const char *path, int pool)
 
 	if (error)
 		return error;
-	swap.pool = pool;
-	for (unsigned int i = 0; i < LOCKS; i++)
-		spin_lock_init(&swap.locks[i]);
-	error = -ENOMEM;
-	swap.stored = kvcalloc(BITS_TO_LONGS(swap.pages), sizeof(long), GFP_KERNEL);
-	if (!swap.stored)
+	error = page_map_create(&swap.stored, swap.pages, pool);
+	if (error)
 		goto close;
+	error = -ENOMEM;
 	swap.bounces = mempool_create_page_pool(1, 0);
 	if (!swap.bounces)
-		goto free_map;
+		goto destroy_map;
 	swap.disk = disk_alloc_paged(swap.backing.device);
 	if (!swap.disk)
 		goto free_bounces;
@@ -335,8 +319,8 @@ put_disk:
 	put_disk(swap.disk);
 free_bounces:
 	mempool_destroy(swap.bounces);
-free_map:
-	kvfree(swap.stored);
+destroy_map:
+	page_map_destroy(&swap.stored);
 close:
 	backing_close(&swap.backing);
 	pr_err(DISK_NAME ": %pe\n", ERR_PTR(error));
@@ -348,6 +332,6 @@ void swap_disk_destroy(void)
 	del_gendisk(swap.disk);
 	put_disk(swap.disk);
 	mempool_destroy(swap.bounces);
-	kvfree(swap.stored);
+	page_map_destroy(&swap.stored);
 	backing_close(&swap.backing);
 }

@@ -46,15 +46,6 @@ static void a_large_write_changes_each_state_once(void **unused)
 	assert_int_equal(precache_states_of(1ul << 40, 16), 16);
 }
 
-static void regions_end_behind_64_pages(void **unused)
-{
-	(void)unused;
-	assert_int_equal(precache_region_end(0), 64);
-	assert_int_equal(precache_region_end(63), 64);
-	assert_int_equal(precache_region_end(64), 128);
-	assert_int_equal(precache_region_end((1ul << 40) + 1), (1ul << 40) + 64);
-}
-
 static void a_record_is_worth_what_its_read_was(void **unused)
 {
 	struct precache_record record = {0}, taken;
@@ -393,7 +384,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_state_knows_the_writes_under_way),
 		cmocka_unit_test(a_large_write_changes_each_state_once),
-		cmocka_unit_test(regions_end_behind_64_pages),
 		cmocka_unit_test(a_record_is_worth_what_its_read_was),
 		cmocka_unit_test(tmem_has_what_the_disk_has),
 	};

@@ -16,7 +16,9 @@
 
 #define PAGES    8ul
 #define FIRST    16ul /* page of the disk */
-#define SCATTERS 512  /* bytes by which a buffer is off its pages */
+#define MANY     100ul
+#define MORE     128ul /* pages from there on, of three regions (guest-shim/linux/page_map.h) */
+#define SCATTERS 512   /* bytes by which a buffer is off its pages */
 
 static _Alignas(4096) char aligned[PAGES * PAGE_BYTES];
 static _Alignas(4096) char scattered[(PAGES + 1) * PAGE_BYTES];
@@ -97,6 +99,17 @@ int main(int argc, char **argv)
 	check(is_zero((uint64_t *)(aligned + 2 * PAGE_BYTES)), "the second one");
 	check(holds(aligned, FIRST + 4, 1, 3), "the page before them");
 	check(holds(aligned + 3 * PAGE_BYTES, FIRST + 7, 1, 0), "the page behind them");
+
+	/* Many of them at once. */
+	for (unsigned long page = MANY; page < MANY + MORE; page += PAGES) {
+		fill(aligned, page, PAGES, 4);
+		put(disk, aligned, page, PAGES);
+	}
+	range[0] = MANY * PAGE_BYTES;
+	range[1] = MORE * PAGE_BYTES;
+	check(ioctl(disk, BLKDISCARD, range) == 0, "a large discard");
+	for (unsigned long page = MANY; page < MANY + MORE; page++)
+		check(is_zero((uint64_t *)get(disk, aligned, page, 1)), "what was discarded");
 
 	/* Less than a page is refused. */
 	check(pwrite(disk, aligned, 512, 512) == -1 && errno == EINVAL, "a sector was taken");
