@@ -308,9 +308,11 @@ static void work(const char *folder, uint64_t seed, unsigned long steps)
 /* ---- Pieces -----------------------------------------------------------------------------------
  */
 
-#define FIRST  16ul
-#define COUNT  16ul
-#define SECTOR 512ul
+#define FIRST   16ul
+#define COUNT   16ul
+#define ALIASED 40ul
+#define PART    8ul
+#define SECTOR  512ul
 
 static char *read_page(int disk, unsigned long page)
 {
@@ -339,7 +341,32 @@ static void expect(bool is_so, const char *what)
 		fail("%s", what);
 }
 
-static void pieces(const char *path)
+/* Linux has pages of a partition in another page cache than those of the whole disk, and so does
+ * not know that what it has there is old. */
+static void write_past_partition(int direct, const char *path)
+{
+	int part = open(path, O_RDONLY);
+	int error = part < 0 ? errno : posix_fadvise(part, 0, 0, POSIX_FADV_RANDOM);
+
+	for (unsigned long page = ALIASED; !error && page < ALIASED + 2; page++) {
+		pattern_write((uint64_t *)other, page, 0);
+		if (pwrite(direct, other, PAGE_BYTES, (off_t)(page * PAGE_BYTES)) != PAGE_BYTES)
+			fail("a write of page %lu", page);
+		expect(pattern_is((uint64_t *)read_page(part, page - PART), page, 0),
+			"a partition");
+	}
+	pattern_write((uint64_t *)other, ALIASED, 1);
+	if (pwrite(direct, other, PAGE_BYTES, ALIASED * PAGE_BYTES) != PAGE_BYTES)
+		fail("a write past the partition");
+	error = error ? error : posix_fadvise(part, 0, 0, POSIX_FADV_DONTNEED);
+	if (error)
+		fail("%s: %s", path, strerror(error));
+	for (unsigned long page = ALIASED; page < ALIASED + 2; page++)
+		expect(pattern_is((uint64_t *)read_page(direct, page), page, page == ALIASED),
+			"what was written past the partition");
+}
+
+static void pieces(const char *path, const char *part)
 {
 	int disk = open(path, O_RDWR), direct = open(path, O_RDWR | O_DIRECT);
 	uint64_t zeroed[2] = {(FIRST + 2) * PAGE_BYTES, 2 * PAGE_BYTES};
@@ -383,6 +410,7 @@ static void pieces(const char *path)
 	read_and_drop(disk);
 	expect(is_zero((uint64_t *)read_page(direct, FIRST + 4)), "zeros from tmem");
 	expect(!memcmp(read_page(direct, FIRST + 9), other, SECTOR), "a sector from tmem");
+	write_past_partition(direct, part);
 	puts("right");
 }
 
@@ -394,8 +422,8 @@ int main(int argc, char **argv)
 		read_all(argv[2], strtoul(argv[3], NULL, 10));
 	else if (argc == 4 && !strcmp(argv[1], "same"))
 		same(argv[2], argv[3]);
-	else if (argc == 3 && !strcmp(argv[1], "pieces"))
-		pieces(argv[2]);
+	else if (argc == 4 && !strcmp(argv[1], "pieces"))
+		pieces(argv[2], argv[3]);
 	else if (argc == 5 && !strcmp(argv[1], "work"))
 		work(argv[2], strtoul(argv[3], NULL, 10), strtoul(argv[4], NULL, 10));
 	else
