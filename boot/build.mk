@@ -3,12 +3,13 @@
 
 # A Linux guest: Debian's kernel and an initial RAM disk, as $O/guests/debian-linux.elf and debian-linux.initrd. For
 # boot/manifests/linux.toml and for tests, which have an initrd of their own.
-LINUX_INITRDS := debian-linux linux-test linux-devices linux-swap linux-cache
+LINUX_INITRDS := debian-linux linux-test linux-devices linux-swap linux-cache linux-console
 LINUX_MAIN_debian-linux := boot/linux/main
 LINUX_MAIN_linux-test := tests/guests/linux/main
 LINUX_MAIN_linux-devices := tests/guests/linux/devices
 LINUX_MAIN_linux-swap := tests/guests/linux/swap
 LINUX_MAIN_linux-cache := tests/guests/linux/cache
+LINUX_MAIN_linux-console := tests/guests/linux/console
 # More files in an initrd, as tools/initramfs.py takes them.
 LINUX_FILES_linux-swap := lib/sluice_tmem.ko=$O/guests/sluice_tmem.ko bin/overcommit=$O/linux-guest/overcommit \
 	bin/direct=$O/linux-guest/direct
@@ -49,7 +50,7 @@ define linux_initrd
 $O/guests/$1.initrd: tools/initramfs.py boot/linux/init $(LINUX_MAIN_$1) $(LINUX_PARTS) $(foreach f,$(LINUX_FILES_$1),$(lastword $(subst =, ,$f)))
 	$$(call quiet,PACK,$$@)read -r size date parts <$(LINUX_PARTS) && $(PYTHON) $$< $$@ main=$(LINUX_MAIN_$1) $(LINUX_FILES_$1) \
 		bin/busybox="$$$$parts/busybox" -k "$$$$parts/modules" -m virtio_mmio -m virtio_blk -m virtio_balloon \
-		-m virtio_console -m virtio-rng $(LINUX_MODULES_$1)
+		-m virtio_console -m virtio-rng -m button -m evdev $(LINUX_MODULES_$1)
 endef
 $(foreach i,$(LINUX_INITRDS),$(eval $(call linux_initrd,$i)))
 

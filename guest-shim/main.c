@@ -16,6 +16,7 @@
 #include "guest-shim/flip.h"
 #include "guest-shim/frames.h"
 #include "guest-shim/hypercall.h"
+#include "guest-shim/operator.h"
 #include "guest-shim/paging.h"
 #include "guest-shim/panic.h"
 #include "guest-shim/reclaim.h"
@@ -70,6 +71,7 @@ static void application_run(void)
 	if (options.virtio_console &&
 		!virtio_console_init(options.virtio_base, options.virtio_stride))
 		panic("console=virtio, but there is no such device");
+	operator_init();
 	rng_init(options.virtio_base, options.virtio_stride, options.virtio_gsi);
 	disk_init(options.virtio_base, options.virtio_stride, options.virtio_gsi);
 	balloon_init(

@@ -9,6 +9,7 @@
 #include "guest-shim/counters.h"
 #include "guest-shim/files.h"
 #include "guest-shim/frames.h"
+#include "guest-shim/operator.h"
 #include "guest-shim/swap.h"
 
 uint64_t shim_time_ns(void)
@@ -19,6 +20,11 @@ uint64_t shim_time_ns(void)
 void shim_sleep_until(uint64_t ns)
 {
 	clock_sleep_until(ns);
+}
+
+bool shim_shutdown_requested(void)
+{
+	return operator_has_asked();
 }
 
 void *shim_alloc_anonymous(size_t bytes)

@@ -4,7 +4,8 @@
  *
  * The C library in a guest: stdio, malloc, string, time and math of newlib; open, read, lseek,
  * fstat, close on the read-only files of the data disk; gettimeofday, clock_gettime, nanosleep,
- * usleep, times on virtual time (the epoch is the guest's start). Floating point and SSE work.
+ * usleep, times on virtual time (the epoch is the guest's start); stdin is what the operator types.
+ * Floating point and SSE work.
  * There is one thread, in ring 0, and a second one for little things (threads.h); its stack has
  * SHIM_STACK_BYTES and is never paged out, while the heap is. main's return value or exit's
  * argument is what the hypervisor sees: 0 says that the results were verified.
@@ -12,6 +13,7 @@
 #ifndef SHIM_SHIM_H
 #define SHIM_SHIM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +24,11 @@ uint64_t shim_time_ns(void);
 
 /* Sleeps until shim_time_ns() >= @ns; returns at once if it is. */
 void shim_sleep_until(uint64_t ns);
+
+/* Whether the operator has asked the guest to end (docs/console.md); it stays so, and reads from
+ * stdin find their end. It is up to the application when it looks, and what it does. On a host:
+ * SIGTERM came after the first call. */
+bool shim_shutdown_requested(void);
 
 /* @bytes of zeros at a page border, paged in and out like the heap, never freed; NULL if there is
  * no more. */

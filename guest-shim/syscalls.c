@@ -16,6 +16,7 @@
 #include "guest-shim/cache.h"
 #include "guest-shim/clock.h"
 #include "guest-shim/console.h"
+#include "guest-shim/operator.h"
 #include "guest-shim/files.h"
 #include "guest-shim/report.h"
 #include "guest-shim/rng.h"
@@ -98,7 +99,7 @@ _READ_WRITE_RETURN_TYPE read(int fd, void *buffer, size_t length)
 	int error;
 
 	if (fd == STDIN_FILENO)
-		return 0;
+		return (_READ_WRITE_RETURN_TYPE)operator_read(buffer, length);
 	descriptor = descriptor_of(fd);
 	if (!descriptor)
 		return -1;

@@ -12,6 +12,7 @@
 #include "guest-shim/balloon.h"
 #include "guest-shim/cpu.h"
 #include "guest-shim/disk.h"
+#include "guest-shim/operator.h"
 #include "guest-shim/panic.h"
 #include "guest-shim/rng.h"
 #include "guest-shim/volatile.h"
@@ -39,6 +40,9 @@ void trap(struct registers *registers)
 	} else if (vector == VECTOR_VIRTUALIZATION) {
 		volatile_exception();
 	} else if (vector == VECTOR_TIMER || vector == VECTOR_WAKE) {
+		apic_eoi();
+	} else if (vector == VECTOR_POWER) {
+		operator_asks();
 		apic_eoi();
 	} else if (vector >= VECTOR_DEVICE && vector < VECTOR_DEVICE + PLATFORM_VIRTIO_SLOTS) {
 		unsigned slot = (unsigned)(vector - VECTOR_DEVICE);

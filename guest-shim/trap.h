@@ -22,7 +22,8 @@ enum {
 	VECTOR_MACHINE_CHECK = 18,
 	VECTOR_VIRTUALIZATION = 20,
 	VECTOR_TIMER = 32,
-	VECTOR_WAKE = 33,   /* the other vCPU has changed something: look again */
+	VECTOR_WAKE = 33,   /* the other vCPU, or the UART, has something new: look again */
+	VECTOR_POWER = 34,  /* the power button */
 	VECTOR_DEVICE = 40, /* and one up for each virtio slot */
 	VECTOR_SPURIOUS = 63,
 	VECTORS = 64,

@@ -24,6 +24,7 @@ static const struct row rows[COMMANDS] = {
 	[COMMAND_GUESTS] = {"guests", "a line for each guest", 0, 0},
 	[COMMAND_GUEST] = {"guest GUEST", "all about one", 1, 1},
 	[COMMAND_CONSOLE] = {"console GUEST", "what is typed goes to it; ctrl-] comes back", 1, 1},
+	[COMMAND_SHUTDOWN] = {"shutdown GUEST|all", "presses its power button", 1, 1},
 	[COMMAND_STOP] = {"stop GUEST", "ends it at once, as if its power failed", 1, 1},
 	[COMMAND_POOL] = {"pool", "what tmem holds", 0, 0},
 	[COMMAND_FREEZE] = {"freeze GUEST", "its puts into tmem are refused", 1, 1},

@@ -12,6 +12,7 @@ enum command_kind {
 	COMMAND_GUESTS,
 	COMMAND_GUEST,
 	COMMAND_CONSOLE,
+	COMMAND_SHUTDOWN,
 	COMMAND_STOP,
 	COMMAND_POOL,
 	COMMAND_FREEZE,
@@ -29,7 +30,7 @@ enum command_kind {
 
 struct command {
 	enum command_kind kind;
-	const char *guest; /* a word of the line, or NULL */
+	const char *guest; /* a word of the line, or NULL; of COMMAND_SHUTDOWN maybe "all" */
 	/* COMMAND_WEIGHT: 1 to 65535. COMMAND_CAP: pages, ~0 for none. COMMAND_POLICY:
 	 * BALLOON_CONTROL_*. COMMAND_LOG: enum log_level. Of the last two COMMAND_NO_VALUE where
 	 * only asked. */

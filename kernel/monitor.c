@@ -9,6 +9,7 @@
 #include <abi/errno.h>
 #include <abi/tmem_control.h>
 
+#include "arch/x86/guest/ioapic.h"
 #include "arch/x86/guest/uart.h"
 #include "kernel/command.h"
 #include "kernel/core/log.h"
@@ -156,6 +157,22 @@ static void control_tmem(const struct command *command, struct vm *vm)
 	}
 }
 
+/* What comes of it is up to the guest. */
+static void press_power_button(struct vm *vm)
+{
+	ioapic_raise(vm, PLATFORM_POWER_GSI);
+	reply("guest \"%s\": asked to shut down", vm->config->name);
+}
+
+static void press_all(void)
+{
+	struct vm *vm;
+
+	for_each_vm (vm)
+		if (!vm_is_stopped(vm))
+			press_power_button(vm);
+}
+
 static void power_off(void)
 {
 	struct vm *vm;
@@ -177,6 +194,8 @@ static void act_on(const struct command *command, struct vm *vm)
 		return;
 	if (command->kind == COMMAND_STOP)
 		vm_stop(vm, STOP_OPERATOR, 0);
+	else if (command->kind == COMMAND_SHUTDOWN)
+		press_power_button(vm);
 	else if (command->kind == COMMAND_CONSOLE)
 		attach(vm);
 	else
@@ -213,6 +232,12 @@ static void act(const struct command *command)
 	case COMMAND_POWEROFF:
 		power_off();
 		break;
+	case COMMAND_SHUTDOWN:
+		if (strcmp(command->guest, "all") == 0) {
+			press_all();
+			break;
+		}
+		/* fall through */
 	default:
 		vm = guest_named(command->guest);
 		if (vm)
@@ -332,8 +357,9 @@ static bool take(u8 byte)
 
 static void give(char byte)
 {
-	unsigned taken = uart_guest_listens(attached) ? uart_guest_input(attached, &byte, 1)
-						      : console_input(attached, &byte, 1);
+	bool to_uart = uart_guest_listens(attached) || !console_has_driver(attached);
+	unsigned taken = to_uart ? uart_guest_input(attached, &byte, 1)
+				 : console_input(attached, &byte, 1);
 
 	refused += !taken;
 }

@@ -1,5 +1,6 @@
 # The applications: a line each, GUEST_name := its sources (from the root).
 GUEST_hello := guest-shim/apps/hello.c
+GUEST_talk  := guest-shim/apps/talk.c
 
 APPS_COMMON  := $(addprefix guest-shim/apps/,options.c randomness.c schedule.c corpus.c)
 GUEST_search := guest-shim/apps/search.c guest-shim/apps/index.c $(APPS_COMMON)

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +85,24 @@ void shim_sleep_until(uint64_t ns)
 
 		nanosleep(&wait, NULL);
 	}
+}
+
+static volatile sig_atomic_t asked;
+
+static void note_term(int number)
+{
+	(void)number;
+	asked = 1;
+}
+
+bool shim_shutdown_requested(void)
+{
+	static bool installed;
+
+	if (!installed)
+		signal(SIGTERM, note_term);
+	installed = true;
+	return asked;
 }
 
 void *shim_alloc_anonymous(size_t bytes)

@@ -29,6 +29,9 @@
 #define PLATFORM_UART_PORT 0x3f8u
 #define PLATFORM_UART_GSI  4u
 
+/* An edge there: the guest's power button was pressed, it is asked to shut down. */
+#define PLATFORM_POWER_GSI 21u
+
 /* Sleep control register of the reduced ACPI hardware: a write of SLP_EN powers the guest off. */
 #define PLATFORM_SLEEP_PORT 0x600u
 #define PLATFORM_RESET_PORT 0x64u

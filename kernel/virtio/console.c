@@ -224,6 +224,13 @@ void console_destroy(struct vm *vm)
 	hypervisor_free(console, 0);
 }
 
+bool console_has_driver(const struct vm *vm)
+{
+	const struct virtio_console *console = console_in(vm);
+
+	return console && READ_ONCE(console->device.status) & VIRTIO_STATUS_DRIVER_OK;
+}
+
 unsigned console_input(struct vm *vm, const char *bytes, unsigned count)
 {
 	struct virtio_console *console = console_in(vm);

@@ -18,5 +18,7 @@ void console_destroy(struct vm *vm);
  * dispatch loop only, no lock held.
  */
 unsigned console_input(struct vm *vm, const char *bytes, unsigned count);
+/* Whether a driver has it. */
+bool console_has_driver(const struct vm *vm);
 
 #endif

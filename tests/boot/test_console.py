@@ -1,9 +1,12 @@
 """The operator's console (docs/console.md): commands typed on the serial port, and what is typed for a guest."""
 
+import dataclasses
+
 import pytest
 
 import serial_log
 from conftest import guest
+from test_linux import linux
 
 pytestmark = pytest.mark.backends("qemu", "bochs:corei7_icelake_u")
 
@@ -117,3 +120,38 @@ def test_a_console_that_is_off_hears_nothing(sluice):
     manifest = {"machine": {"console": "output"}, "guest": [guest("one", "idle", cmdline="18")]}
     booted = sluice.boot(manifest, script=[("guest one: hot", "poweroff\rpoweroff\r")])
     assert booted.guests["one"]["verified"] == 1 and "powering off" not in replies(booted)
+
+
+def test_a_program_reads_what_is_typed_until_it_is_asked_to_end(sluice):
+    script = [
+        ("guest other: listens", "console talk\r"),
+        ("ctrl-. ends it", "how are yoo\x7fu\r"),
+        ("you said: how are you", "\x1dconsole more\r"),
+        ('console of guest "more": ctrl', "bye\r"),
+        ('"more" is left', "shutdown talk\r"),
+        ('"talk": shut down', "shutdown all\r"),  # the other one does not listen to that
+        ('"other": asked to shut down', "shutdown talk\r"),
+        ('"talk" has ended', "poweroff\r"),
+    ]
+    booted = sluice.boot([guest("talk", "talk"), guest("more", "talk"), echo("other")], script=script)
+    assert booted.lines("talk")[:3] == ["> how are you", "you said: how are you", "> asked to shut down"]
+    assert booted.guests["talk"]["verified"] == booted.guests["more"]["verified"] == 1
+    assert booted.guests["other"]["reason"] == "operator"
+
+
+@pytest.mark.cpus(1)
+@pytest.mark.parametrize("terminal", ["ttyS0"])
+def test_a_shell_of_a_debian_guest_is_used_and_its_power_button_pressed(sluice, terminal):
+    script = [
+        ("shell on ", "console linux\r"),
+        ("ctrl-. ends it", "echo $((6 * 7)) answers\r"),
+        ("linux: 42 answers", "sh -c 'echo begun; sleep 1000'\r"),
+        ("linux: begun$", "\x03"),
+        ("linux: ready$", "echo $((6 + 1)) came after\r"),
+        ("linux: 7 came after", "\x1dshutdown linux\r"),
+    ]
+    one = linux(arguments=f"tty={terminal}", initrd="linux-console.initrd")
+    machine = dataclasses.replace(sluice.machine, memory=512)
+    booted = sluice.boot([one], script=script, machine=machine)
+    assert booted.guests["linux"]["reason"] == "power-off"
+    assert any(line.endswith("the power button was pressed") for line in booted.lines("linux"))  # behind a prompt

@@ -36,6 +36,7 @@ static void check_command(const struct command *command, const char *text)
 	case COMMAND_GUEST:
 	case COMMAND_CONSOLE:
 	case COMMAND_STOP:
+	case COMMAND_SHUTDOWN:
 	case COMMAND_FREEZE:
 	case COMMAND_THAW:
 		names_guest = true;

@@ -191,6 +191,8 @@ static void every_command_is_understood(void **state)
 	assert_true(parse("console   a.b-c") && command.kind == COMMAND_CONSOLE);
 	assert_string_equal(command.guest, "a.b-c");
 	assert_true(parse("stop web") && command.kind == COMMAND_STOP);
+	assert_true(parse("shutdown all") && command.kind == COMMAND_SHUTDOWN);
+	assert_string_equal(command.guest, "all");
 	assert_true(parse("pool") && command.kind == COMMAND_POOL);
 	assert_true(parse("freeze web") && command.kind == COMMAND_FREEZE);
 	assert_true(parse("thaw web") && command.kind == COMMAND_THAW);

@@ -231,6 +231,12 @@ static void intels_disassembler_reads_the_same(void **state)
 	assert_says(text, "IO(Decode16,0x03F8,//RangeMinimum0x03F8,//RangeMaximum0x01,//"
 			  "Alignment0x08,//Length)");
 	assert_says(text, "Interrupt(ResourceConsumer,Edge,ActiveHigh,Exclusive,,,){0x00000004,}");
+	assert_says(text, "Device(PWRB){Name(_HID,");
+	assert_says(text, "PNP0C0C");
+	assert_says(text, "Device(GED0){Name(_HID,\"ACPI0013\"");
+	assert_says(text, "Interrupt(ResourceConsumer,Edge,ActiveHigh,Exclusive,,,){0x00000015,}");
+	assert_says(text, "Method(_EVT,1,NotSerialized)");
+	assert_says(text, "Notify(PWRB,0x80)");
 	assert_says(text, "Device(VR00)");
 	assert_says(text, "Name(_HID,\"LNRO0005\"");
 	assert_says(text, "Device(VR0A)");

@@ -62,16 +62,17 @@ struct __packed_struct fadt { /* 5.2.9 */
 };
 _Static_assert(sizeof(struct fadt) == 276, "FADT of revision 6");
 _Static_assert(offsetof(struct fadt, boot_flags) == 109, "FADT");
-#define BOOT_NO_VGA   BIT(2)
-#define BOOT_NO_MSI   BIT(3)
-#define BOOT_NO_RTC   BIT(5)
-#define FADT_WBINVD   BIT(0)
-#define FADT_NO_POWER BIT(4) /* no fixed power button, */
-#define FADT_NO_SLEEP BIT(5) /* no fixed sleep button */
-#define FADT_RESET    BIT(10)
-#define FADT_REDUCED  BIT(20)
-#define RESET_VALUE   0xfe
-#define SLEEP_TYPE_S5 5
+#define BOOT_NO_VGA    BIT(2)
+#define BOOT_NO_MSI    BIT(3)
+#define BOOT_NO_RTC    BIT(5)
+#define FADT_WBINVD    BIT(0)
+#define FADT_NO_POWER  BIT(4) /* no fixed power button, */
+#define FADT_NO_SLEEP  BIT(5) /* no fixed sleep button */
+#define FADT_RESET     BIT(10)
+#define FADT_REDUCED   BIT(20)
+#define RESET_VALUE    0xfe
+#define SLEEP_TYPE_S5  5
+#define NOTIFY_PRESSED 0x80 /* table 5.170: of a power button, S0 */
 
 struct __packed_struct madt { /* 5.2.12 */
 	struct header header;
@@ -166,11 +167,40 @@ static void write_devices(struct aml *out, u32 slots)
 	}
 }
 
+static void write_id(struct aml *out, const char *id)
+{
+	aml_name(out, "_HID");
+	aml_string(out, id);
+	aml_name(out, "_UID");
+	aml_integer(out, 0);
+}
+
+/* A power button, and who tells of it: the Generic Event Device (5.6.9), whose one interrupt has
+ * one meaning. */
+static void write_power_button(struct aml *out)
+{
+	u32 device = aml_open_device(out, "PWRB"), inner;
+
+	write_id(out, "PNP0C0C");
+	aml_close(out, device);
+	device = aml_open_device(out, "GED0");
+	write_id(out, "ACPI0013");
+	aml_name(out, "_CRS");
+	inner = aml_open_resources(out);
+	aml_edge_interrupt(out, PLATFORM_POWER_GSI);
+	aml_close_resources(out, inner);
+	inner = aml_open_method(out, "_EVT", 1);
+	aml_notify(out, "PWRB", NOTIFY_PRESSED);
+	aml_close(out, inner);
+	aml_close(out, device);
+}
+
 static u32 write_dsdt(struct aml *out, u32 slots)
 {
 	u32 start = begin(out, sizeof(struct header)), open = aml_open_scope(out, "_SB_");
 
 	write_devices(out, slots);
+	write_power_button(out);
 	aml_close(out, open);
 	aml_name(out, "_S5_");
 	open = aml_open_package(out, 1);

@@ -10,6 +10,8 @@
 #define OP_SCOPE      0x10
 #define OP_BUFFER     0x11
 #define OP_PACKAGE    0x12
+#define OP_METHOD     0x14
+#define OP_NOTIFY     0x86
 #define OP_EXT_DEVICE 0x825b /* two bytes */
 
 #define RESOURCE_PORTS     0x47 /* I/O port descriptor, seven bytes */
@@ -67,6 +69,24 @@ u32 aml_open_device(struct aml *aml, const char *name)
 	start = open_length(aml);
 	aml_bytes(aml, name, NAME_BYTES);
 	return start;
+}
+
+u32 aml_open_method(struct aml *aml, const char *name, u8 arguments)
+{
+	u32 start;
+
+	aml_number(aml, OP_METHOD, 1);
+	start = open_length(aml);
+	aml_bytes(aml, name, NAME_BYTES);
+	aml_number(aml, arguments, 1); /* not serialized */
+	return start;
+}
+
+void aml_notify(struct aml *aml, const char *name, u8 value)
+{
+	aml_number(aml, OP_NOTIFY, 1);
+	aml_bytes(aml, name, NAME_BYTES);
+	aml_integer(aml, value);
 }
 
 u32 aml_open_package(struct aml *aml, u8 elements)

@@ -22,11 +22,15 @@ void aml_bytes(struct aml *aml, const void *bytes, u32 count);
  * scope's stands at the root. */
 u32 aml_open_scope(struct aml *aml, const char *name);
 u32 aml_open_device(struct aml *aml, const char *name);
+/* A method of @arguments arguments: what follows are its statements. */
+u32 aml_open_method(struct aml *aml, const char *name, u8 arguments);
 u32 aml_open_package(struct aml *aml, u8 elements);
 void aml_close(struct aml *aml, u32 start);
 
 /* Name (@name, ...): what follows must be one object. */
 void aml_name(struct aml *aml, const char *name);
+/* Notify (@name, @value), a statement. */
+void aml_notify(struct aml *aml, const char *name, u8 value);
 void aml_string(struct aml *aml, const char *text);
 void aml_integer(struct aml *aml, u32 value);
 

@@ -30,8 +30,8 @@ void uart_guest_write(struct vm *vm, unsigned offset, u8 value);
 /*
  * Gives the guest @count bytes of input, and returns how many were taken: at most as many as wait
  * are UART_INPUT_BYTES. Boot CPU, at the head of its dispatch loop, with the VM not yet taken
- * apart. Its driver listens if it has asked for interrupts of input: what is typed is better given
- * to the console device otherwise (kernel/virtio/console.h).
+ * apart. Its driver listens if it has asked for interrupts of input; what is typed is better given
+ * to the console device otherwise, if that has a driver (kernel/virtio/console.h).
  */
 unsigned uart_guest_input(struct vm *vm, const char *bytes, unsigned count);
 bool uart_guest_listens(const struct vm *vm);
