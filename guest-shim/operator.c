@@ -102,7 +102,7 @@ size_t operator_read(char *to, size_t room)
 {
 	size_t count;
 
-	if (!hypercall_available() || (taken == length && !wait_for_line()))
+	if (!room || !hypercall_available() || (taken == length && !wait_for_line()))
 		return 0;
 	count = MIN(room, (size_t)(length - taken));
 	memcpy(to, line + taken, count);
