@@ -140,7 +140,7 @@ def test_a_program_reads_what_is_typed_until_it_is_asked_to_end(sluice):
 
 
 @pytest.mark.cpus(1)
-@pytest.mark.parametrize("terminal", ["ttyS0"])
+@pytest.mark.parametrize("terminal", ["ttyS0", "hvc0"])
 def test_a_shell_of_a_debian_guest_is_used_and_its_power_button_pressed(sluice, terminal):
     script = [
         ("shell on ", "console linux\r"),
@@ -150,7 +150,9 @@ def test_a_shell_of_a_debian_guest_is_used_and_its_power_button_pressed(sluice, 
         ("linux: ready$", "echo $((6 + 1)) came after\r"),
         ("linux: 7 came after", "\x1dshutdown linux\r"),
     ]
+    # Who has ttyS0 open, as the first process would, hears what is typed.
     one = linux(arguments=f"tty={terminal}", initrd="linux-console.initrd")
+    one["cmdline"] = one["cmdline"].replace("console=ttyS0", f"console={terminal}")
     machine = dataclasses.replace(sluice.machine, memory=512)
     booted = sluice.boot([one], script=script, machine=machine)
     assert booted.guests["linux"]["reason"] == "power-off"
