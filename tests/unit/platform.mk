@@ -17,6 +17,8 @@ test_balloon_target_SRC = $(test_balloon_SRC)
 test_rng_SRC = $(test_balloon_SRC)
 test_device_timers_SRC = $(test_balloon_SRC) kernel/timers.c
 test_device_turns_SRC = $(test_device_timers_SRC)
+test_disk_waits_SRC = $(test_device_timers_SRC)
+test_disk_waits_LIBS := -Wl,--wrap=spin_lock,--wrap=spin_unlock
 test_console_SRC = $(test_balloon_SRC)
 test_policy_LIBS := -llz4
 test_policy_plan_LIBS := $(test_policy_LIBS)
