@@ -20,14 +20,15 @@ SIM_BALLOON_SRC := $(wildcard balloon/*.c tests/sim/balloon/*.c) tmem/history.c 
 $O/sim/simulate: $(SIM_BALLOON_SRC) $(wildcard balloon/*.h tests/sim/balloon/*.h tmem/*.h tests/unit/tmem_host/*.h)
 	$(call quiet,HOSTCC,$@)mkdir -p $(@D) && $(CC) -std=gnu11 -O2 -g $(WARNINGS) -I. -Iinclude $(filter %.c,$^) -o $@
 
-# What the experiment's guests touch, recorded on the host: the number is the seed.
+# What the experiment's guests touch, recorded on the host: the number is the seed, as those of generated traces
+# (balloon.py).
 define recorded_rule
-$O/sim/$1.pages: tests/sim/record.py tests/sim/demand.py $(SIM_APPS:%=$O/sim/%) $O/guests/newlib.tar $(MANIFEST_CHECK)
-	$$(call quiet,RECORD,$$@)O=$O $(PYTHON) $$< $2 $$@
+$O/sim/experiment-3.$1.pages: tests/sim/record.py tests/sim/demand.py $(SIM_APPS:%=$O/sim/%) $O/guests/newlib.tar $(MANIFEST_CHECK)
+	$$(call quiet,RECORD,$$@)O=$O $(PYTHON) $$< $1 $$@
 endef
-$(eval $(call recorded_rule,experiment-3,1))
-$(eval $(call recorded_rule,experiment-3.holdout,101))
+RECORDED := 1 21 41 61 101 121 141 161
+$(foreach seed,$(RECORDED),$(eval $(call recorded_rule,$(seed))))
 
 .PHONY: sim
-sim: $O/sim/simulate $O/sim/experiment-3.pages $O/sim/experiment-3.holdout.pages
+sim: $O/sim/simulate $(RECORDED:%=$O/sim/experiment-3.%.pages)
 	@O=$O $(PYTHON) tests/sim/balloon.py --jobs $(JOBS)

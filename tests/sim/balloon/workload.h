@@ -23,7 +23,6 @@ struct sim_workload {
 	const char *name;
 	unsigned guests, ticks, phase;
 	u32 tick_ms;
-	bool holdout;  /* its seed was never used in tuning */
 	bool shifting; /* the goal against `static` counts */
 	int liar;      /* guest that lies, or -1 */
 	bool echo;     /* it lies by taking back what it has in the pool and putting it again */
@@ -41,6 +40,8 @@ u32 sim_below(struct sim_random *random, u32 bound);
 
 unsigned workload_count(void);
 const char *workload_name(unsigned index);
+/* Of its first trace. */
+u64 workload_seed(unsigned index);
 /* Makes workload @index, with @seed instead of its own if that is not 0; ends the program if memory
  * is short. */
 void workload_make(struct sim_workload *workload, unsigned index, u64 seed);
