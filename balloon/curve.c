@@ -50,10 +50,9 @@ static void note_rates(struct balloon_guest *guest, const struct balloon_sample 
 	guest->first_rate = (guest->first_rate + 3 * first * 256) / 4;
 }
 
-/* How far below the present RAM an estimated distance may still be one above it: so large a part,
- * and at most so many pages, since the more are sampled the better is the estimate. */
-#define NEAR_PART  8U
-#define NEAR_PAGES 1024U
+/* What was estimated to lie on the other side of what a guest holds lies within so many steps
+ * beside it, nobody knows where: in a single one it would be a steep stretch that is not there. */
+#define BESIDE_STEPS 3U
 
 /* Misses of which no distance is known are taken for so many steps beyond what the guest holds. */
 #define UNKNOWN_STEPS 8U
@@ -68,20 +67,11 @@ static void note_rates(struct balloon_guest *guest, const struct balloon_sample 
 static u64 weigh(const struct balloon_guest *guest, const struct ghosts *ghosts, u64 first,
 	u64 *weights, u64 *far)
 {
-	u64 none = READ_ONCE(ghosts->not_found), all = none, sum = 0, near = 0;
-	u64 near_steps = MIN(first / NEAR_PART, NEAR_PAGES / MAX(ghosts->step, 1UL));
+	u64 none = READ_ONCE(ghosts->not_found), all = none, sum = 0;
 
 	for (u64 bucket = 0; bucket < BALLOON_BUCKETS; bucket++) {
 		weights[bucket] = MIN(READ_ONCE(ghosts->found[bucket]), 1U << 18);
 		all += weights[bucket];
-		/* A distance is an estimate: what seems to lie just below the present RAM was not
-		 * there, so it lies just above. */
-		if (bucket < first && bucket >= first - near_steps) {
-			near += weights[bucket];
-			weights[bucket] = 0;
-		}
-		if (bucket == first)
-			weights[bucket] += near;
 		if (bucket >= first)
 			sum += weights[bucket];
 	}
@@ -142,6 +132,13 @@ static void await(const struct balloon_guest *guest, const struct balloon_sample
 		gain[bucket] = MAX(gain[bucket], guest->step * 256 / ticks);
 }
 
+/* Adds @part to @gain, evenly between @from and @to. */
+static void spread(u64 part, u64 *gain, u64 from, u64 to)
+{
+	for (u64 bucket = from; bucket < to; bucket++)
+		gain[bucket] += part / (to - from);
+}
+
 void curve_update(struct balloon_guest *guest, const struct balloon_sample *sample, u64 hold)
 {
 	const struct ghosts *ghosts = sample->ghosts;
@@ -176,20 +173,21 @@ void curve_update(struct balloon_guest *guest, const struct balloon_sample *samp
 		*(bucket < split ? &within : &beyond) += gain[bucket];
 	/* Pages asked for again without any distance yet, or written to swap: somewhere beyond. */
 	if (full && gets == 0)
-		for (u64 bucket = split; bucket < MIN(split + UNKNOWN_STEPS, BALLOON_BUCKETS);
-			bucket++)
-			gain[bucket] += (guest->misses_rate - guest->first_rate) / UNKNOWN_STEPS;
+		spread(guest->misses_rate - guest->first_rate, gain, split,
+			MIN(split + UNKNOWN_STEPS, BALLOON_BUCKETS));
 	/* The distances are estimates, hits and misses are not. More memory than it holds saves a
 	 * guest no more than all its misses; and if what it holds is full, what it holds saves no
-	 * more than its hits. What exceeds that is put right beside the boundary. */
+	 * more than its hits. What exceeds that lies just on the other side of the boundary. */
 	if (beyond > guest->misses_rate) {
 		for (u64 bucket = split; bucket < BALLOON_BUCKETS; bucket++)
 			gain[bucket] = gain[bucket] * guest->misses_rate / beyond;
-		gain[split - 1] += beyond - guest->misses_rate;
+		spread(beyond - guest->misses_rate, gain, split - MIN(BESIDE_STEPS, split - first),
+			split);
 	} else if (full && within > guest->hits_rate) {
 		for (u64 bucket = first; bucket < split; bucket++)
 			gain[bucket] = gain[bucket] * guest->hits_rate / within;
-		gain[split] += MIN(within - guest->hits_rate, guest->misses_rate - beyond);
+		spread(MIN(within - guest->hits_rate, guest->misses_rate - beyond), gain, split,
+			MIN(split + BESIDE_STEPS, BALLOON_BUCKETS));
 	}
 	guest->footprint = ghosts ? footprint(guest, ghosts) : spell_pages(guest);
 	if (sample->idle_known)

@@ -156,6 +156,31 @@ static void first_reads_of_before_do_not_hide_refaults(void **state)
 		guest->curve[12600 / guest->step] - guest->curve[11000 / guest->step] > 800 * 256);
 }
 
+/* Distances say that all it asks for lies within what it holds, and yet it misses: what is missing
+ * lies beyond, but nobody knows where, so it is no steep stretch. And the other way round. */
+static void what_distances_get_wrong_is_spread(void **state)
+{
+	const struct balloon_guest *guest = &balloon.guest[1];
+	u64 at[3], total;
+
+	(void)state;
+	for (unsigned beyond = 0; beyond < 2; beyond++) {
+		start("refault");
+		samples[1].pool = 2000;
+		hungry(1, 1000);
+		samples[1].tmem[0].hits = beyond ? 900 : 100;
+		samples[1].disk_reads = samples[1].refaults = beyond ? 100 : 900;
+		memset(ghosts[1].found, 0, sizeof(ghosts[1].found));
+		ghosts[1].found[(beyond ? 11500 : 8500) / ghosts[1].step] = 64 * 256;
+		ticks(1);
+		for (unsigned i = 0; i < 3; i++) /* on the other side of 10000, held */
+			at[i] = guest->curve[10000 / guest->step + i - 2 * beyond];
+		total = guest->curve[BALLOON_BUCKETS];
+		assert_in_range(at[1] - at[0], total / 6, total / 3);
+		assert_in_range(at[2] - at[1], total / 6, total / 3);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -167,6 +192,7 @@ int main(void)
 		cmocka_unit_test(hits_that_leave_ram_idle_are_not_believed),
 		cmocka_unit_test(first_reads_count_beyond_a_busy_edge),
 		cmocka_unit_test(first_reads_of_before_do_not_hide_refaults),
+		cmocka_unit_test(what_distances_get_wrong_is_spread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
