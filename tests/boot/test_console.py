@@ -100,7 +100,7 @@ def test_a_flood_costs_only_the_operators_line(sluice):
 @pytest.mark.parametrize("source", ["uart", "console"])
 def test_what_is_typed_reaches_the_guest(sluice, source):
     script = [
-        ("guest other: listens", "console typist\r"),
+        ("guest typist: listens", "console typist\r"),
         ("ctrl-. ends it", "hello you\r"),
         ("heard: hello you", "guests\r"),  # no command now
         ("heard: guests", "a\x1d" + "console nobody\r"),

@@ -9,7 +9,7 @@ import pytest
 import image
 from test_linux_tools import METHODS, bzimage, elf, memory_of
 
-MODULES = ("virtio_mmio", "virtio_blk", "virtio_balloon", "virtio_console", "virtio-rng")
+MODULES = ("virtio_mmio", "virtio_blk", "virtio_balloon", "virtio_console", "virtio-rng", "button", "evdev", "loop")
 COMMANDS = {
     "sudo": 'exec "$@"',
     "apt-cache": """
@@ -185,8 +185,8 @@ def test_guests_are_made_again_when_the_cache_is_renewed(host):
         return {path.name: path.stat().st_mtime_ns for path in guests.iterdir()}
 
     first = renew(b"old", 1000000000)
-    # A kernel, four initrds, a module, and two files that say where all came from.
-    assert len(first) == 8 and memory_of((guests / "debian-linux.elf").read_bytes()) == memory_of(elf(data=b"old"))
+    # A kernel, six initrds, a module, and two files that say where all came from.
+    assert len(first) == 10 and memory_of((guests / "debian-linux.elf").read_bytes()) == memory_of(elf(data=b"old"))
     assert renew(b"old", 1000000000) == first
     # Older than what was made of the one before, as packages are. Headers are the same as before.
     second = renew(b"new", 1000000001)
