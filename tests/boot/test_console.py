@@ -31,13 +31,14 @@ def test_an_operator_looks_and_acts(sluice):
         ("guest two: listens", "guests\r"),
         (r"\] two  ", "guest one\r"),
         ("vCPU 0: on CPU", "pool\r"),
-        ("frames: ", "policy static\r"),
-        ("policy: static from", "policy\r"),
+        ("frames: ", "policy\r"),
         ("policy: static$", "freeze two\r"),
         ('"two": frozen', "cap two precache 8M\r"),
         ('"two": new caps', "weight two 7\r"),
         ('"two": weight 7', "guest two\r"),
-        ("vCPU 0: on CPU", "log error\r"),
+        ("vCPU 0: on CPU", "policy shares\r"),
+        ("policy: shares from", "policy\r"),
+        ("policy: shares$", "log error\r"),
         ("log: error", "audit\r"),
         ("every frame is where", "log info\r"),
         ("log: info", "stop one\r"),
@@ -45,8 +46,9 @@ def test_an_operator_looks_and_acts(sluice):
         (r"\] two  ", "help\r"),
         ("poweroff  ", "poweroff\r"),
     ]
-    # The manifest would have it halt.
-    booted = sluice.boot({"machine": {"when_done": "halt"}, "guest": [echo("one"), echo("two")]}, script=script)
+    # The manifest would have it halt; and by this policy weights stay as they are set.
+    manifest = {"machine": {"when_done": "halt"}, "balloon": {"policy": "static"}, "guest": [echo("one"), echo("two")]}
+    booted = sluice.boot(manifest, script=script)
     head, one, two = (line.split() for line in after(booted, "guests")[:3])
     assert head[:2] == ["guest", "state"] and len(one) == len(two) == 12
     assert one[:2] == ["one", "running"] and two[:2] == ["two", "running"]
