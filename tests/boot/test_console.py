@@ -147,9 +147,7 @@ def test_a_shell_of_a_debian_guest_is_used_and_its_power_button_pressed(sluice, 
     script = [
         ("shell on ", "console linux\r"),
         ("ctrl-. ends it", "echo $((6 * 7)) answers\r"),
-        ("linux: 42 answers", "sh -c 'echo begun; sleep 1000'\r"),
-        ("linux: begun$", "\x03"),
-        ("linux: ready$", "echo $((6 + 1)) came after\r"),
+        ("linux: 42 answers", "echo $((6 + 1)) came after\r"),
         ("linux: 7 came after", "\x1dshutdown linux\r"),
     ]
     # Who has ttyS0 open, as the first process would, hears what is typed.
