@@ -13,6 +13,7 @@
 #include "kernel/core/log.h"
 #include "kernel/virtio/balloon.h"
 #include "kernel/virtio/blk.h"
+#include "kernel/vm/sched.h"
 #include "kernel/vm/vm.h"
 
 #define LL(x)      ((unsigned long long)(x))
@@ -26,15 +27,6 @@ static u64 kib(u64 pages)
 static u64 milliseconds(u64 ticks)
 {
 	return ticks / (arch_tsc_hz() / 1000);
-}
-
-static u64 cpu_ticks(const struct vm *vm)
-{
-	u64 ticks = 0;
-
-	for (unsigned i = 0; i < vm->vcpu_count; i++)
-		ticks += READ_ONCE(vm->vcpus[i]->cpu_ticks);
-	return ticks;
 }
 
 static void tmem_of(const struct vm *vm, struct tmem_client_stats *stats)
@@ -76,7 +68,7 @@ void show_guests_row(const struct vm *vm)
 		LL(kib(balloon.populated_pages)), LL(kib(balloon.target_pages)),
 		LL(kib(vm->entitled_pages)), LL(vm->config->memory_max / KIB(1)), info.weight,
 		LL(tmem.puts), LL(tmem.gets), LL(tmem.hits), vm->vcpu_count,
-		LL(milliseconds(cpu_ticks(vm))));
+		LL(milliseconds(sched_cpu_ticks(vm))));
 }
 
 static void show_life(const struct vm *vm)
