@@ -25,6 +25,12 @@ def pytest_configure(config):
         config.pluginmanager.register(Recorder(Path(path)), "sluice-recorder")
 
 
+def pytest_make_parametrize_id(val, argname):
+    """Workers find each other's tests by their ids. Long bytes make one that nobody reads and, compressed, may hold the time."""
+    if isinstance(val, bytes) and len(val) > 16:
+        raise pytest.UsageError(f"{argname}: {len(val)} bytes are no name for a test: parametrize by the name of the case")
+
+
 @pytest.fixture
 def needs():
     """A test that calls needs("tool", ...) fails without these: what was not proved is no pass."""
