@@ -88,6 +88,12 @@ $(OFFSETS): $(OFFSETS_SRC)
 	done | sed -n 's/^.*@@\([A-Z0-9_]*\) \$$*\(-*[0-9]*\)@@.*$$/#define \1 \2/p'; } >$@
 -include $(wildcard $O/gen/*.d)
 
+# The screen's characters, from the font that comes with GRUB.
+FONT := $O/gen/font.h
+$(FONT): tools/font.py
+	$(call quiet,GEN,$@)mkdir -p $(@D) && $(PYTHON) $< /usr/share/grub/ascii.pf2 >$@
+$O/hv/arch/x86/screen.c.o $O/unit/obj/arch/x86/screen.c.o $O/unit/obj/tests/unit/test_screen.c.o: $(FONT)
+
 # Two functions out of Debian's liblz4.a, which would link as a whole (tools/carve.py).
 LZ4_OBJ := $O/hv/lz4.o
 $O/gen/lz4.S: tools/carve.py

@@ -51,7 +51,7 @@ done
 
 # Only what grub.cfg uses: a smaller image loads faster. No fonts, themes or translations.
 if ! grub-mkrescue --compress=no --fonts= --themes= --locales= \
-	--install-modules="normal multiboot2 serial terminal configfile iso9660 part_msdos part_gpt part_acorn part_amiga part_bsd part_dfly part_dvh part_plan part_sun part_sunpc part_apple fat search all_video" \
+	--install-modules="normal multiboot2 serial terminal configfile iso9660 part_msdos part_gpt part_acorn part_amiga part_bsd part_dfly part_dvh part_plan part_sun part_sunpc part_apple fat search test all_video" \
 	-o "$out" "$root" >"$root.log" 2>&1; then
 	cat "$root.log" >&2
 	rm -f "$root.log"

@@ -20,7 +20,7 @@ build liblz4-dev           /usr/include/lz4.h
 build libxxhash-dev        /usr/include/xxhash.h
 build libelf1              /usr/lib/x86_64-linux-gnu/libelf.so.1
 build python3              python:tomllib
-run   grub-common          grub-mkrescue
+build grub-common          /usr/share/grub/ascii.pf2
 run   grub-pc-bin          /usr/lib/grub/i386-pc/multiboot2.mod
 run   grub-efi-amd64-bin   /usr/lib/grub/x86_64-efi/multiboot2.mod
 run   xorriso              xorriso

@@ -140,7 +140,8 @@ def _boot_disk(machine, iso, folder):
     )
 
 
-def _qemu_command(machine, iso, folder):
+def qemu_command(machine, iso, folder):
+    """What starts QEMU for a machine of it, or of KVM: @folder is for files that it needs while it runs."""
     if machine.backend == "kvm":
         accelerator, cpu = "kvm", machine.cpu or "host"
     else:
@@ -278,7 +279,7 @@ def run(iso, machine=Machine(), timeout=60, until=HALTED, on_line=None, script=(
             serial = os.open(folder / "serial", os.O_RDONLY | os.O_NONBLOCK)
             output = open(folder / "output", "wb")
         else:
-            command = _qemu_command(machine, iso, folder)
+            command = qemu_command(machine, iso, folder)
             serial, write_end = os.pipe()
             os.set_blocking(serial, False)
             output = os.fdopen(write_end, "wb")

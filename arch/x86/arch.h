@@ -206,13 +206,14 @@ void arch_choose_copy(unsigned choice, void *room);
  * stack. Returns the number running. A CPU that does not answer is logged and left out. */
 unsigned arch_start_other_cpus(void);
 
-/* ---- Serial port
+/* ---- Serial port and screen
  * ---------------------------------------------------------------------------------- */
 
 /* Writes at most one transmit FIFO of bytes if it is empty; returns the bytes taken. Never waits.
  */
 unsigned uart_write(const char *bytes, unsigned count);
-/* Asks for CPU_EVENT_UART on the boot CPU once the FIFO is empty again. */
+/* Asks for CPU_EVENT_UART on the boot CPU once the FIFO is empty again; without a port that is now.
+ */
 void uart_want_interrupt(bool wanted);
 /* Writes all bytes, waiting for the port: only for BUG, early boot and shutdown. */
 void uart_write_wait(const char *bytes, unsigned count);
@@ -228,6 +229,10 @@ bool uart_has_input(void);
 int uart_read(void);
 /* How often the port lost bytes because nobody took them in time. */
 u32 uart_overruns(void);
+
+/* Draws @count bytes at the end of what is on the screen; does nothing without one. Knows LF, CR
+ * and ESC [ K. The caller serializes. */
+void screen_write(const char *bytes, unsigned count);
 
 /* Whether the 16 bytes at @address lie on a stack of this CPU, so that BUG may read a frame there.
  */

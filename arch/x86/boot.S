@@ -34,6 +34,13 @@ header:
 	.balign 8
 	.short 3, 0
 	.long 12, PHYSICAL(multiboot_entry)
+	/* A screen, if there is one: text of the VGA, or pixels in whatever mode the loader prefers. */
+	.balign 8
+	.short 4, 1
+	.long 12, 2
+	.balign 8
+	.short 5, 1
+	.long 20, 0, 0, 0
 	/* Modules on page boundaries. */
 	.balign 8
 	.short 6, 0

@@ -147,7 +147,7 @@ __init static void set_control_registers(void)
 		cr4 |= CR4_UMIP;
 	write_cr4(cr4);
 	write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
-	wrmsr(MSR_PAT, PAT_DEFAULT);
+	wrmsr(MSR_PAT, PAT_HOST);
 	wrmsr(MSR_EFER, EFER_LME | EFER_LMA | EFER_NXE);
 }
 

@@ -15,6 +15,7 @@
 #include "arch/x86/port.h"
 #include "arch/x86/processor.h"
 #include "arch/x86/ranges.h"
+#include "arch/x86/screen.h"
 #include "arch/x86/start.h"
 #include "arch/x86/uart.h"
 
@@ -167,5 +168,6 @@ __attribute__((noreturn)) void arch_entry(u32 mbi, u64 entry_tsc)
 		fail("memory map and modules lie in more than 128 places");
 	if (!paging_start() || !cpu_create(0))
 		fail("there is not enough memory for page tables and stacks");
+	screen_start(&loader.screen);
 	switch_stack(cpu_stack_top(0), kernel_main);
 }

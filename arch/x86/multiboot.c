@@ -1,6 +1,6 @@
 /*
- * Multiboot2 information (specification 2.0, 3.6): command line, modules, memory map, ACPI root
- * pointer. Pure: no hardware, every length is checked, strings are copied
+ * Multiboot2 information (specification 2.0, 3.6): command line, modules, memory map, screen, ACPI
+ * root pointer. Pure: no hardware, every length is checked, strings are copied
  * (tests/unit/test_multiboot.c).
  */
 #include <string.h>
@@ -12,10 +12,14 @@
 #define TAG_COMMAND_LINE 1
 #define TAG_MODULE       3
 #define TAG_MEMORY_MAP   6
+#define TAG_FRAMEBUFFER  8
 #define TAG_ACPI_OLD     14
 #define TAG_ACPI_NEW     15
 
 #define MEMORY_AVAILABLE 1
+
+#define FRAMEBUFFER_RGB  1
+#define FRAMEBUFFER_TEXT 2
 
 struct header {
 	u32 total_size, reserved;
@@ -37,6 +41,20 @@ struct map_entry {
 	u32 type, reserved;
 };
 _Static_assert(sizeof(struct map_entry) == 24, "multiboot2 memory map entry");
+struct framebuffer_tag {
+	struct tag tag;
+	u64 address;
+	u32 pitch, width, height;
+	u8 bits, kind;
+	u16 reserved;
+	/* RGB only. In a pixel, from its lowest bit. */
+	struct {
+		u8 position, bits;
+	} colours[3];
+	u8 padding[2];
+};
+#define FRAMEBUFFER_TEXT_BYTES offsetof(struct framebuffer_tag, colours)
+#define FRAMEBUFFER_RGB_BYTES  offsetof(struct framebuffer_tag, padding)
 
 /* A copy of at most @bytes of the string at @text that ends with NUL; NULL if there is no room. */
 static char *copy_string(struct multiboot_result *result, const char *text, u64 bytes)
@@ -105,6 +123,49 @@ static const char *read_map(const struct map_tag *tag, struct boot_info *info)
 	return NULL;
 }
 
+/* Light grey: two thirds of each colour. 0 for colours that are not within a pixel. */
+static u32 grey(const struct framebuffer_tag *tag)
+{
+	u32 ink = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(tag->colours); i++) {
+		u32 position = tag->colours[i].position, bits = tag->colours[i].bits;
+
+		if (bits > 16 || position + bits > tag->bits)
+			return 0;
+		ink |= (BIT(bits) - 1) * 2 / 3 << position;
+	}
+	return ink;
+}
+
+/* A screen that cannot be used is none: the log has another way out. */
+static void read_framebuffer(const struct framebuffer_tag *tag, struct screen_mode *screen)
+{
+	u32 bytes;
+
+	if (tag->tag.size < FRAMEBUFFER_TEXT_BYTES || tag->width == 0 || tag->width > 32768 ||
+		tag->height > 32768 || tag->address >= BIT(52))
+		return;
+	*screen = (struct screen_mode){.address = hpa(tag->address),
+		.pitch = tag->pitch,
+		.height = tag->height,
+		.text = tag->kind == FRAMEBUFFER_TEXT};
+	if (screen->text) {
+		bytes = 2;
+	} else {
+		bytes = (tag->bits + 7) / 8;
+		if (tag->kind != FRAMEBUFFER_RGB || tag->tag.size < FRAMEBUFFER_RGB_BYTES ||
+			bytes == 0 || bytes > 4)
+			return;
+		screen->pixel_bytes = (u8)bytes;
+		screen->ink = grey(tag);
+		if (screen->ink == 0)
+			return;
+	}
+	if (tag->pitch / bytes >= tag->width)
+		screen->width = tag->width;
+}
+
 static void read_rsdp(const struct tag *tag, struct multiboot_result *result)
 {
 	unsigned bytes = tag->size - (unsigned)sizeof(*tag);
@@ -148,6 +209,9 @@ const char *multiboot_parse(const void *data, u64 bytes, struct multiboot_result
 			break;
 		case TAG_MEMORY_MAP:
 			wrong = read_map((const void *)tag, info);
+			break;
+		case TAG_FRAMEBUFFER:
+			read_framebuffer((const void *)tag, &result->screen);
 			break;
 		case TAG_ACPI_OLD:
 		case TAG_ACPI_NEW:

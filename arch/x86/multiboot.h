@@ -6,6 +6,7 @@
 #define ARCH_MULTIBOOT_H
 
 #include "arch/x86/arch.h"
+#include "arch/x86/screen.h"
 
 struct multiboot_result {
 	struct boot_info
@@ -14,6 +15,7 @@ struct multiboot_result {
 	unsigned rsdp_bytes; /* 0: none; the newest one that was handed over */
 	char strings[8192];  /* every string of the boot loader; info points in here */
 	unsigned strings_used;
+	struct screen_mode screen; /* width 0: none that screen.h knows */
 };
 
 /*

@@ -7,6 +7,7 @@
 #include "arch/x86/processor.h"
 
 #define PTE_PRESENT  BIT(0)
+#define PTE_COMBINED BIT(3)            /* PWT: PAT entry 1, which is WC here */
 #define PTE_UNCACHED (BIT(3) | BIT(4)) /* PWT and PCD: PAT entry 3, UC */
 #define PTE_LARGE    BIT(7)
 #define PTE_GLOBAL   BIT(8)
@@ -143,7 +144,7 @@ bool paging_start(void)
 	/* Tables of the windows that are still filled after arch_early_seal(). */
 	if (entry_for(DEVICES_BASE, 1) == NULL)
 		return false;
-	wrmsr(MSR_PAT, PAT_DEFAULT);
+	wrmsr(MSR_PAT, PAT_HOST);
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
 	write_cr3(paging_root());
 	return true;
@@ -172,6 +173,17 @@ volatile void *paging_map_device(hpa_t device, u64 bytes)
 	}
 	next_device += mapped;
 	return (volatile char *)address + offset;
+}
+
+volatile void *paging_map_screen(hpa_t screen, u64 bytes)
+{
+	u64 start = screen.raw & ~PAGE_MASK, offset = screen.raw % MIB(2);
+
+	bytes = ROUND_UP(screen.raw + bytes, PAGE_SIZE) - start;
+	if (bytes > SCREEN_MAX ||
+		!map(SCREEN_BASE + start % MIB(2), start, bytes, READ_WRITE | PTE_COMBINED))
+		return NULL;
+	return (volatile char *)SCREEN_BASE + offset;
 }
 
 const void *paging_map_firmware(hpa_t table, u64 bytes)

@@ -4,6 +4,7 @@
  *   DIRECT_MAP          all RAM, read-write, never executable; the image's constant part read-only
  *   STACKS_BASE         each processor's stacks, an unmapped guard page below each
  *   DEVICES_BASE        device registers, uncached
+ *   SCREEN_BASE         the screen, write combining
  *   image               text read-execute, constants read-only, data read-write; 4 KiB pages
  */
 #ifndef ARCH_PAGING_H
@@ -14,6 +15,8 @@
 #define IMAGE_BASE   0xffffffff80000000UL
 #define STACKS_BASE  0xffffffffc0000000UL
 #define DEVICES_BASE 0xffffffffe0000000UL
+#define SCREEN_BASE  0xfffffffff0000000UL
+#define SCREEN_MAX   MIB(128)
 
 /* The image's parts, from linker.ld. */
 extern const char __image_start[], __text_start[], __init_start[], __init_text_end[],
@@ -42,6 +45,9 @@ u64 paging_root(void);
 bool __must_check paging_map_stack(u64 address, hpa_t memory, unsigned pages);
 /* Pointer to @bytes of device registers at @device, uncached; NULL if the window is full. */
 volatile void *paging_map_device(hpa_t device, u64 bytes);
+/* Pointer to the @bytes of the screen at @screen, of which there is one; NULL if that is more than
+ * SCREEN_MAX, or no memory for page tables is left. */
+volatile void *paging_map_screen(hpa_t screen, u64 bytes);
 /* Pointer to firmware tables through the direct map, read-only where they are not RAM; NULL if no
  * memory for page tables is left. */
 const void *paging_map_firmware(hpa_t table, u64 bytes);

@@ -78,8 +78,10 @@
 #define MSR_KERNEL_GS_BASE 0xc0000102
 #define MSR_TSC_AUX        0xc0000103
 
-/* The PAT after reset: what every page-table entry here assumes. */
+/* The PAT after reset: WB, WT, UC-, UC, and the same again. Guests start with it. */
 #define PAT_DEFAULT 0x0007040600070406UL
+/* What the hypervisor's own page-table entries assume: WB, WC, UC-, UC. */
+#define PAT_HOST 0x0007040600070106UL
 
 /* ---- Instructions ------------------------------------------------------------------------------
  */

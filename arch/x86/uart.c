@@ -128,6 +128,10 @@ void uart_want_interrupt(bool wanted)
 {
 	if (present)
 		outb(UART_IER, (wanted ? IER_TRANSMIT : 0) | READ_ONCE(receive_interrupt));
+	else if (wanted && this_cpu()->index == 0)
+		this_cpu()->events |= CPU_EVENT_UART;
+	else if (wanted)
+		arch_kick(0);
 }
 
 static bool has_room(void)

@@ -1,7 +1,7 @@
 /*
- * The log's two rings, the hypervisor's lines and the guests' consoles, and their way to COM1. One
- * lock (LOCK_LOG) guards both rings and the port. Nothing here waits for the port except
- * log_flush().
+ * The log's two rings, the hypervisor's lines and the guests' consoles, and their way to COM1 and
+ * to the screen, which shows what the port has taken. One lock (LOCK_LOG) guards both rings, port
+ * and screen. Nothing here waits for the port except log_flush().
  *
  * A record is a line with its newline. Lines of both rings share one sequence and are sent in that
  * order; two rings, so that a guest's flood costs no line of the hypervisor. What is being typed
@@ -285,6 +285,20 @@ static void sent(u32 count)
 	unsent -= count;
 }
 
+static u32 write_some(const char *bytes, u32 count)
+{
+	u32 taken = uart_write(bytes, count);
+
+	screen_write(bytes, taken);
+	return taken;
+}
+
+static void write_wait(const char *bytes, u32 count)
+{
+	uart_write_wait(bytes, count);
+	screen_write(bytes, count);
+}
+
 /* One FIFO of what comes next: the line under way, what is typed, the next line. */
 static void send_some(void)
 {
@@ -294,12 +308,12 @@ static void send_some(void)
 	if (unsent == 0) {
 		count = typing_next(&typing, !log_is_empty(), bytes, sizeof(bytes));
 		if (count > 0) {
-			typing_sent(&typing, uart_write(bytes, count));
+			typing_sent(&typing, write_some(bytes, count));
 			return;
 		}
 	}
 	if (unsent > 0 || begin_line())
-		sent(uart_write(bytes, next_bytes(bytes)));
+		sent(write_some(bytes, next_bytes(bytes)));
 }
 
 static bool is_done(void)
@@ -340,12 +354,12 @@ void log_flush_unlocked(void)
 
 	if (unsent == 0)
 		while ((count = typing_next(&typing, true, bytes, sizeof(bytes))) > 0) {
-			uart_write_wait(bytes, count);
+			write_wait(bytes, count);
 			typing_sent(&typing, count);
 		}
 	while (unsent > 0 || begin_line()) {
 		count = next_bytes(bytes);
-		uart_write_wait(bytes, count);
+		write_wait(bytes, count);
 		sent(count);
 	}
 }

@@ -1,6 +1,7 @@
 /*
- * The log: a ring of lines that the dispatch loop drains to COM1, one FIFO at a time. Lines carry
- * the time since boot. A guest's console has a ring of its own, with drops counted.
+ * The log: a ring of lines that the dispatch loop drains to COM1 and the screen, one FIFO at a
+ * time. Lines carry the time since boot. A guest's console has a ring of its own, with drops
+ * counted.
  */
 #ifndef CORE_LOG_H
 #define CORE_LOG_H

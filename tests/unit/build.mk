@@ -10,7 +10,7 @@
 
 UNIT_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 UNIT_CFLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -fno-strict-aliasing $(WARNINGS) \
-	-Itests/unit/include -Itests/unit -I. -Iinclude -DSLUICE_DEBUG \
+	-Itests/unit/include -Itests/unit -I. -Iinclude -I$O/gen -DSLUICE_DEBUG \
 	-Dvsniprintf=vsnprintf -Dsniprintf=snprintf
 UNIT_LDFLAGS := -lcmocka -lpthread -lm
 

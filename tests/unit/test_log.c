@@ -20,7 +20,7 @@
  * ------------------------------------------------------------------------------------ */
 
 static char sent[262144];
-static u32 sent_bytes;
+static u32 sent_bytes, shown_bytes;
 static bool port_busy, interrupt_wanted;
 static const char *typed = "";
 static u64 now;
@@ -43,6 +43,7 @@ const struct boot_info *boot_info(void)
 }
 unsigned uart_write(const char *bytes, unsigned count)
 {
+	assert_int_equal(shown_bytes, sent_bytes); /* the screen has what came before */
 	count = MIN(count, 16U);
 	if (port_busy || sent_bytes + count > sizeof(sent) - 1)
 		return 0;
@@ -53,8 +54,14 @@ unsigned uart_write(const char *bytes, unsigned count)
 }
 void uart_write_wait(const char *bytes, unsigned count)
 {
-	for (unsigned taken; count > 0; bytes += taken, count -= taken)
-		taken = uart_write(bytes, count);
+	assert_true(count <= 16);
+	assert_int_equal(uart_write(bytes, count), count);
+}
+void screen_write(const char *bytes, unsigned count)
+{
+	shown_bytes += count;
+	assert_true(shown_bytes <= sent_bytes);
+	assert_memory_equal(sent + shown_bytes - count, bytes, count);
 }
 void uart_want_interrupt(bool wanted)
 {
@@ -99,7 +106,7 @@ static int start(void **state)
 	port_busy = false;
 	log_configure(LOG_INFO, true);
 	drain();
-	sent_bytes = 0;
+	sent_bytes = shown_bytes = 0;
 	sent[0] = 0;
 	now = 1500000;
 	return 0;
@@ -310,13 +317,13 @@ static void what_is_typed_never_cuts_a_line(void **state)
 	log_show_typed("> gue", 5);
 	show_all();
 	assert_string_equal(sent, "[  1.500000] a line of more than sixteen bytes\n\r\x1b[K> gue");
-	sent_bytes = 0;
+	sent_bytes = shown_bytes = 0;
 	log_info("another");
 	log_info("third");
 	show_all();
 	assert_string_equal(sent, "\r\x1b[K[  1.500000] another\n[  1.500000] third\n"
 				  "\r\x1b[K> gue");
-	sent_bytes = 0;
+	sent_bytes = shown_bytes = 0;
 	log_info("the end");
 	log_flush();
 	assert_string_equal(sent, "\r\x1b[K[  1.500000] the end\n");
@@ -343,22 +350,22 @@ static void a_guests_unfinished_line_is_shown_to_who_watches(void **state)
 	(void)state;
 	guest_console_write(web, "lost\n/ # ", 9);
 	drain();
-	sent_bytes = 0;
+	sent_bytes = shown_bytes = 0;
 	log_watch(web);
 	show_all();
 	assert_string_equal(sent, "\r\x1b[Kweb: / # ");
-	sent_bytes = 0;
+	sent_bytes = shown_bytes = 0;
 	guest_console_write(db, "x", 1); /* not his */
 	guest_console_write(web, "lx\b \bs", 6);
 	show_all();
 	assert_string_equal(sent, "\r\x1b[Kweb: / # ls");
-	sent_bytes = 0;
+	sent_bytes = shown_bytes = 0;
 	guest_console_write(web, "\r\nbin\r\n/ # ", 11);
 	show_all();
 	assert_string_equal(sent, "\r\x1b[Kguest web: / # ls\nguest web: bin\n\r\x1b[Kweb: / # ");
 	log_show_typed("", 0);
 	show_all();
-	sent_bytes = 0;
+	sent_bytes = shown_bytes = 0;
 	sent[0] = 0;
 	guest_console_write(web, "y", 1);
 	show_all();

@@ -209,6 +209,78 @@ static void malformed_tags_are_refused(void **state)
 }
 
 /* The sanitizers watch. */
+struct framebuffer {
+	u64 address;
+	u32 pitch, width, height;
+	u8 bits, kind;
+	u16 reserved;
+	u8 colours[6];
+};
+
+static const struct framebuffer rgb = {
+	0x8000000000, 4096, 1024, 768, 32, 1, 0, {16, 8, 8, 8, 0, 8}};
+
+/* What the parser makes of @framebuffer, of which the tag has @size bytes. */
+static const struct screen_mode *parse_screen(struct framebuffer framebuffer, u32 size)
+{
+	start(NULL);
+	memset(&result.screen, 0, sizeof(result.screen));
+	put_tag(8, &framebuffer, size);
+	put_map(plain_map, 3);
+	assert_null(parse());
+	return &result.screen;
+}
+
+static void a_screen_is_read(void **state)
+{
+	const struct screen_mode *screen = parse_screen(rgb, 30);
+	struct framebuffer other = rgb;
+
+	(void)state;
+	assert_int_equal(screen->address.raw, 0x8000000000);
+	assert_int_equal(screen->pitch, 4096);
+	assert_int_equal(screen->width, 1024);
+	assert_int_equal(screen->height, 768);
+	assert_int_equal(screen->pixel_bytes, 4);
+	assert_int_equal(screen->ink, 0xaaaaaa);
+	assert_false(screen->text);
+	other = (struct framebuffer){0, 2048, 1024, 768, 16, 1, 0, {11, 5, 5, 6, 0, 5}};
+	screen = parse_screen(other, 30);
+	assert_int_equal(screen->pixel_bytes, 2);
+	assert_int_equal(screen->ink, 20 << 11 | 42 << 5 | 20);
+	/* No colours come with text. */
+	other = (struct framebuffer){
+		.address = 0xb8000, .pitch = 160, .width = 80, .height = 25, .bits = 16, .kind = 2};
+	screen = parse_screen(other, 24);
+	assert_true(screen->text);
+	assert_int_equal(screen->width, 80);
+	assert_int_equal(screen->height, 25);
+}
+
+static void a_screen_that_cannot_be_is_none(void **state)
+{
+	struct framebuffer wrong[] = {rgb, rgb, rgb, rgb, rgb, rgb, rgb, rgb};
+
+	(void)state;
+	wrong[0].kind = 0; /* colours by a table */
+	wrong[1].pitch = 4095;
+	wrong[2].bits = 40;
+	wrong[3].bits = 0;
+	wrong[4].colours[0] = 25; /* beyond the pixel */
+	wrong[5].height = wrong[5].width = ~0U;
+	wrong[6].address = ~0UL;
+	memset(wrong[7].colours, 0, sizeof(wrong[7].colours));
+	for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++)
+		assert_int_equal(parse_screen(wrong[i], 30)->width, 0);
+	assert_int_equal(parse_screen(rgb, 29)->width, 0);
+	assert_int_equal(parse_screen(rgb, 23)->width, 0);
+	start(NULL);
+	put_map(plain_map, 3);
+	memset(&result.screen, 0, sizeof(result.screen));
+	assert_null(parse());
+	assert_int_equal(result.screen.width, 0);
+}
+
 static void damaged_information_harms_nothing(void **state)
 {
 	static u8 good[4096] __aligned_to(8);
@@ -219,6 +291,7 @@ static void damaged_information_harms_nothing(void **state)
 	put_module(0x200000, 0x200123, "sluice.toml a b");
 	put_map(plain_map, 3);
 	put_tag(15, good, 36);
+	put_tag(8, &rgb, 30);
 	assert_null(parse());
 	bytes = used;
 	memcpy(good, blob, bytes);
@@ -251,6 +324,8 @@ int main(void)
 		cmocka_unit_test_setup(too_many_modules_are_named, start),
 		cmocka_unit_test_setup(strings_that_do_not_fit_are_named, start),
 		cmocka_unit_test_setup(malformed_tags_are_refused, start),
+		cmocka_unit_test_setup(a_screen_is_read, start),
+		cmocka_unit_test_setup(a_screen_that_cannot_be_is_none, start),
 		cmocka_unit_test_setup(damaged_information_harms_nothing, start),
 	};
 

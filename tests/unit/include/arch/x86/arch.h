@@ -129,6 +129,7 @@ void uart_poll(void);
 bool uart_has_input(void);
 int uart_read(void);
 u32 uart_overruns(void);
+void screen_write(const char *bytes, unsigned count);
 
 __attribute__((noreturn)) void arch_halt(void);
 
