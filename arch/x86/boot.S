@@ -11,6 +11,8 @@
 #define PHYSICAL(symbol)        ((symbol) - IMAGE_BASE)
 
 #define CR0_PE                  (1 << 0)
+#define CR0_ET                  (1 << 4)
+#define CR0_NE                  (1 << 5)
 #define CR0_WP                  (1 << 16)
 #define CR0_PG                  (1 << 31)
 #define CR4_PAE                 (1 << 5)
@@ -102,8 +104,8 @@ multiboot_entry:
 	movl	$PHYSICAL(boot_pdpt_image) + PTE_TABLE, %eax
 	movl	%eax, PHYSICAL(boot_pml4) + 511 * 8
 
-	movl	%cr4, %eax
-	orl	$CR4_PAE, %eax
+	/* Nothing of the firmware's stays: with LA57 the tables would have to have five levels. */
+	movl	$CR4_PAE, %eax
 	movl	%eax, %cr4
 	movl	$PHYSICAL(boot_pml4), %eax
 	movl	%eax, %cr3
@@ -111,8 +113,7 @@ multiboot_entry:
 	rdmsr
 	orl	$EFER_LME, %eax
 	wrmsr
-	movl	%cr0, %eax
-	orl	$(CR0_PG | CR0_WP | CR0_PE), %eax
+	movl	$(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_PE), %eax
 	movl	%eax, %cr0
 	lgdt	PHYSICAL(boot_gdt_pointer)
 	ljmpl	$8, $PHYSICAL(long_mode)

@@ -4,6 +4,8 @@ Boots build/machine.elf (tests/machine/), whose command line names the case.
 """
 
 import dataclasses
+import struct
+import subprocess
 
 import pytest
 
@@ -31,14 +33,14 @@ FAULTS = {
 def boot(machine, tmp_path):
     """Boots the case @name and returns the lines of the serial port."""
 
-    def run(name, modules=None, on=machine):
+    def run(name, modules=None, on=machine, hypervisor=image.BUILD / "machine.elf"):
         manifest = tmp_path / "empty.toml"
         manifest.write_text("# nobody reads this\n")
         iso = image.build(
             tmp_path / "machine.iso",
             manifest,
             modules or {},
-            hypervisor=image.BUILD / "machine.elf",
+            hypervisor=hypervisor,
             command_line=name,
         )
         return emulator.run(iso, on, timeout=90)
@@ -139,6 +141,26 @@ def test_what_the_machine_lacks_is_named(boot, machine, changes, says):
     run = boot("processors", on=dataclasses.replace(machine, **changes))
     assert any(says in line for line in run.log), "\n".join(run.log[-20:])
     assert not any("passed" in line for line in run.log)
+
+
+def entered_at(elf, symbol):
+    """The image @elf with another entry: the address in its multiboot2 header."""
+    listed = subprocess.run(["nm", elf], capture_output=True, text=True, check=True).stdout.split("\n")
+    (address,) = [int(line.split()[0], 16) for line in listed if line.endswith(f" {symbol}")]
+    data = bytearray(elf.read_bytes())
+    header = data.index(struct.pack("<I", 0xE85250D6))
+    tag = data.index(struct.pack("<HHI", 3, 0, 12), header)
+    struct.pack_into("<I", data, tag + 8, address & 0x7FFFFFFF)
+    return bytes(data)
+
+
+@pytest.mark.backends("qemu")
+@pytest.mark.cpus(2)
+def test_control_registers_that_firmware_left_do_not_matter(boot, tmp_path):
+    """Five levels of paging among them: then the first tables would be read one level off."""
+    dirty = tmp_path / "dirty.elf"
+    dirty.write_bytes(entered_at(image.BUILD / "machine.elf", "dirty_entry"))
+    assert_passed(boot("page-rights", hypervisor=dirty))
 
 
 @pytest.mark.backends("qemu")
