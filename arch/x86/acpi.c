@@ -1,7 +1,7 @@
 /*
- * ACPI: root pointer, RSDT or XSDT, MADT (processors, IOAPICs, COM1's interrupt) and FADT with the
- * DSDT's _S5_ object (power off). Tables are mapped read-only and every one is summed before it is
- * believed; a bad MADT is fatal, a bad FADT costs the power switch only.
+ * ACPI: root pointer, RSDT or XSDT, MADT (processors, IOAPICs, COM1's interrupt), HPET, and FADT
+ * with the DSDT's _S5_ object (power off). Tables are mapped read-only and every one is summed
+ * before it is believed; a bad MADT is fatal, a bad FADT costs the power switch only.
  */
 #include <string.h>
 
@@ -51,6 +51,10 @@ struct __packed_struct madt {
 #define MADT_X2APIC   9
 #define CPU_ENABLED   BIT(0)
 
+/* Addresses all processors, so it is none's id; firmware fills unused entries with it. */
+#define APIC_ID_ALL   0xffU
+#define X2APIC_ID_ALL 0xffffffffU
+
 struct __packed_struct madt_lapic {
 	u8 type, length, processor, apic_id;
 	u32 flags;
@@ -75,7 +79,14 @@ struct __packed_struct address {
 	u8 space, width, offset, access;
 	u64 address;
 };
-#define SPACE_IO 1
+#define SPACE_MEMORY 0
+#define SPACE_IO     1
+
+struct __packed_struct hpet {
+	struct table table;
+	u32 id;
+	struct address registers;
+};
 
 /* The FADT as far as it is used; older ones are shorter. */
 struct __packed_struct fadt {
@@ -92,11 +103,14 @@ struct __packed_struct fadt {
 	u8 reset_value;
 	u8 unused2[3];
 	u64 x_facs, x_dsdt;
+	struct address x_pm1a_event, x_pm1b_event, x_pm1a_control, x_pm1b_control, x_pm2_control,
+		x_pm_timer;
 };
 _Static_assert(offsetof(struct fadt, pm_timer) == 76, "FADT layout");
 _Static_assert(offsetof(struct fadt, flags) == 112, "FADT layout");
 _Static_assert(offsetof(struct fadt, reset_value) == 128, "FADT layout");
 _Static_assert(offsetof(struct fadt, x_dsdt) == 140, "FADT layout");
+_Static_assert(offsetof(struct fadt, x_pm_timer) == 208, "FADT layout");
 #define FADT_TIMER_32BIT BIT(8)
 #define FADT_RESET       BIT(10)
 #define FADT_HW_REDUCED  BIT(20)
@@ -214,9 +228,10 @@ static void read_madt(const struct madt *madt)
 		const struct madt_lapic *lapic = (const void *)at;
 		const struct madt_x2apic *x2apic = (const void *)at;
 
-		if (at[0] == MADT_LAPIC && at[1] >= sizeof(*lapic) && lapic->apic_id != 0xff)
+		if (at[0] == MADT_LAPIC && at[1] >= sizeof(*lapic) && lapic->apic_id != APIC_ID_ALL)
 			add_cpu(lapic->apic_id, lapic->flags);
-		else if (at[0] == MADT_X2APIC && at[1] >= sizeof(*x2apic))
+		else if (at[0] == MADT_X2APIC && at[1] >= sizeof(*x2apic) &&
+			 x2apic->apic_id != X2APIC_ID_ALL)
 			add_cpu(x2apic->apic_id, x2apic->flags);
 		else if (at[0] == MADT_IOAPIC && at[1] >= sizeof(struct madt_ioapic))
 			add_ioapic((const void *)at);
@@ -263,13 +278,23 @@ static void find_s5(const struct table *dsdt)
 	}
 }
 
-static u16 io_port(u32 address)
+/* A register's port by its old field, or where that is 0 by its new one; 0 if it has none. */
+static u16 io_port(u32 address, const struct address *extended)
 {
+	if (address == 0 && extended->space == SPACE_IO && extended->address <= 0xffff)
+		return (u16)extended->address;
 	return address <= 0xffff ? (u16)address : 0;
+}
+
+static void read_hpet(const struct hpet *hpet)
+{
+	if (hpet->table.length >= sizeof(*hpet) && hpet->registers.space == SPACE_MEMORY)
+		acpi_facts.hpet = hpa(hpet->registers.address);
 }
 
 static void read_fadt(const struct table *table)
 {
+	static const struct address nowhere;
 	struct fadt fadt = {0};
 	const struct table *dsdt;
 	u64 dsdt_address;
@@ -281,11 +306,11 @@ static void read_fadt(const struct table *table)
 	}
 	if (fadt.flags & FADT_HW_REDUCED)
 		return;
-	acpi_facts.power.timer_port = io_port(fadt.pm_timer);
+	acpi_facts.power.timer_port = io_port(fadt.pm_timer, &fadt.x_pm_timer);
 	acpi_facts.power.timer_32bit = fadt.flags & FADT_TIMER_32BIT;
-	acpi_facts.power.pm1a_control = io_port(fadt.pm1a_control);
-	acpi_facts.power.pm1b_control = io_port(fadt.pm1b_control);
-	acpi_facts.power.smi_command = io_port(fadt.smi_command);
+	acpi_facts.power.pm1a_control = io_port(fadt.pm1a_control, &fadt.x_pm1a_control);
+	acpi_facts.power.pm1b_control = io_port(fadt.pm1b_control, &fadt.x_pm1b_control);
+	acpi_facts.power.smi_command = io_port(fadt.smi_command, &nowhere);
 	acpi_facts.power.acpi_enable = fadt.acpi_enable;
 	dsdt_address = fadt.x_dsdt != 0 ? fadt.x_dsdt : fadt.dsdt;
 	if (dsdt_address != 0 && (dsdt = open_table(dsdt_address)) != NULL)
@@ -297,7 +322,7 @@ int acpi_start(void)
 	unsigned bytes, width = 4;
 	const void *data = early_rsdp(&bytes);
 	const struct rsdp *rsdp = data != NULL ? check_rsdp(data, bytes) : NULL;
-	const struct table *root = NULL, *madt, *fadt;
+	const struct table *root = NULL, *madt, *fadt, *hpet;
 
 	acpi_facts = (struct acpi_info){.com1_gsi = ISA_IRQ_COM1};
 	if (rsdp == NULL) {
@@ -326,5 +351,8 @@ int acpi_start(void)
 		read_fadt(fadt);
 	else
 		log_warn("ACPI has no usable FADT (table \"FACP\"): no power off, no timer");
+	hpet = find_table(root, width, "HPET");
+	if (hpet != NULL)
+		read_hpet((const struct hpet *)hpet);
 	return 0;
 }

@@ -34,6 +34,7 @@ struct acpi_info {
 	unsigned ioapic_count;
 	u32 com1_gsi; /* ISA interrupt 4, after overrides */
 	bool com1_active_low, com1_level;
+	hpa_t hpet; /* its registers; 0: none */
 	struct acpi_power power;
 };
 

@@ -89,20 +89,26 @@ static void put_rsdp(u8 revision, u32 rsdt, u64 xsdt)
 }
 
 static const u8 madt_body[] = {
-	0, 0, 0xe0, 0xfe, 1, 0, 0, 0,                       /* LAPIC address, flags */
-	0, 8, 0, 0, 1, 0, 0, 0,                             /* processor 0 */
-	0, 8, 1, 2, 1, 0, 0, 0,                             /* id 2 */
-	0, 8, 2, 4, 2, 0, 0, 0,                             /* id 4: online-capable only */
-	0, 8, 3, 6, 0, 0, 0, 0,                             /* id 6: disabled */
-	9, 16, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0,    /* id 2 again */
-	9, 16, 0, 0, 0x2c, 1, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, /* id 300 */
-	1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0,          /* IOAPIC */
-	2, 10, 0, 4, 20, 0, 0, 0, 0x0f, 0,                  /* COM1 at 20, low, level */
-	2, 10, 0, 0, 2, 0, 0, 0, 0, 0,                      /* the PIT: not ours */
-	0x55, 4, 0, 0,                                      /* unknown: skipped */
+	0, 0, 0xe0, 0xfe, 1, 0, 0, 0,                    /* LAPIC address, flags */
+	0, 8, 0, 0, 1, 0, 0, 0,                          /* processor 0 */
+	0, 8, 1, 2, 1, 0, 0, 0,                          /* id 2 */
+	0, 8, 2, 4, 2, 0, 0, 0,                          /* id 4: online-capable only */
+	0, 8, 3, 6, 0, 0, 0, 0,                          /* id 6: disabled */
+	9, 16, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, /* id 2 again */
+	0, 8, 4, 0xff, 1, 0, 0, 0,                       /* "enabled", with everybody's id */
+	9, 16, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 8, 0, 0, 0, /* and so */
+	9, 16, 0, 0, 0x2c, 1, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0,          /* id 300 */
+	1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0,                   /* IOAPIC */
+	2, 10, 0, 4, 20, 0, 0, 0, 0x0f, 0,                           /* COM1 at 20, low, level */
+	2, 10, 0, 0, 2, 0, 0, 0, 0, 0,                               /* the PIT: not ours */
+	0x55, 4, 0, 0,                                               /* unknown: skipped */
 };
 
 static u8 fadt_body[208];
+
+/* Registers at 0xfed00000. */
+static const u8 hpet_body[] = {
+	1, 0xa2, 0x86, 0x80, 0, 64, 0, 0, 0, 0, 0xd0, 0xfe, 0, 0, 0, 0, 0, 0x80, 0, 0};
 
 static u32 put_fadt(u32 dsdt)
 {
@@ -128,7 +134,7 @@ static u32 madt_at, fadt_at, dsdt_at, root_at;
 
 static int machine(void **state)
 {
-	u32 entries[3];
+	u32 entries[4];
 
 	(void)state;
 	memset(memory, 0, sizeof(memory));
@@ -140,6 +146,7 @@ static int machine(void **state)
 	entries[0] = 0xfffff000; /* a table nobody can map */
 	entries[1] = fadt_at;
 	entries[2] = madt_at;
+	entries[3] = put_table("HPET", hpet_body, sizeof(hpet_body));
 	root_at = put_table("RSDT", entries, sizeof(entries));
 	put_rsdp(0, root_at, 0);
 	return 0;
@@ -166,10 +173,38 @@ static void a_machine_is_understood(void **state)
 	assert_int_equal(info->power.pm1a_control, 0xb004);
 	assert_int_equal(info->power.timer_port, 0xb008);
 	assert_true(info->power.timer_32bit);
+	assert_int_equal(info->hpet.raw, 0xfed00000);
 	assert_int_equal(info->power.smi_command, 0xb2);
 	assert_int_equal(info->power.reset_port, 0xcf9);
 	assert_int_equal(info->power.reset_value, 6);
 	assert_string_equal(said, "");
+}
+
+/* ACPI 6.5, table 5.9: the old fields may be 0 where the new ones are used. */
+static void registers_may_stand_in_the_extended_fields_only(void **state)
+{
+	u8 body[244 - 36];
+	u32 entries[2];
+
+	(void)state;
+	memcpy(body, fadt_body, sizeof(body));
+	memset(body + 64 - 36, 0, 4);
+	memset(body + 76 - 36, 0, 4);
+	memcpy(body + 172 - 36, "\x01\x10\x00\x02\x04\x18\0\0\0\0\0\0", 12);
+	memcpy(body + 208 - 36, "\x01\x20\x00\x03\x08\x18\0\0\0\0\0\0", 12);
+	entries[0] = put_table("FACP", body, sizeof(body));
+	entries[1] = madt_at;
+	put_rsdp(0, put_table("RSDT", entries, sizeof(entries)), 0);
+	assert_int_equal(acpi_start(), 0);
+	assert_int_equal(acpi_info()->power.pm1a_control, 0x1804);
+	assert_int_equal(acpi_info()->power.timer_port, 0x1808);
+	assert_int_equal(acpi_info()->hpet.raw, 0);
+	/* In memory: not used. */
+	body[208 - 36] = 0;
+	entries[0] = put_table("FACP", body, sizeof(body));
+	put_rsdp(0, put_table("RSDT", entries, sizeof(entries)), 0);
+	assert_int_equal(acpi_start(), 0);
+	assert_int_equal(acpi_info()->power.timer_port, 0);
 }
 
 static void the_xsdt_is_preferred(void **state)
@@ -299,6 +334,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(a_machine_is_understood, machine),
+		cmocka_unit_test_setup(registers_may_stand_in_the_extended_fields_only, machine),
 		cmocka_unit_test_setup(the_xsdt_is_preferred, machine),
 		cmocka_unit_test_setup(a_broken_xsdt_falls_back_to_the_rsdt, machine),
 		cmocka_unit_test_setup(a_missing_or_broken_root_pointer_is_named, machine),
