@@ -148,7 +148,7 @@ static void measures(struct machine on, const char *reference, double precision)
 
 	machine = on;
 	clock_now = 1.0;
-	last_smi = 0.995;
+	last_smi = 0.9969; /* the first one is over when the first round is */
 	said[0] = 0;
 	hpet = NULL;
 	acpi_facts = (struct acpi_info){
