@@ -6,6 +6,7 @@
 #include "kernel/dispatch.h"
 
 #include "arch/x86/arch.h"
+#include "arch/x86/guest/cpuid.h"
 #include "arch/x86/guest/platform.h"
 #include "arch/x86/guest/steal_time.h"
 #include "arch/x86/port.h"
@@ -137,6 +138,11 @@ void dispatch(void)
 			 !memory_wait_is_over_soon())
 			idle();
 	}
+}
+
+__init bool cpu_is_fit(void)
+{
+	return virt->cpu_check() == 0 && cpuid_check_processor() == 0;
 }
 
 __init void cpu_main(void)

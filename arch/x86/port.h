@@ -15,6 +15,9 @@ struct trap_frame {
 
 /* kernel/main.c: the boot CPU in long mode on its final stack and page tables. */
 __attribute__((noreturn)) void kernel_main(void);
+/* kernel/dispatch.c: whether this other CPU can do what guests need of it, as the boot CPU can;
+ * says what it lacks. Its struct cpu is in place, and it is not counted yet. */
+bool cpu_is_fit(void);
 /* kernel/dispatch.c: another CPU, its struct cpu in place. */
 __attribute__((noreturn)) void cpu_main(void);
 

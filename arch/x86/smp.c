@@ -31,6 +31,8 @@ extern const u64 trampoline_cr3[], trampoline_stack[], trampoline_argument[], tr
 
 /* Processors that reached C, the boot processor included; NOBODY_MORE: one is being given up. */
 static u32 online = 1;
+/* Blocks and stacks there are, the boot processor's included. */
+static unsigned created = 1;
 
 /* The first C on another processor, on its own stack. */
 __attribute__((noreturn)) static void other_cpu(u64 index)
@@ -40,9 +42,9 @@ __attribute__((noreturn)) static void other_cpu(u64 index)
 	cpu_load((unsigned)index);
 	apic_enable();
 	clock_enable();
-	/* Else it comes too late, and an INIT is on its way. */
-	if (!__atomic_compare_exchange_n(
-		    &online, &before, before + 1, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+	/* Else it is of no use, or comes too late and an INIT is on its way. */
+	if (!cpu_is_fit() || !__atomic_compare_exchange_n(&online, &before, before + 1, false,
+				     __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		arch_halt();
 	tsc_check_other((unsigned)index);
 	cpu_main();
@@ -51,18 +53,23 @@ __attribute__((noreturn)) static void other_cpu(u64 index)
 int smp_prepare(void)
 {
 	const struct acpi_info *acpi = acpi_info();
+	unsigned others = 0;
 
 	arch_cpu(0)->apic_id = apic_id();
+	for (unsigned i = 0; i < acpi->cpu_count; i++)
+		others += acpi->apic_ids[i] != arch_cpu(0)->apic_id;
+	/* Firmware lists the boot processor where it likes, or not at all. */
+	created = MIN(others + 1, (unsigned)MAX_CPUS);
 	if (acpi->cpus_ignored > 0)
 		log_warn("%u processors beyond the first %u are not used", acpi->cpus_ignored,
 			MAX_CPUS);
-	if (acpi->cpu_count > 1 && early_trampoline_page().raw == 0) {
+	if (created > 1 && early_trampoline_page().raw == 0) {
 		log_warn("no free page below 640 KiB: only the boot processor is used");
 		return 0;
 	}
 	if (!paging_trampoline_prepare(early_trampoline_page()))
 		return -SLUICE_ENOMEM;
-	for (unsigned i = 1; i < acpi->cpu_count; i++)
+	for (unsigned i = 1; i < created; i++)
 		if (!cpu_create(i))
 			return -SLUICE_ENOMEM;
 	return 0;
@@ -126,12 +133,12 @@ unsigned arch_start_other_cpus(void)
 	const struct acpi_info *acpi = acpi_info();
 	unsigned count = 1;
 
-	if (acpi->cpu_count <= 1 || early_trampoline_page().raw == 0)
+	if (created <= 1 || early_trampoline_page().raw == 0)
 		return count;
 	memcpy(hpa_to_ptr(early_trampoline_page()), trampoline_start,
 		(u64)trampoline_end - (u64)trampoline_start);
 	paging_trampoline_show();
-	for (unsigned i = 0; i < acpi->cpu_count; i++) {
+	for (unsigned i = 0; i < acpi->cpu_count && count < created; i++) {
 		u32 id = acpi->apic_ids[i];
 
 		if (id == arch_cpu(0)->apic_id)
@@ -142,7 +149,9 @@ unsigned arch_start_other_cpus(void)
 			tsc_check_boot(count);
 			cpu_set_count(++count);
 		} else {
-			log_warn("processor with APIC id %u does not answer: left out", id);
+			log_warn(
+				"processor with APIC id %u does not answer or is not fit: left out",
+				id);
 		}
 	}
 	paging_trampoline_hide();

@@ -18,6 +18,9 @@ struct virt {
 	int (*probe)(void);
 	/* Valid after probe(). */
 	const struct nested_layout *(*layout)(void);
+	/* Whether another CPU offers what probe() chose to use: 0, or a negative errno after a
+	 * message. On that CPU, before cpu_enable(). */
+	int (*cpu_check)(void);
 	/* Enters VMX root mode or sets EFER.SVME on this CPU. 0 or a negative errno after a
 	 * message. */
 	int (*cpu_enable)(void);

@@ -40,6 +40,11 @@ void test_fail(const char *format, ...)
 	arch_power_off();
 }
 
+bool cpu_is_fit(void)
+{
+	return true;
+}
+
 void cpu_main(void)
 {
 	test_other_cpu();

@@ -29,8 +29,8 @@ ENTRIES = {"kernel_main", "cpu_main", "other_cpu", "exception_entries", "interru
 ONE_TARGET = {"parser_send": "report", "end": "dispatch_report"}
 
 # Members of struct virt, and who calls them.
-VENDOR = re.compile(r"(vmx|svm|ept)_(present|probe|layout|cpu_enable|cpu_disable|vcpu_create|vcpu_destroy|run)$")
-VENDOR_CALLERS = {"kernel_main", "dispatch", "cpu_main", "guests_start", "guests_reap", "ending"}
+VENDOR = re.compile(r"(vmx|svm|ept)_(present|probe|layout|cpu_check|cpu_enable|cpu_disable|vcpu_create|vcpu_destroy|run)$")
+VENDOR_CALLERS = {"kernel_main", "dispatch", "cpu_is_fit", "cpu_main", "guests_start", "guests_reap", "ending"}
 
 
 @dataclass

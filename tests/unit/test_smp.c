@@ -47,7 +47,9 @@ static struct processor {
 	unsigned late; /* so many waits and IPIs after its start it comes */
 	enum state state;
 	unsigned index, resets;
-} processors[2];
+	bool unfit;
+} processors[MAX_CPUS];
+static unsigned processor_count = 2;
 static unsigned running; /* which of them */
 static jmp_buf back;
 static unsigned counted, checked;
@@ -71,7 +73,7 @@ static void run_processor(struct processor *p)
 /* Before each wait and IPI of the boot processor. */
 static void time_passes(void)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(processors); i++) {
+	for (unsigned i = 0; i < processor_count; i++) {
 		struct processor *p = &processors[i];
 
 		if (p->state == STARTED && p->late != NEVER && p->late-- == 0)
@@ -92,7 +94,7 @@ void clock_wait_us(u64 us)
 void apic_send(u32 destination, u32 command)
 {
 	time_passes();
-	for (unsigned i = 0; i < ARRAY_SIZE(processors); i++) {
+	for (unsigned i = 0; i < processor_count; i++) {
 		struct processor *p = &processors[i];
 
 		if (p->id != destination)
@@ -178,7 +180,13 @@ bool paging_trampoline_prepare(hpa_t page)
 
 bool cpu_create(unsigned index)
 {
-	return index > 0;
+	assert_in_range(index, 1, MAX_CPUS - 1);
+	return true;
+}
+
+bool cpu_is_fit(void)
+{
+	return !processors[running].unfit;
 }
 
 void apic_enable(void)
@@ -211,7 +219,8 @@ static unsigned start(unsigned first, unsigned second)
 
 	fake_machine_start(MIB(1), 1);
 	acpi = (struct acpi_info){.apic_ids = {0, 7, 9}, .cpu_count = 3};
-	for (unsigned i = 0; i < ARRAY_SIZE(processors); i++)
+	processor_count = 2;
+	for (unsigned i = 0; i < processor_count; i++)
 		processors[i] = (struct processor){.id = acpi.apic_ids[i + 1], .late = late[i]};
 	online = counted = 1;
 	checked = 0;
@@ -223,7 +232,7 @@ static unsigned start(unsigned first, unsigned second)
 	for (unsigned i = 0; i < 5000; i++)
 		time_passes();
 	assert_int_equal(count, counted);
-	for (unsigned i = 0; i < ARRAY_SIZE(processors); i++) {
+	for (unsigned i = 0; i < processor_count; i++) {
 		const struct processor *p = &processors[i];
 
 		if (p->state != ONLINE) {
@@ -267,10 +276,51 @@ static void one_comes_at_any_time(void **state)
 	assert_int_equal(before[1], 2);
 }
 
+/* Kinds of cores that differ, or firmware that left VT-x off on one: it does not count, the next
+ * takes its number, and it is reset so that it stays away. */
+static void one_that_is_not_fit_is_left_out(void **state)
+{
+	(void)state;
+	fake_machine_start(MIB(1), 1);
+	acpi = (struct acpi_info){.apic_ids = {0, 7, 9}, .cpu_count = 3};
+	processor_count = 2;
+	processors[0] = (struct processor){.id = 7, .unfit = true};
+	processors[1] = (struct processor){.id = 9};
+	online = counted = 1;
+	assert_int_equal(smp_prepare(), 0);
+	assert_int_equal(arch_start_other_cpus(), 2);
+	assert_int_equal(counted, 2);
+	assert_int_equal(processors[0].state, WAITS_FOR_SIPI);
+	assert_int_equal(processors[1].state, ONLINE);
+	assert_int_equal(processors[1].index, 1);
+	assert_int_equal(arch_cpu(1)->apic_id, 9);
+}
+
+/* The boot processor is none of those that ACPI lists first: the last of them has no place. */
+static void the_boot_processor_counts_wherever_it_is_listed(void **state)
+{
+	(void)state;
+	fake_machine_start(MIB(1), 1);
+	acpi = (struct acpi_info){.cpu_count = MAX_CPUS, .cpus_ignored = 1};
+	processor_count = MAX_CPUS;
+	for (unsigned i = 0; i < MAX_CPUS; i++) {
+		acpi.apic_ids[i] = i + 1;
+		processors[i] = (struct processor){.id = i + 1};
+	}
+	online = counted = 1;
+	assert_int_equal(smp_prepare(), 0);
+	assert_int_equal(arch_start_other_cpus(), MAX_CPUS);
+	assert_int_equal(processors[MAX_CPUS - 2].index, MAX_CPUS - 1);
+	assert_int_equal(processors[MAX_CPUS - 1].state, WAITS_FOR_SIPI);
+	assert_int_equal(processors[MAX_CPUS - 1].resets, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_come),
+		cmocka_unit_test(one_that_is_not_fit_is_left_out),
+		cmocka_unit_test(the_boot_processor_counts_wherever_it_is_listed),
 		cmocka_unit_test(one_comes_at_any_time),
 	};
 

@@ -7,9 +7,11 @@
 #include "arch/x86/arch.h"
 #include "arch/x86/guest/kvmclock.h"
 #include "arch/x86/guest/steal_time.h"
+#include "kernel/core/log.h"
 #include "kernel/vm/memory_ve.h"
 #include "kernel/vm/vm.h"
 #include <abi/cpuid.h>
+#include <abi/errno.h>
 #include <abi/hypercall.h>
 
 #define TMEM_FEATURES                                                                              \
@@ -63,8 +65,7 @@ static struct cpuid_result caches[8]; /* leaf 4, by subleaf */
 static u32 hypercall_instruction;
 static u32 tsc_khz;
 
-/* Cold: this file is compiled for speed, and the image has a size budget. */
-static __attribute__((cold)) void init_basic(void)
+__init static void init_basic(void)
 {
 	struct cpuid_result zero = cpuid(0, 0), one = cpuid(1, 0);
 
@@ -99,7 +100,7 @@ static __attribute__((cold)) void init_basic(void)
 		basic[0x15] = (struct cpuid_result){0};
 }
 
-static __attribute__((cold)) void init_extended(void)
+__init static void init_extended(void)
 {
 	struct cpuid_result zero = cpuid(EXTENDED, 0), one = cpuid(EXTENDED + 1, 0);
 	bool amd = basic[0].ebx == 0x68747541u; /* "Auth" */
@@ -125,6 +126,35 @@ __init void cpuid_init(u32 instruction)
 	tsc_khz = (u32)(arch_tsc_hz() / 1000);
 	init_basic();
 	init_extended();
+}
+
+__init int cpuid_check_processor(void)
+{
+	struct cpuid_result one = cpuid(1, 0), seven = cpuid_if_present(7, 0);
+	struct cpuid_result ext1 = cpuid_if_present(EXTENDED + 1, 0);
+	const struct {
+		u32 leaf, told, has;
+		const char *name;
+	} registers[] = {
+		{1, basic[1].ecx & (u32)LEAF1_ECX, one.ecx, "ECX"},
+		{1, basic[1].edx, one.edx, "EDX"},
+		{7, basic[7].ebx, seven.ebx, "EBX"},
+		{7, basic[7].edx, seven.edx, "EDX"},
+		{EXTENDED + 1, extended[1].ecx, ext1.ecx, "ECX"},
+		{EXTENDED + 1, extended[1].edx, ext1.edx, "EDX"},
+	};
+	int status = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(registers); i++) {
+		if (!(registers[i].told & ~registers[i].has))
+			continue;
+		log_error("CPU %u lacks what the boot CPU has: CPUID 0x%x %s is 0x%x, bits 0x%x "
+			  "are missing",
+			this_cpu()->index, registers[i].leaf, registers[i].name, registers[i].has,
+			registers[i].told & ~registers[i].has);
+		status = -SLUICE_EINVAL;
+	}
+	return status;
 }
 
 /* Bits of an APIC id that number the cores of the one package. */

@@ -12,6 +12,9 @@
 /* Reads the host's leaves; after arch_start_machine() and the choice of the vendor. Boot CPU only.
  */
 void cpuid_init(u32 hypercall_instruction);
+/* Whether another CPU, on which this runs, has all that guests were told of the boot CPU's: 0, or
+ * -EINVAL after a message for each register that differs. */
+int __must_check cpuid_check_processor(void);
 /* Answers leaf EAX, subleaf ECX in vcpu->regs (EAX EBX ECX EDX, upper halves cleared). */
 void cpuid_emulate(struct vcpu *vcpu);
 

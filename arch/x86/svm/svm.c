@@ -31,6 +31,7 @@ const struct virt svm_virt = {
 	.present = svm_present,
 	.probe = svm_probe,
 	.layout = svm_layout,
+	.cpu_check = svm_cpu_check,
 	.cpu_enable = svm_cpu_enable,
 	.cpu_disable = svm_cpu_disable,
 	.vcpu_create = svm_vcpu_create,

@@ -70,6 +70,9 @@ bool svm_present(void);
 int __must_check svm_probe(void);
 /* Whether the firmware lets this CPU use it: 0, or a negative errno after a message. */
 int __must_check svm_check_enabled(void);
+/* Whether this CPU can do what was found on the boot CPU: 0, or a negative errno after a message.
+ */
+int __must_check svm_cpu_check(void);
 const struct nested_layout *svm_layout(void);
 
 /* svm_permissions.c: the maps that all guests share. */

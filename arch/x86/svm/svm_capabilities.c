@@ -71,6 +71,28 @@ int svm_check_enabled(void)
 	return -SLUICE_EPERM;
 }
 
+/* The bits of CPUID 0x8000000a EDX of which use is made where they are there. */
+static u32 edx_used;
+
+int svm_cpu_check(void)
+{
+	struct cpuid_result svm = cpuid_if_present(CPUID_SVM, 0);
+	u32 cpu = this_cpu()->index;
+
+	if (!svm_present()) {
+		log_error("SVM: CPU %u has none (CPUID %#x ECX bit 2 is clear)", cpu,
+			CPUID_EXTENDED_FEATURES);
+		return -SLUICE_ENOSYS;
+	}
+	if (svm_check_enabled())
+		return -SLUICE_ENOSYS;
+	if (!(edx_used & ~svm.edx) && svm.ebx >= svm_features.asid_count)
+		return 0;
+	log_error("SVM: CPU %u cannot do what the boot CPU can: CPUID %#x EDX %#x, %u ASIDs", cpu,
+		CPUID_SVM, svm.edx, svm.ebx);
+	return -SLUICE_EINVAL;
+}
+
 int svm_probe(void)
 {
 	struct cpuid_result extended = cpuid_if_present(CPUID_EXTENDED_FEATURES, 0);
@@ -102,6 +124,8 @@ int svm_probe(void)
 		return -SLUICE_ENOMEM;
 	}
 
+	edx_used = svm.edx & (SVM_EDX_NESTED_PAGING | SVM_EDX_CLEAN_BITS | SVM_EDX_NEXT_RIP |
+				     SVM_EDX_FLUSH_BY_ASID);
 	npt.huge = extended.edx & EXTENDED_EDX_PAGE_1G;
 	svm_features = (struct svm_features){
 		.asid_count = svm.ebx,

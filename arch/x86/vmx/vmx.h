@@ -53,8 +53,9 @@ struct vmx_vcpu {
 /* vmx_capabilities.c */
 bool vmx_present(void);
 int vmx_probe(void);
-/* Whether this processor offers what the boot processor did: 0, or -EINVAL after a message. */
-int __must_check vmx_check_processor(unsigned cpu);
+/* Whether this processor can do what was chosen on the boot processor: 0, or a negative errno after
+ * a message. */
+int __must_check vmx_cpu_check(void);
 
 /* vmx_cpu.c */
 int vmx_cpu_enable(void);

@@ -1,7 +1,7 @@
 /*
  * What the processor's VMX offers (Intel SDM vol. 3, appendix A), what Sluice must have of it, and
  * which controls follow. Decided once, on the boot processor; every other processor is checked to
- * offer the same when it enters VMX operation (vmx_cpu.c).
+ * be able to do it too before it is counted.
  */
 #include "arch/x86/arch.h"
 #include "arch/x86/processor.h"
@@ -182,12 +182,27 @@ static unsigned check_ept(struct vmx_capabilities *caps)
 	return missing;
 }
 
+/* CPUID 1 EAX of processors whose preemption timer does not count at the rate it should: errata
+ * AAT59 and AAU65 (Core i3 to i7 of 2010), and a stepping of the Xeon E3-1200 v2. Older ones have
+ * it too, and no unrestricted guest. */
+static const u32 wrong_timers[] = {0x20652, 0x20655, 0x306a8};
+
+static bool timer_is_wrong(void)
+{
+	u32 signature = cpuid(1, 0).eax & 0x0fff3fff; /* family, model and stepping */
+
+	for (unsigned i = 0; i < ARRAY_SIZE(wrong_timers); i++)
+		if (signature == wrong_timers[i])
+			return true;
+	return false;
+}
+
 /* The timer is of use only if exits keep what is left of it: else it would start anew at each
  * entry. */
 static void check_preemption_timer(struct vmx_capabilities *caps)
 {
 	caps->preemption_timer = (caps->pin & PIN_PREEMPTION_TIMER) &&
-				 (caps->exit & EXIT_SAVE_TIMER_VALUE);
+				 (caps->exit & EXIT_SAVE_TIMER_VALUE) && !timer_is_wrong();
 	if (!caps->preemption_timer) {
 		caps->pin &= ~(u32)PIN_PREEMPTION_TIMER;
 		caps->exit &= ~(u32)EXIT_SAVE_TIMER_VALUE;
@@ -218,25 +233,91 @@ static unsigned check_basic(struct vmx_capabilities *caps, u64 basic)
 	return missing;
 }
 
-/* The controls are chosen from the boot processor's MSRs: they must hold on every other too. */
-static const u32 compared_msrs[] = {MSR_VMX_BASIC, MSR_VMX_CR0_FIXED0, MSR_VMX_CR4_FIXED0,
-	MSR_VMX_PIN_CONTROLS, MSR_VMX_PRIMARY_CONTROLS, MSR_VMX_SECONDARY_CONTROLS,
-	MSR_VMX_EXIT_CONTROLS, MSR_VMX_ENTRY_CONTROLS, MSR_VMX_EPT_VPID_CAP};
-static u64 boot_processor[ARRAY_SIZE(compared_msrs)];
-
-int vmx_check_processor(unsigned cpu)
+/* Whether the firmware leaves VT-x to us on this processor: 0, or -ENOSYS after a message. */
+static int check_feature_control(unsigned cpu)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(compared_msrs); i++) {
-		u64 value = rdmsr(compared_msrs[i]);
+	u64 control = rdmsr(MSR_FEATURE_CONTROL);
 
-		if (value != boot_processor[i]) {
-			log_error(
-				"VMX: MSR 0x%x is 0x%lx on CPU %u and 0x%lx on the boot processor",
-				compared_msrs[i], value, cpu, boot_processor[i]);
-			return -SLUICE_EINVAL;
-		}
-	}
+	if (!(control & FEATURE_CONTROL_LOCKED) || (control & FEATURE_CONTROL_VMX))
+		return 0;
+	log_error("VMX: the firmware has switched VT-x off on CPU %u and locked it "
+		  "(IA32_FEATURE_CONTROL = 0x%lx): switch it on in the firmware's setup",
+		cpu, control);
+	return -SLUICE_ENOSYS;
+}
+
+/*
+ * What was chosen from the boot processor's MSRs must hold on every other. Their values may differ
+ * in what is not used: kinds of cores in one machine, or patches of microcode.
+ */
+static bool suits(u32 msr, u32 chosen, u32 changing)
+{
+	u64 capability = rdmsr(msr);
+	u32 must = (u32)capability, may = (u32)(capability >> 32);
+
+	return !(chosen & ~may) && !(must & ~chosen) && !(changing & (must | ~may));
+}
+
+#define EPT_CAPS_USED                                                                              \
+	(EPT_CAP_4_LEVELS | EPT_CAP_WRITE_BACK | EPT_CAP_2M | EPT_CAP_1G | EPT_CAP_INVEPT |        \
+		EPT_CAP_ACCESSED_DIRTY | EPT_CAP_INVEPT_SINGLE | EPT_CAP_INVEPT_ALL |              \
+		EPT_CAP_INVVPID | EPT_CAP_INVVPID_SINGLE | EPT_CAP_INVVPID_ALL)
+
+/* The first MSR that does not suit; 0: all do. */
+static u32 unsuitable_msr(const struct vmx_capabilities *caps)
+{
+	bool true_controls = rdmsr(MSR_VMX_BASIC) & VMX_BASIC_TRUE_CONTROLS;
+	struct vmx_capabilities here = {0};
+
+	if (check_basic(&here, rdmsr(MSR_VMX_BASIC)) || here.revision != caps->revision)
+		return MSR_VMX_BASIC;
+	if (!suits(true_controls ? MSR_VMX_TRUE_PIN_CONTROLS : MSR_VMX_PIN_CONTROLS, caps->pin, 0))
+		return MSR_VMX_PIN_CONTROLS;
+	if (!suits(true_controls ? MSR_VMX_TRUE_PRIMARY_CONTROLS : MSR_VMX_PRIMARY_CONTROLS,
+		    caps->primary, PRIMARY_WINDOWS))
+		return MSR_VMX_PRIMARY_CONTROLS;
+	if (!suits(MSR_VMX_SECONDARY_CONTROLS, caps->secondary, 0) ||
+		(caps->ve &&
+			!(rdmsr(MSR_VMX_SECONDARY_CONTROLS) >> 32 & SECONDARY_EPT_VIOLATION_VE)))
+		return MSR_VMX_SECONDARY_CONTROLS;
+	if (!suits(true_controls ? MSR_VMX_TRUE_EXIT_CONTROLS : MSR_VMX_EXIT_CONTROLS, caps->exit,
+		    0))
+		return MSR_VMX_EXIT_CONTROLS;
+	if (!suits(true_controls ? MSR_VMX_TRUE_ENTRY_CONTROLS : MSR_VMX_ENTRY_CONTROLS,
+		    caps->entry, ENTRY_MODE))
+		return MSR_VMX_ENTRY_CONTROLS;
+	if (caps->ept & EPT_CAPS_USED & ~rdmsr(MSR_VMX_EPT_VPID_CAP))
+		return MSR_VMX_EPT_VPID_CAP;
+	if (rdmsr(MSR_VMX_CR0_FIXED0) & ~caps->cr0_fixed0)
+		return MSR_VMX_CR0_FIXED0;
+	if (caps->cr0_fixed1 & ~rdmsr(MSR_VMX_CR0_FIXED1))
+		return MSR_VMX_CR0_FIXED1;
+	if (rdmsr(MSR_VMX_CR4_FIXED0) & ~caps->cr4_fixed0)
+		return MSR_VMX_CR4_FIXED0;
+	if (caps->cr4_fixed1 & ~rdmsr(MSR_VMX_CR4_FIXED1))
+		return MSR_VMX_CR4_FIXED1;
+	if (caps->preemption_timer && (rdmsr(MSR_VMX_MISC) & 31) != caps->timer_shift)
+		return MSR_VMX_MISC;
 	return 0;
+}
+
+int vmx_cpu_check(void)
+{
+	unsigned cpu = this_cpu()->index;
+	u32 msr;
+
+	if (!vmx_present()) {
+		log_error("VMX: CPU %u has no VT-x (CPUID leaf 1 ECX bit 5 is clear)", cpu);
+		return -SLUICE_ENOSYS;
+	}
+	if (check_feature_control(cpu))
+		return -SLUICE_ENOSYS;
+	msr = unsuitable_msr(&vmx_capabilities);
+	if (msr == 0)
+		return 0;
+	log_error("VMX: CPU %u cannot do what the boot CPU can: MSR 0x%x is 0x%lx there", cpu, msr,
+		rdmsr(msr));
+	return -SLUICE_EINVAL;
 }
 
 bool vmx_present(void)
@@ -248,20 +329,14 @@ int vmx_probe(void)
 {
 	struct vmx_capabilities *caps = &vmx_capabilities;
 	unsigned missing = 0;
-	u64 basic, feature_control;
+	u64 basic;
 
 	if (!vmx_present()) {
 		log_error("VMX: CPUID leaf 1 ECX bit 5 is clear: no VT-x");
 		return -SLUICE_ENOSYS;
 	}
-	feature_control = rdmsr(MSR_FEATURE_CONTROL);
-	if ((feature_control & FEATURE_CONTROL_LOCKED) &&
-		!(feature_control & FEATURE_CONTROL_VMX)) {
-		log_error("VMX: the firmware has switched VT-x off and locked it "
-			  "(IA32_FEATURE_CONTROL = 0x%lx): switch it on in the firmware's setup",
-			feature_control);
+	if (check_feature_control(this_cpu()->index))
 		return -SLUICE_ENOSYS;
-	}
 
 	basic = rdmsr(MSR_VMX_BASIC);
 	caps->cr0_fixed0 = rdmsr(MSR_VMX_CR0_FIXED0);
@@ -275,8 +350,6 @@ int vmx_probe(void)
 		return -SLUICE_ENOSYS;
 	caps->ve = rdmsr(MSR_VMX_SECONDARY_CONTROLS) >> 32 & SECONDARY_EPT_VIOLATION_VE;
 	check_preemption_timer(caps);
-	for (unsigned i = 0; i < ARRAY_SIZE(compared_msrs); i++)
-		boot_processor[i] = rdmsr(compared_msrs[i]);
 	if (vmcs_create_bitmaps()) {
 		log_error("VMX: no memory for the MSR and I/O bitmaps");
 		return -SLUICE_ENOMEM;

@@ -31,8 +31,6 @@ __init int vmx_cpu_enable(void)
 	u32 *region;
 	int error = unlock(cpu->index);
 
-	if (!error)
-		error = vmx_check_processor(cpu->index);
 	if (error)
 		return error;
 	region = hypervisor_alloc(0);

@@ -264,6 +264,7 @@ const struct virt vmx_virt = {
 	.present = vmx_present,
 	.probe = vmx_probe,
 	.layout = ept_layout,
+	.cpu_check = vmx_cpu_check,
 	.cpu_enable = vmx_cpu_enable,
 	.cpu_disable = vmx_cpu_disable,
 	.vcpu_create = vmx_vcpu_create,
