@@ -195,10 +195,12 @@ static void print_for_tools(const char *name, const char *ending, u64 code, cons
 static void print_memory_for_tools(const struct vm *vm)
 {
 	const struct vm_memory_stats *memory = &vm->memory_stats;
-	u64 flushes = 0;
+	u64 flushes = 0, eois = 0;
 
-	for (unsigned i = 0; i < vm->vcpu_count; i++)
+	for (unsigned i = 0; i < vm->vcpu_count; i++) {
 		flushes += vm->vcpus[i]->flushes;
+		eois += vm->vcpus[i]->eois_without_exit;
+	}
 	log_info("stat: memory=%s populated_pages=%llu ballooned_pages=%llu reported_pages=%llu "
 		 "large_pages=%llu "
 		 "huge_pages=%llu collapsed=%llu memory_waits=%llu discarded=%llu rescued=%llu "
@@ -213,6 +215,7 @@ static void print_memory_for_tools(const struct vm *vm)
 	log_info("stat: flip=%s puts=%llu gets=%llu copies=%llu flushes=%llu split_pages=%llu",
 		vm->config->name, LL(memory->flip_puts), LL(memory->flip_gets),
 		LL(memory->flip_copies), LL(flushes), LL(memory->splits));
+	log_info("stat: vcpus=%s eois_without_exit=%llu", vm->config->name, LL(eois));
 	if (!memory->idle_known)
 		return;
 	for (unsigned age = 0; age < BALLOON_AGES; age++)

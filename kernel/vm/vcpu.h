@@ -110,6 +110,7 @@ struct vcpu {
 				   for */
 	u64 flushes;            /* how often they were, for the summary */
 	u64 exits[EXITED_CLASSES];
+	u64 eois_without_exit; /* interrupts that ended so: arch/x86/guest/pv_eoi.h */
 
 	struct vcpu_event event;
 	struct vcpu_start start;

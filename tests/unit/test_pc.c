@@ -180,10 +180,10 @@ static void cpuid_leaves(void **state)
 	assert_int_equal(r.eax | r.ebx | r.ecx | r.edx, 0);
 	r = cpuid_of(&vcpus[0], KVM_CPUID_SIGNATURE, 0);
 	assert_memory_equal(&r.ebx, "KVMKVMKVM\0\0\0", 12);
-	/* Steal time, kvmclock, its stable bit, and that no port needs to be waited
+	/* PV EOI, steal time, kvmclock, its stable bit, and that no port needs to be waited
 	 * for. */
 	assert_int_equal(cpuid_of(&vcpus[0], KVM_CPUID_SIGNATURE + 1, 0).eax,
-		1u << 24 | 1u << 5 | 1u << 3 | 1u << 1);
+		1u << 24 | 1u << 6 | 1u << 5 | 1u << 3 | 1u << 1);
 	assert_int_equal(cpuid_of(&vcpus[0], HV_CPUID_TIMING, 0).eax, 1000000);
 	r = cpuid_of(&vcpus[0], SLUICE_CPUID_SIGNATURE, 0);
 	assert_memory_equal(&r.ebx, "SluiceSluice", 12);
@@ -221,7 +221,6 @@ static void msr_table(void **state)
 	refuses(0, 0x480, 0);
 	refuses(0, 0xc0010114, 0);
 	refuses(0, 0x4b564d02, 1); /* asynchronous page faults are not offered */
-	refuses(0, 0x4b564d04, 1); /* PV EOI */
 	assert_true(get(0, 0x10) < fake_tsc + 2);
 }
 

@@ -6,6 +6,7 @@
 
 #include "arch/x86/arch.h"
 #include "arch/x86/guest/kvmclock.h"
+#include "arch/x86/guest/pv_eoi.h"
 #include "arch/x86/guest/steal_time.h"
 #include "kernel/core/log.h"
 #include "kernel/vm/memory_ve.h"
@@ -215,9 +216,10 @@ static struct cpuid_result hypervisor_leaf(const struct vcpu *vcpu, u32 leaf)
 	switch (leaf) {
 	case KVM_CPUID_SIGNATURE: /* "KVMKVMKVM" */
 		return (struct cpuid_result){HV_CPUID_TIMING, 0x4b4d564b, 0x564b4d56, 0x4d};
-	case KVM_CPUID_SIGNATURE + 1: /* no PV EOI yet */
+	case KVM_CPUID_SIGNATURE + 1:
 		return (struct cpuid_result){
-			kvmclock_features() | (u32)KVM_FEATURE_STEAL_TIME, 0, 0, 0};
+			kvmclock_features() | (u32)(KVM_FEATURE_STEAL_TIME | KVM_FEATURE_PV_EOI), 0,
+			0, 0};
 	case HV_CPUID_TIMING:
 		return (struct cpuid_result){tsc_khz, tsc_khz, 0, 0};
 	case SLUICE_CPUID_SIGNATURE:

@@ -67,6 +67,9 @@ COLD void lapic_reset(struct lapic *lapic)
 	lapic->timer_initial = lapic->timer_divide = 0;
 	lapic->deadline = 0;
 	lapic->nmi = false;
+	/* Not taken back: after INIT the word may be anything's. */
+	lapic->offered = 0;
+	lapic->pv_eoi_at = 0;
 }
 
 __init int lapic_create(struct vcpu *vcpu)
@@ -105,6 +108,13 @@ static int highest(const u64 bits[4])
 	return -1;
 }
 
+/* Before anything depends on what is in service. */
+static inline void settle(struct lapic *lapic)
+{
+	if (unlikely(lapic->offered))
+		pv_eoi_settle(lapic);
+}
+
 /* The processor priority: what has to be exceeded (Intel SDM vol. 3, 11.8.3.1). */
 static u32 priority(const struct lapic *lapic)
 {
@@ -114,12 +124,15 @@ static u32 priority(const struct lapic *lapic)
 	return (lapic->tpr & 0xf0) >= class ? lapic->tpr : class;
 }
 
-int lapic_pending(const struct vcpu *vcpu)
+int lapic_pending(struct vcpu *vcpu)
 {
-	const struct lapic *lapic = vcpu->lapic;
+	struct lapic *lapic = vcpu->lapic;
 	int vector = highest(lapic->irr);
 
-	if (vector < 0 || ((u32)vector & 0xf0) <= (priority(lapic) & 0xf0))
+	if (vector < 0)
+		return -1;
+	settle(lapic);
+	if (((u32)vector & 0xf0) <= (priority(lapic) & 0xf0))
 		return -1;
 	return vector;
 }
@@ -130,12 +143,15 @@ void lapic_accept(struct vcpu *vcpu, u8 vector)
 
 	__atomic_fetch_and(&lapic->irr[vector / 64], ~BIT(vector % 64), __ATOMIC_ACQ_REL);
 	lapic->isr[vector / 64] |= BIT(vector % 64);
+	if (lapic->pv_eoi_at)
+		pv_eoi_offer(lapic, vector);
 }
 
 void lapic_withdraw(struct vcpu *vcpu, u8 vector)
 {
 	struct lapic *lapic = vcpu->lapic;
 
+	settle(lapic);
 	lapic->isr[vector / 64] &= ~BIT(vector % 64);
 	__atomic_fetch_or(&lapic->irr[vector / 64], BIT(vector % 64), __ATOMIC_ACQ_REL);
 }
@@ -200,9 +216,11 @@ void lapic_raise(struct vcpu *vcpu, u8 vector, bool level)
 static void end_of_interrupt(struct vcpu *vcpu)
 {
 	struct lapic *lapic = vcpu->lapic;
-	int vector = highest(lapic->isr);
+	int vector;
 	u64 bit;
 
+	settle(lapic);
+	vector = highest(lapic->isr);
 	if (vector < 0)
 		return;
 	bit = BIT(vector % 64);
@@ -221,7 +239,7 @@ static u32 part(const u64 bits[4], u32 index)
 
 enum outcome lapic_read(struct vcpu *vcpu, u32 index, u64 *value)
 {
-	const struct lapic *lapic = vcpu->lapic;
+	struct lapic *lapic = vcpu->lapic;
 
 	switch (index) {
 	case REG_ID:
@@ -234,6 +252,7 @@ enum outcome lapic_read(struct vcpu *vcpu, u32 index, u64 *value)
 		*value = lapic->tpr;
 		return DONE;
 	case REG_PPR:
+		settle(lapic);
 		*value = priority(lapic);
 		return DONE;
 	case REG_LDR: /* Intel SDM vol. 3, 11.12.10.2 */
@@ -243,6 +262,7 @@ enum outcome lapic_read(struct vcpu *vcpu, u32 index, u64 *value)
 		*value = lapic->svr;
 		return DONE;
 	case REG_ISR ... REG_ISR + 7:
+		settle(lapic);
 		*value = part(lapic->isr, index - REG_ISR);
 		return DONE;
 	case REG_TMR ... REG_TMR + 7:

@@ -17,7 +17,7 @@ void lapic_destroy(struct vcpu *vcpu);
 
 /* The vector to deliver now: highest in IRR above the processor priority, or -1. Does not look at
  * IF. */
-int lapic_pending(const struct vcpu *vcpu);
+int lapic_pending(struct vcpu *vcpu);
 /* @vector, just answered by lapic_pending(), is being delivered: IRR to ISR. */
 void lapic_accept(struct vcpu *vcpu, u8 vector);
 /* @vector, accepted last, did not reach the guest after all: ISR back to IRR. */

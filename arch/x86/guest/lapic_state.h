@@ -33,6 +33,9 @@ struct lapic {
 	bool nmi;                        /* pending */
 	bool deaf;                       /* in HLT with interrupts off: only NMI and INIT wake it */
 	bool waits_for_sipi;             /* after INIT */
+	u8 offered; /* the vector whose end the guest may say without an exit, alone in service; or
+		       0 */
+	u64 pv_eoi_at; /* its MSR (pv_eoi.h); 0: off */
 };
 
 /* All registers as after INIT (Intel SDM vol. 3, 11.4.7.3); keeps the flags of the vCPU's life. */
@@ -47,6 +50,11 @@ enum timer_mode lapic_timer_mode(const struct lapic *lapic);
 void lapic_timer_write_lvt(struct lapic *lapic, u32 value);
 void lapic_timer_write_initial(struct lapic *lapic, u32 value);
 u32 lapic_timer_current(const struct lapic *lapic);
+
+/* pv_eoi.c: offers the end of @vector, just accepted, if it needs no exit; and finds out whether
+ * the guest has taken the offer, or takes it back. While pv_eoi_at and offered, respectively. */
+void pv_eoi_offer(struct lapic *lapic, u8 vector);
+void pv_eoi_settle(struct lapic *lapic);
 
 /* ICR and SELF IPI: sends what @icr says from @vcpu. False: reserved bits or modes (#GP). */
 bool lapic_send(struct vcpu *vcpu, u64 icr);

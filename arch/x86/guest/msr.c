@@ -8,6 +8,7 @@
 #include "arch/x86/arch.h"
 #include "arch/x86/guest/kvmclock.h"
 #include "arch/x86/guest/lapic.h"
+#include "arch/x86/guest/pv_eoi.h"
 #include "arch/x86/guest/steal_time.h"
 
 /* IA32_MISC_ENABLE: fast strings on (CPUID shows ERMS), no BTS, no PEBS. A guest that found the bit
@@ -30,7 +31,7 @@ const struct msr_rule msr_rules[] = {
 	{MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, MSR_EMULATE},
 	{MSR_X2APIC_FIRST, MSR_X2APIC_LAST, MSR_EMULATE},
 	{MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME, MSR_EMULATE},
-	{MSR_KVM_STEAL_TIME, MSR_KVM_STEAL_TIME, MSR_EMULATE}, {MSR_EFER, MSR_EFER, MSR_VENDOR},
+	{MSR_KVM_STEAL_TIME, MSR_KVM_PV_EOI, MSR_EMULATE}, {MSR_EFER, MSR_EFER, MSR_VENDOR},
 	{MSR_STAR, MSR_SFMASK, MSR_PASS}, {MSR_FS_BASE, MSR_KERNEL_GS_BASE, MSR_PASS},
 	{MSR_TSC_AUX, MSR_TSC_AUX, MSR_ZERO}, /* RDTSCP and RDPID are hidden */
 	{0xc0010000, 0xc0010003, MSR_ZERO},   /* AMD: PERF_CTL */
@@ -102,6 +103,8 @@ enum outcome msr_write(struct vcpu *vcpu, u32 msr, u64 value)
 		return kvmclock_write(vcpu, msr, value);
 	case MSR_KVM_STEAL_TIME:
 		return steal_time_write(vcpu, value);
+	case MSR_KVM_PV_EOI:
+		return pv_eoi_write(vcpu, value);
 	default:
 		return msr_class_of(msr) == MSR_ZERO ? DONE : BAD;
 	}

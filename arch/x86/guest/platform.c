@@ -103,6 +103,7 @@ void platform_dump(const struct vcpu *vcpu)
 		lapic->lvt[LVT_TIMER], lapic->deaf ? ", in HLT with interrupts off" : "");
 	log_error("  irr %016lx %016lx %016lx %016lx", lapic->irr[3], lapic->irr[2], lapic->irr[1],
 		lapic->irr[0]);
-	log_error("  isr %016lx %016lx %016lx %016lx", lapic->isr[3], lapic->isr[2], lapic->isr[1],
-		lapic->isr[0]);
+	log_error("  isr %016lx %016lx %016lx %016lx%s", lapic->isr[3], lapic->isr[2],
+		lapic->isr[1], lapic->isr[0],
+		lapic->offered ? ", may have ended without an exit" : "");
 }

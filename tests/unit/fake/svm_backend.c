@@ -76,7 +76,7 @@ unsigned guest_fetch(struct vcpu *vcpu, unsigned offset, u8 *to, unsigned count)
 int pending_vector, accepted_vector;
 bool nmi_pending;
 
-int lapic_pending(const struct vcpu *vcpu)
+int lapic_pending(struct vcpu *vcpu)
 {
 	(void)vcpu;
 	return pending_vector;
