@@ -99,11 +99,11 @@ void timer_fired(void)
 	spin_unlock(&queue->lock);
 }
 
-/*
- * QEMU (7.2) may lose the sign of a pending interrupt at a #VMEXIT, where it changes its word of
- * pending requests without a lock: the LAPIC has the timer's vector in its IRR, and the processor
- * sleeps on. Firing again makes it look.
- */
+bool timer_is_overdue(void)
+{
+	return this_percpu()->timers.hardware <= arch_tsc();
+}
+
 COLD void timer_hear_missed(void)
 {
 	struct timer_queue *queue = &this_percpu()->timers;

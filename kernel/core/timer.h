@@ -36,7 +36,16 @@ struct timer *timer_pop(u64 now);
 /* Arms the hardware for the next deadline again: after CPU_EVENT_TIMER, once nothing more pops. */
 void timer_fired(void);
 
-/* Before sleeping: arms the hardware again if it has fired and no event came of it. */
+/*
+ * QEMU (7.2) may lose the sign of a pending interrupt at a #VMEXIT, where it changes its word of
+ * pending requests without a lock: the LAPIC has the timer's vector in its IRR, and the processor
+ * goes on. Firing again makes it look.
+ *
+ * timer_is_overdue(): the hardware should have fired, so there is no reason to enter a guest.
+ * timer_hear_missed(): before sleeping; arms the hardware again if it has fired and no event came
+ * of it.
+ */
+bool timer_is_overdue(void);
 void timer_hear_missed(void);
 
 /* Microseconds as TSC ticks, and back, rounded down. */

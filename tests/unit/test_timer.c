@@ -54,6 +54,22 @@ static void a_missed_timer_does_not_end_the_next_one(void **state)
 	timer_cancel(&late);
 }
 
+/* Whoever is about to enter a guest hears of it, until what comes next is armed. */
+static void a_missed_timer_is_overdue(void **state)
+{
+	(void)state;
+	assert_false(timer_is_overdue());
+	timer_arm(&early, 5000);
+	assert_false(timer_is_overdue());
+	fake_tsc = 5000;
+	fake_timer_armed = false;
+	assert_true(timer_is_overdue());
+	assert_ptr_equal(timer_pop(fake_tsc), &early);
+	timer_arm(&late, 9000);
+	assert_false(timer_is_overdue());
+	timer_cancel(&late);
+}
+
 /* It fired a moment before its deadline, so that nothing pops, and no event came. */
 static void a_cpu_does_not_sleep_on_a_missed_timer(void **state)
 {
@@ -78,6 +94,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(hardware_follows_the_head, start),
 		cmocka_unit_test_setup(a_missed_timer_does_not_end_the_next_one, start),
+		cmocka_unit_test_setup(a_missed_timer_is_overdue, start),
 		cmocka_unit_test_setup(a_cpu_does_not_sleep_on_a_missed_timer, start),
 	};
 

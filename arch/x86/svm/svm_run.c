@@ -146,7 +146,8 @@ static void serve(struct vcpu *vcpu, enum svm_exit exit)
 	}
 }
 
-/* The turn ends by the host's LAPIC timer, which dispatch armed: an interrupt like any other. */
+/* The turn ends by the host's LAPIC timer, which dispatch armed: an interrupt like any other. It is
+ * looked for before each entry, too: an exit may have lost it (timer.h). */
 void svm_run(struct vcpu *vcpu, u64 until)
 {
 	struct cpu *cpu = this_cpu();
@@ -156,7 +157,7 @@ void svm_run(struct vcpu *vcpu, u64 until)
 	while (!READ_ONCE(cpu->events)) {
 		u32 requests = READ_ONCE(vcpu->requests);
 
-		if (unlikely(requests & VCPU_REQ_YIELD))
+		if (unlikely(requests & VCPU_REQ_YIELD) || unlikely(timer_is_overdue()))
 			break;
 		if (unlikely(requests))
 			take_requests(vcpu, requests);
