@@ -33,10 +33,13 @@ void virtio_run_at(struct virtio_device *device, u64 deadline)
 
 /* Of a CPU's time this part at most is for devices' timers. */
 #define TIMERS_PART 8u
+/* A turn is bounded by its work (TURN_BYTES). One that seems longer had no CPU meanwhile: a
+ * hypervisor below took it, or the firmware (SMM), and no rest makes up for that. */
+#define TURN_US 2000u
 
 u64 virtio_rest_until(struct virtio_device *device, u64 since)
 {
-	u64 now = arch_tsc(), ticks = now - since;
+	u64 now = arch_tsc(), ticks = MIN(now - since, ticks_from_us(TURN_US));
 	struct virtio_device *other;
 
 	WRITE_ONCE(device->turn_ticks, ticks);

@@ -117,7 +117,8 @@ void virtio_run_at(struct virtio_device *device, u64 deadline);
 /* For run(), which began at @since (TSC) and leaves work undone that it was asked for: when it may
  * go on of itself. All devices of a guest rest for what the turns took that its devices left like
  * that: in no exit of their guests they take a CPU an eighth of its time at most, for all guests
- * together, whatever these ask for. At least VIRTIO_LATER_US from now. */
+ * together, whatever these ask for. At least VIRTIO_LATER_US from now. A turn counts as 2 ms at
+ * most. */
 u64 virtio_rest_until(struct virtio_device *device, u64 since);
 
 /* For TIMER_DEVICE: what it takes is charged to the guest's vCPU of this CPU. Dispatch loop only,

@@ -109,6 +109,26 @@ static void floods_of_all_devices_of_a_guest(void **state)
 	}
 }
 
+/* Somebody below takes the CPU in the middle of a turn, for a fifth of a second. */
+static void a_turn_without_the_cpu_is_no_long_one(void **state)
+{
+	unsigned before = fake_console_bytes;
+
+	(void)state;
+	console_starts();
+	guests = 3;
+	set_desc(CONSOLE, 0, DATA, 3200, 0, 0);
+	offer(CONSOLE, 0);
+	fake_console_ticks = SECOND / 5;
+	set_reg(CONSOLE, 0x050, CONSOLE_TRANSMIT);
+	fake_console_ticks = 100;
+	for (unsigned turn = 0; turn < 10; turn++) {
+		fake_tsc += SECOND / 50;
+		timers_serve();
+	}
+	assert_int_equal(fake_console_bytes - before, 3200);
+}
+
 /* A disk that keeps up with its time does not rest, whatever others do. */
 static void a_disk_in_time_is_in_time(void **state)
 {
@@ -232,6 +252,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(slow_disks_do_not_keep_the_cpu),
 		TEST(floods_of_all_devices_of_a_guest),
+		TEST(a_turn_without_the_cpu_is_no_long_one),
 		TEST(a_disk_in_time_is_in_time),
 		TEST(work_is_left_to_somebody),
 	};
