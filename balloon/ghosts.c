@@ -6,6 +6,8 @@
  */
 #include "balloon/ghosts.h"
 
+#include <string.h>
+
 /* The histogram is halved after so many sampled gets: it remembers what the guest did lately,
  * however long ago that was, so a guest that wakes up is judged by what it did before it slept. */
 #define HALVE_GETS 128U
@@ -32,6 +34,20 @@ __init void ghosts_init(struct ghosts *ghosts, u64 max_pages, struct ghost *tabl
 	/* Ghosts that were asked for again leave gaps, so the segments together cover more puts
 	 * than there are ghosts. */
 	ghosts->per_segment = MIN(MAX(capacity / 64, 1U), 0xffffU);
+}
+
+void ghosts_clear(struct ghosts *ghosts)
+{
+	memset(ghosts->table, 0,
+		(ghosts->sets_mask + 1UL) * GHOSTS_WAYS * sizeof(ghosts->table[0]));
+	*ghosts = (struct ghosts){
+		.threshold = ghosts->threshold,
+		.sets_mask = ghosts->sets_mask,
+		.per_segment = ghosts->per_segment,
+		.max_distance = ghosts->max_distance,
+		.step = ghosts->step,
+		.table = ghosts->table,
+	};
 }
 
 /* Whichever bits the caller's decision looked at: here all of them matter. */

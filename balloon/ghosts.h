@@ -61,6 +61,8 @@ struct ghosts {
  * best, and 4 * max_pages / GHOSTS_ONE_IN gives the full rate. With fewer the rate falls.
  */
 void ghosts_init(struct ghosts *ghosts, u64 max_pages, struct ghost *table, u32 entries);
+/* As ghosts_init() leaves them. */
+void ghosts_clear(struct ghosts *ghosts);
 
 /* A sampled operation: of which page, and what the guest was at right after it. */
 struct ghosts_event {

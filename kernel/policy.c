@@ -65,7 +65,7 @@ static u64 lent_pages(void)
 	return lent;
 }
 
-__init void policy_guest_starts(struct vm *vm)
+void policy_guest_starts(struct vm *vm)
 {
 	u64 lendable = memory_lendable(), lent = lent_pages();
 	u64 above = lendable > lent ? lendable - lent : 0;

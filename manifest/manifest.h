@@ -18,6 +18,15 @@
  * the operator's too. */
 enum manifest_console { CONSOLE_RING, CONSOLE_OUTPUT, CONSOLE_UART };
 enum manifest_when_done { WHEN_DONE_POWER_OFF, WHEN_DONE_HALT, WHEN_DONE_REBOOT };
+/* After which ends a guest is started again: each includes those before it. From RESTART_OPERATOR
+ * on what it is loaded from is kept, so that the operator can start it. */
+enum manifest_restart {
+	RESTART_NEVER,
+	RESTART_OPERATOR,
+	RESTART_REBOOT,
+	RESTART_FAILURE,
+	RESTART_ALWAYS,
+};
 
 struct machine_config {
 	u64 reserve;   /* bytes; 0 = max(RAM/64, 2 MiB a CPU) */
@@ -97,7 +106,8 @@ struct guest_config {
 	u8 tmem_zero_pages, tmem_dedup, tmem_compress;
 	bool rng;        /* has a virtio-rng device */
 	bool privileged; /* may control other guests' tmem */
-	u32 time_limit;  /* seconds of CPU time until it is stopped; 0 = none */
+	u32 time_limit;  /* seconds of CPU time of one life until it is stopped; 0 = none */
+	u8 restart;      /* enum manifest_restart */
 	struct disk_config disks[MANIFEST_DISKS_MAX];
 	unsigned disk_count;
 	struct shared_pool_config shared_pools[MANIFEST_SHARED_MAX];

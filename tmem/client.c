@@ -69,8 +69,7 @@ static void free_client(struct tmem_client *client)
 	tmem_port_unlock(&tmem->arena.lock);
 }
 
-__init struct tmem_client *tmem_client_create(
-	struct tmem *tmem, const struct tmem_client_config *config)
+struct tmem_client *tmem_client_create(struct tmem *tmem, const struct tmem_client_config *config)
 {
 	u32 weight = config->weight ? MIN(config->weight, TMEM_WEIGHT_MAX) : 1;
 	struct tmem_client *client = client_claim(tmem, weight, false);

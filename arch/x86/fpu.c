@@ -11,7 +11,7 @@
 #define FCW_AFTER_INIT 0x037f /* what FNINIT sets: all masked, extended precision */
 #define MXCSR_DEFAULT  0x1f80
 
-__init void arch_fpu_reset(void *state)
+COLD void arch_fpu_reset(void *state)
 {
 	static const u16 fcw = FCW_AFTER_INIT;
 	static const u32 mxcsr = MXCSR_DEFAULT;

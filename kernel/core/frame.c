@@ -237,7 +237,7 @@ void hypervisor_free(void *pages, unsigned order)
 	frame_free(ptr_to_mfn(pages), order);
 }
 
-__init void *hypervisor_alloc_pages(u64 pages, u16 owner)
+COLD void *hypervisor_alloc_pages(u64 pages, u16 owner)
 {
 	unsigned order = order_of(pages * PAGE_SIZE);
 	mfn_t first = frame_alloc(FRAME_HYPERVISOR, order, owner);

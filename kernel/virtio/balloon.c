@@ -121,6 +121,12 @@ static bool serve_statistics(struct virtio_balloon *balloon, bool *pushed)
 	return take_statistics(balloon);
 }
 
+static void begin_steps(struct virtio_balloon *balloon, u64 size)
+{
+	balloon->mark = size;
+	balloon->quiet_ticks = 0;
+}
+
 /* ---- The device --------------------------------------------------------------------------------
  */
 
@@ -163,6 +169,17 @@ static void reset(struct virtio_device *device)
 	memory_balloon_forget(device->vm);
 }
 
+/* Nothing was asked of the driver yet. */
+static void power_cycle(struct virtio_device *device)
+{
+	struct virtio_balloon *balloon = balloon_of(device);
+
+	balloon->target = device->vm->memory.ram_pages;
+	balloon->num_pages = 0;
+	begin_steps(balloon, balloon->target);
+	balloon->named = false;
+}
+
 static const struct virtio_ops balloon_ops = {
 	.id = VIRTIO_ID_BALLOON,
 	.features = BALLOON_F_MUST_TELL_HOST | BALLOON_F_STATS_VQ | BALLOON_F_DEFLATE_ON_OOM |
@@ -175,6 +192,7 @@ static const struct virtio_ops balloon_ops = {
 	.run = run,
 	.forget = forget,
 	.reset = reset,
+	.power_cycle = power_cycle,
 };
 
 static struct virtio_balloon *balloon_in(const struct vm *vm)
@@ -192,11 +210,11 @@ __init int balloon_create(struct vm *vm)
 		log_error("guest \"%s\": no memory for its balloon", vm->config->name);
 		return -SLUICE_ENOMEM;
 	}
-	balloon->target = balloon->mark = vm->memory.ram_pages;
 	balloon->stats_age = BALLOON_NEVER;
 	memset(balloon->stats, 0xff, sizeof(balloon->stats));
 	balloon->device.ops = &balloon_ops;
 	balloon->device.vm = vm;
+	power_cycle(&balloon->device);
 	virtio_attach(&balloon->device, PLATFORM_BALLOON_SLOT);
 	return 0;
 }
@@ -229,12 +247,6 @@ static u64 size_of(const struct vm *vm)
 static bool is_responsive(const struct virtio_balloon *balloon)
 {
 	return has_driver(balloon) && balloon->quiet_ticks < QUIET_TICKS_MAX;
-}
-
-static void begin_steps(struct virtio_balloon *balloon, u64 size)
-{
-	balloon->mark = size;
-	balloon->quiet_ticks = 0;
 }
 
 void balloon_set_target(struct vm *vm, u64 pages, const char *why)

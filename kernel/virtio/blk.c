@@ -119,6 +119,14 @@ static void forget(struct virtio_device *device, unsigned queue)
 	blk_forget(blk_of(device));
 }
 
+/* Who boots again reads everything for the first time. */
+static void power_cycle(struct virtio_device *device)
+{
+	struct virtio_blk *blk = blk_of(device);
+
+	memset(blk->seen, 0, ROUND_UP(blk->disk.sectors, 64) / 8);
+}
+
 const struct virtio_ops blk_ops = {
 	.id = VIRTIO_ID_BLOCK,
 	.features = BLK_F_SIZE_MAX | BLK_F_SEG_MAX | BLK_F_BLK_SIZE | BLK_F_FLUSH,
@@ -127,4 +135,5 @@ const struct virtio_ops blk_ops = {
 	.config_bytes = sizeof(struct blk_config_space),
 	.run = run,
 	.forget = forget,
+	.power_cycle = power_cycle,
 };

@@ -186,11 +186,20 @@ static void forget(struct virtio_device *device, unsigned queue)
 		console_of(device)->sent = 0;
 }
 
+/* What was typed was for the life before. */
+static void power_cycle(struct virtio_device *device)
+{
+	struct virtio_console *console = console_of(device);
+
+	console->input_tail = console->input_head;
+}
+
 static const struct virtio_ops console_ops = {
 	.id = VIRTIO_ID_CONSOLE,
 	.queues = CONSOLE_QUEUES,
 	.run = run,
 	.forget = forget,
+	.power_cycle = power_cycle,
 };
 
 __init int console_create(struct vm *vm)

@@ -260,6 +260,15 @@ __init void virtio_attach(struct virtio_device *device, unsigned slot)
 	device->vm->devices[slot] = device;
 }
 
+void virtio_power_cycle(struct virtio_device *device)
+{
+	timer_cancel(&device->timer);
+	reset(device);
+	device->work = 0;
+	if (device->ops->power_cycle)
+		device->ops->power_cycle(device);
+}
+
 void virtio_detach(struct virtio_device *device)
 {
 	timer_cancel(&device->timer);

@@ -46,6 +46,9 @@ struct virtio_ops {
 	/* The driver resets the device; forget() was called. NULL: nothing more to do. Runner only.
 	 */
 	void (*reset)(struct virtio_device *device);
+	/* The VM is to have another life: reset() was called; what the device keeps over a reset
+	 * goes, but for what a disk holds. NULL: nothing more to do. No vCPU runs. */
+	void (*power_cycle)(struct virtio_device *device);
 };
 
 /* A queue of a device: what the driver wrote of it, and the rings while it is ready. */
@@ -96,6 +99,9 @@ struct virtio_device {
 void virtio_attach(struct virtio_device *device, unsigned slot);
 /* After the VM stopped: cancels the timer and drops everything that is pinned. */
 void virtio_detach(struct virtio_device *device);
+
+/* After the VM stopped: as virtio_attach() made it, with its statistics and what a disk holds. */
+void virtio_power_cycle(struct virtio_device *device);
 
 /* Asks for work: DEVICE_* bits. Does it here, unless another CPU is at it. No lock may be held. */
 void virtio_work(struct virtio_device *device, u32 bits);

@@ -47,7 +47,7 @@ void commit_count_tables(s64 pages)
 	__atomic_fetch_add(&tables, pages, __ATOMIC_RELAXED);
 }
 
-__init u64 memory_lendable(void)
+u64 memory_lendable(void)
 {
 	u64 room = available();
 	u64 taken = READ_ONCE(promised) + (tmem_store ? tmem_persistent_held(tmem_store) : 0);
@@ -55,7 +55,7 @@ __init u64 memory_lendable(void)
 	return taken >= room ? 0 : room - taken;
 }
 
-__init int memory_commit(const char *name, u64 pages, u64 ram_pages)
+int memory_commit(const char *name, u64 pages, u64 ram_pages)
 {
 	u64 wanted = with_tables(pages, ram_pages);
 	u64 persistent = tmem_store ? tmem_persistent_held(tmem_store) : 0;

@@ -39,7 +39,7 @@ static u64 table_pages(u64 gfn_count)
 	return ROUND_UP(gfn_count * sizeof(u64), PAGE_SIZE) / PAGE_SIZE;
 }
 
-__init int memory_create(struct vm *vm, u64 bytes, const struct nested_layout *layout)
+COLD int memory_create(struct vm *vm, u64 bytes, const struct nested_layout *layout)
 {
 	struct memory *memory = &vm->memory;
 	u64 pages = bytes >> PAGE_SHIFT;
@@ -101,7 +101,7 @@ COLD void memory_destroy(struct vm *vm)
 	memory_idle_destroy(memory);
 	hypervisor_free_pages(memory->gfns, table_pages(memory->gfn_count));
 	commit_count_tables(-(s64)table_pages(memory->gfn_count));
-	*memory = (struct memory){.owner = vm->id};
+	*memory = (struct memory){.owner = vm->id, .layout = memory->layout};
 }
 
 /* What a touch of @frame is that has no RAM behind it. */

@@ -191,8 +191,8 @@ struct vm;
 /* Lays out @bytes of RAM (a multiple of 4 KiB) from 0, around the device hole. Nothing is
  * populated. Returns 0 or -ENOMEM. */
 int __must_check memory_create(struct vm *vm, u64 bytes, const struct nested_layout *layout);
-/* Gives everything back. No vCPU of the VM may run any more and nothing may be pinned; frames go
- * through limbo. */
+/* Gives everything back but the layout's name. No vCPU of the VM may run any more and nothing may
+ * be pinned; frames go through limbo. */
 void memory_destroy(struct vm *vm);
 
 /*

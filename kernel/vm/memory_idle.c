@@ -62,7 +62,7 @@ static u32 place_of(const struct memory *memory, u32 i)
 	return pages && frame < PLACE_NONE ? (u32)frame : PLACE_NONE;
 }
 
-__init int memory_idle_create(struct memory *memory)
+int memory_idle_create(struct memory *memory)
 {
 	static bool told;
 

@@ -51,7 +51,7 @@ static void count_leaf(struct memory *memory, unsigned level, s64 change)
 		memory->huge_pages += (u64)change;
 }
 
-__init int nested_create(struct memory *memory)
+int nested_create(struct memory *memory)
 {
 	u64 *root = table_alloc(memory);
 

@@ -38,6 +38,12 @@ __init int refaults_create(struct vm *vm)
 	return 0;
 }
 
+void refaults_clear(struct vm *vm)
+{
+	vm->refaults->told = 0;
+	ghosts_clear(&vm->refaults->ghosts);
+}
+
 void refaults_destroy(struct vm *vm)
 {
 	if (vm->refaults)

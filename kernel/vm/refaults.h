@@ -19,6 +19,8 @@ struct refaults {
 
 /* For a guest whose memory is there, and before its tmem client is: vm->refaults. -ENOMEM. */
 int __must_check refaults_create(struct vm *vm);
+/* As refaults_create() leaves them, before another client is told of. */
+void refaults_clear(struct vm *vm);
 /* After its tmem client is gone. */
 void refaults_destroy(struct vm *vm);
 

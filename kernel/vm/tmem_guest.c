@@ -53,14 +53,17 @@ __init bool tmem_start(const struct tmem_machine_config *config)
 	return tmem_store != NULL;
 }
 
-__init static struct tmem_client *create_client(struct vm *vm)
+/* What the guest's client is made from, in each of its lives; its keys are each life's own. */
+__init static void configure(struct vm *vm)
 {
 	const struct guest_config *config = vm->config;
-	struct tmem_shared_grant grants[MANIFEST_SHARED_MAX];
-	struct tmem_client_config client = {
+
+	_Static_assert(MANIFEST_GROUPS_MAX <= TMEM_GROUPS, "all that there may be");
+	_Static_assert(MANIFEST_SHARED_MAX <= TMEM_SHARED_MAX, "all that a guest may share");
+	vm->tmem_config = (struct tmem_client_config){
 		.weight = config->tmem_share,
 		.ephemeral_max = config->precache_max >> PAGE_SHIFT,
-		.shared = grants,
+		.shared = vm->tmem_grants,
 		.shared_count = config->shared_pool_count,
 		.persistent_max = config->preswap_max == ~0UL ? ~0UL
 							      : config->preswap_max >> PAGE_SHIFT,
@@ -71,25 +74,33 @@ __init static struct tmem_client *create_client(struct vm *vm)
 		.sample_threshold = refaults_threshold(vm),
 		.owner = vm,
 	};
-
-	u8 modes;
-
-	_Static_assert(MANIFEST_GROUPS_MAX <= TMEM_GROUPS, "all that there may be");
-	_Static_assert(MANIFEST_SHARED_MAX <= TMEM_SHARED_MAX, "all that a guest may share");
 	for (unsigned i = 0; i < config->shared_pool_count; i++)
-		grants[i] = (struct tmem_shared_grant){
+		vm->tmem_grants[i] = (struct tmem_shared_grant){
 			.uuid = {config->shared_pools[i].uuid[0], config->shared_pools[i].uuid[1]},
 			.weight = config->shared_pools[i].weight,
 		};
-	tmem_port_random(client.hash_keys, ARRAY_SIZE(client.hash_keys));
-	modes = client.ephemeral_modes | client.persistent_modes;
+}
+
+/* What the modes of the guest's pools need of the machine. */
+__init static int prepare_modes(const struct vm *vm)
+{
+	const struct guest_config *config = vm->config;
+	u8 modes = vm->tmem_config.ephemeral_modes | vm->tmem_config.persistent_modes;
+
 	if (config->dedup_group[0] && !(modes & TMEM_MODE_DEDUP))
 		log_warn("guest \"%s\": dedup_group \"%s\" has no effect: dedup is \"none\"",
 			config->name, config->dedup_group);
 	/* What compresses is also where pages are looked at. */
-	if (modes && tmem_port_start_compression())
-		return NULL;
-	return tmem_client_create(tmem_store, &client);
+	return modes ? tmem_port_start_compression() : 0;
+}
+
+static int create_client(struct vm *vm)
+{
+	struct tmem_client_config *config = &vm->tmem_config;
+
+	tmem_port_random(config->hash_keys, ARRAY_SIZE(config->hash_keys));
+	vm->tmem = tmem_client_create(tmem_store, config);
+	return vm->tmem ? 0 : -SLUICE_ENOMEM;
 }
 
 __init int tmem_guest_create(struct vm *vm)
@@ -98,11 +109,19 @@ __init int tmem_guest_create(struct vm *vm)
 		return 0;
 	if (refaults_create(vm))
 		return -SLUICE_ENOMEM;
-	vm->tmem = create_client(vm);
-	if (vm->tmem)
+	configure(vm);
+	if (!prepare_modes(vm) && !create_client(vm))
 		return 0;
 	refaults_destroy(vm);
 	return -SLUICE_ENOMEM;
+}
+
+int tmem_guest_create_again(struct vm *vm)
+{
+	if (!vm->refaults)
+		return 0;
+	refaults_clear(vm);
+	return create_client(vm);
 }
 
 int tmem_guest_destroy(struct vm *vm)
@@ -112,6 +131,7 @@ int tmem_guest_destroy(struct vm *vm)
 	if (tmem_client_destroy(vm->tmem) == -SLUICE_EAGAIN)
 		return -SLUICE_EAGAIN;
 	vm->tmem = NULL;
-	refaults_destroy(vm);
+	if (!vm->image)
+		refaults_destroy(vm);
 	return 0;
 }

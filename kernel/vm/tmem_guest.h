@@ -17,9 +17,12 @@ bool tmem_start(const struct tmem_machine_config *config);
 /* Gives a VM whose memory is there what its manifest grants it: vm->tmem and vm->refaults, which
  * stay NULL without tmem. -ENOMEM with nothing made. */
 int __must_check tmem_guest_create(struct vm *vm);
+/* The same for a later life, of a VM with an image: the client is another one, with other keys.
+ * -ENOMEM without a client. */
+int __must_check tmem_guest_create_again(struct vm *vm);
 
 /* Takes it back: a bounded step, -EAGAIN while there is more; 0 also if there is nothing. No vCPU
- * of the VM may run any more. */
+ * of the VM may run any more. vm->refaults stays for a later life, if there may be one. */
 int __must_check tmem_guest_destroy(struct vm *vm);
 
 #endif

@@ -45,11 +45,25 @@ __init struct vcpu *vcpu_create(struct vm *vm, u32 id)
 		return NULL;
 	vcpu->vm = vm;
 	vcpu->id = id;
-	vcpu->state = VCPU_WAIT_SIPI;
+	vcpu_reset(vcpu);
+	return vcpu;
+}
+
+/* Registers come with @start. The vector state is reset on the vCPU's own CPU, which may still save
+ * there what it had loaded. */
+void vcpu_reset(struct vcpu *vcpu)
+{
+	vcpu->requests = 0;
+	vcpu->flushed_generation = 0;
+	vcpu->start.kind = START_NONE;
+	vcpu->event.valid = false;
+	vcpu->steal_time_at = 0;
+	vcpu->wake_pending = vcpu->blocking = vcpu->offline = vcpu->waits_for_memory = false;
+	vcpu->is_fresh = true;
+	memset(vcpu->debug_registers, 0, sizeof(vcpu->debug_registers));
 	/* Intel SDM vol. 3, table 9-1: DR6 after reset. */
 	vcpu->dr6 = 0xffff0ff0;
-	arch_fpu_reset(vcpu->fpu);
-	return vcpu;
+	vcpu->state = VCPU_WAIT_SIPI;
 }
 
 __init void vcpu_destroy(struct vcpu *vcpu)

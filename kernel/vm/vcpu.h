@@ -130,6 +130,7 @@ struct vcpu {
 	bool blocking;         /* vcpu_block() was called this turn */
 	bool offline;          /* INIT came while it ran */
 	bool waits_for_memory; /* blocked by memory_wait() */
+	bool is_fresh;         /* its vector state is to be that of a reset */
 
 	/* memory_ve.c: where the processor tells of #VE, pinned; 0: it does not */
 	hpa_t ve_page;
@@ -144,6 +145,9 @@ struct vcpu {
 /* A vCPU of @vm in VCPU_WAIT_SIPI, without vendor's and platform's part; NULL without memory. */
 struct vcpu *vcpu_create(struct vm *vm, u32 id);
 void vcpu_destroy(struct vcpu *vcpu);
+/* As vcpu_create() leaves it, but that statistics and its place stay. It is stopped, and its VM
+ * quiet; @vcpu->vendor and @vcpu->lapic are the caller's. */
+void vcpu_reset(struct vcpu *vcpu);
 
 /* INIT: the vCPU stops where it is and waits for a SIPI. Any CPU; takes LOCK_SCHED. */
 void vcpu_wait_for_sipi(struct vcpu *vcpu);

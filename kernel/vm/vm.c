@@ -92,6 +92,13 @@ static void uncommit(const struct guest_config *config)
 	memory_uncommit(config->memory_min >> PAGE_SHIFT, config->memory_max >> PAGE_SHIFT);
 }
 
+void vm_uncommit(struct vm *vm)
+{
+	if (vm->committed)
+		uncommit(vm->config);
+	vm->committed = false;
+}
+
 __init struct vm *vm_create(const struct guest_config *config, const struct nested_layout *layout)
 {
 	unsigned slot = free_slot();
@@ -185,8 +192,7 @@ bool vm_reap_step(struct vm *vm)
 			return false;
 	}
 	memory_destroy(vm);
-	if (vm->committed)
-		uncommit(vm->config);
-	vm->committed = false;
+	if (!vm->restart.at)
+		vm_uncommit(vm);
 	return true;
 }

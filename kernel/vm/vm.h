@@ -38,6 +38,7 @@ enum stop_reason {
 };
 const char *stop_reason_name(enum stop_reason reason);
 
+struct guest_image; /* arch/x86/guest/image.h */
 struct refaults;
 struct platform;      /* arch/x86/guest/: IOAPIC, UART */
 struct virtio_device; /* kernel/virtio/ */
@@ -64,6 +65,15 @@ struct vm_refault_stats {
 	u64 sampled, again;
 };
 
+/* Whether a guest is to be started again, and how often it was (kernel/restart.c). Boot CPU. */
+struct vm_restart {
+	u64 at;    /* TSC: not before this its next life begins, or is loaded further; 0: neither */
+	u32 count; /* how often it was */
+	u32 quick_ends;  /* in a row */
+	bool is_ordered; /* the operator wants it to run again */
+	bool stays_off;  /* the operator has asked it to shut down */
+};
+
 struct vm {
 	u16 id; /* 1..VMS_MAX */
 	const struct guest_config *config;
@@ -77,9 +87,15 @@ struct vm {
 	struct guest_console *console;
 	struct tmem_client *tmem;  /* NULL: tmem is off for this guest */
 	struct refaults *refaults; /* NULL likewise: kernel/vm/refaults.h */
+	/* What each life's client is made from: kernel/vm/tmem_guest.c. */
+	struct tmem_client_config tmem_config;
+	struct tmem_shared_grant tmem_grants[MANIFEST_SHARED_MAX];
 	u32 tmem_users;            /* control calls at work on it: kernel/vm/tmem_control.c */
 	u16 restorer;              /* id of the VM that restores it, 0 = none */
-	/* As they stood when the guest was given back. */
+	struct guest_image *image; /* what it is loaded from again; NULL: it is not started again */
+	struct vm_restart restart;
+	/* As they stood when the guest was given back: the memory's of its last life, the others of
+	 * all that have ended. */
 	struct vm_memory_stats memory_stats;
 	struct tmem_client_stats tmem_stats;
 	struct vm_refault_stats refault_stats;
@@ -93,8 +109,10 @@ struct vm {
 	bool dismantled;            /* stopped, devices and control blocks given back */
 	bool reaped;                /* stopped, and everything but this struct given back */
 	u64 entitled_pages;         /* memory_min: counted by memory_commit() */
-	bool committed;             /* until it is given back */
-	u64 started_at, stopped_at; /* TSC */
+	bool committed;             /* until it is given back for good */
+	u64 started_at, stopped_at; /* TSC, of its last life */
+	u64 past_ticks;             /* of TSC: how long the lives before it took */
+	u64 past_cpu_ticks;         /* and their CPU time */
 	u64 charged_ticks;          /* of TSC: what was done for it outside of its turns; atomic */
 	struct rate_limit complaints; /* messages this guest can cause */
 };
@@ -107,9 +125,13 @@ extern struct tmem *tmem_store;
 struct vm *vm_create(const struct guest_config *config, const struct nested_layout *layout);
 /* Whether no vCPU of a stopped VM runs or can run any more. */
 bool vm_is_quiet(const struct vm *vm);
-/* Gives back tmem pages, RAM and vCPUs of a quiet VM, a bounded step a call; true when done. The
- * struct stays for the summary. */
+/* Gives back tmem pages and RAM of a quiet VM, a bounded step a call; true when done. The struct
+ * stays for the summary and for its next life; if that is to come, so does what was promised to it.
+ */
 bool vm_reap_step(struct vm *vm);
+
+/* The memory that was promised to a VM is nobody's again. */
+void vm_uncommit(struct vm *vm);
 
 /* Stops every vCPU of the VM; the first reason stays. Any CPU. Logs one line that names guest and
  * reason. */

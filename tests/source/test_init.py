@@ -26,7 +26,7 @@ INIT = re.compile(r"\.init\.(text|rodata)(\.|$)")
 FREE = re.compile(r"\.(init\.data|debug|multiboot)")
 
 # Who may name init code and what: the vendors' tables, in members that init code alone calls (see below).
-BOOT_MEMBERS = "present|probe|layout|cpu_check|cpu_enable|vcpu_create"
+BOOT_MEMBERS = "present|probe|layout|cpu_check|cpu_enable"
 ALLOWED = {
     ("arch/x86/vmx/vmx_run.c", ".rodata.vmx_virt"),
     ("arch/x86/svm/svm.c", ".rodata.svm_virt"),

@@ -121,8 +121,8 @@ static void test_only_registers_of_the_vmcb_are_passed_through(void **state)
 
 	(void)state;
 	assert_int_equal(svm_permissions_create(), 0);
-	map = (const u8 *)svm_msr_permissions();
-	io = (const u8 *)svm_io_permissions();
+	map = svm_msr_map;
+	io = svm_io_map;
 	for (unsigned r = 0; r < ARRAY_SIZE(ranges); r++)
 		for (u32 msr = ranges[r]; msr < ranges[r] + 0x2000; msr++) {
 			bool passes = msr == MSR_PAT || (msr >= MSR_STAR && msr <= MSR_SFMASK);

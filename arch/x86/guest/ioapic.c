@@ -28,7 +28,7 @@
 #define ENTRY_WRITABLE          (0xff0000000001ffffUL & ~ENTRY_READ_ONLY)
 #define ENTRY_DESTINATION_SHIFT 56
 
-__init void ioapic_reset(struct ioapic *ioapic)
+void ioapic_reset(struct ioapic *ioapic)
 {
 	memset(ioapic, 0, sizeof(*ioapic));
 	for (unsigned i = 0; i < PLATFORM_IOAPIC_PINS; i++)

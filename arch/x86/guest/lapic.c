@@ -80,11 +80,19 @@ __init int lapic_create(struct vcpu *vcpu)
 		return -SLUICE_ENOMEM;
 	lapic->vcpu = vcpu;
 	lapic->timer.kind = TIMER_LAPIC;
+	vcpu->lapic = lapic;
+	lapic_power_cycle(vcpu);
+	return 0;
+}
+
+COLD void lapic_power_cycle(struct vcpu *vcpu)
+{
+	struct lapic *lapic = vcpu->lapic;
+
 	lapic_reset(lapic);
+	lapic->deaf = false;
 	/* vCPU 0 is started by its start info, the others by a SIPI. */
 	lapic->waits_for_sipi = vcpu->id != 0;
-	vcpu->lapic = lapic;
-	return 0;
 }
 
 COLD void lapic_destroy(struct vcpu *vcpu)

@@ -11,6 +11,8 @@
 /* vcpu->lapic in reset state; 0 or -ENOMEM. */
 int __must_check lapic_create(struct vcpu *vcpu);
 void lapic_destroy(struct vcpu *vcpu);
+/* As lapic_create() leaves it. The VM does not run. */
+void lapic_power_cycle(struct vcpu *vcpu);
 
 /* ---- For the run loop, on the CPU of the vCPU -------------------------------------------------
  */

@@ -13,6 +13,7 @@
 #include "kernel/virtio/device.h"
 #include "kernel/virtio/rng.h"
 #include <abi/errno.h>
+#include <string.h>
 
 _Static_assert(sizeof(struct platform) <= PAGE_SIZE, "the platform is allocated as one page");
 
@@ -53,6 +54,19 @@ void platform_cancel_timers(struct vm *vm)
 	virtio_cancel_timers(vm);
 	for (unsigned i = 0; i < vm->vcpu_count; i++)
 		timer_cancel(&vm->vcpus[i]->lapic->timer);
+}
+
+void platform_power_cycle(struct vm *vm)
+{
+	struct virtio_device *device;
+
+	for_each_virtio_device (vm, device)
+		virtio_power_cycle(device);
+	for (unsigned i = 0; i < vm->vcpu_count; i++)
+		lapic_power_cycle(vm->vcpus[i]);
+	memset(vm->platform, 0, sizeof(*vm->platform));
+	ioapic_reset(&vm->platform->ioapic);
+	uart_guest_reset(vm);
 }
 
 void platform_destroy(struct vm *vm)

@@ -25,6 +25,12 @@ int __must_check platform_create(struct vm *vm);
  * loop, since one may just have taken a timer off its queue.
  */
 void platform_cancel_timers(struct vm *vm);
+/*
+ * After all vCPUs are stopped, in place of platform_destroy(): drops pins and puts every device
+ * into the state in which platform_create() made it, for the VM's next life. What disks hold stays,
+ * and so do their statistics. While the VM's memory is there.
+ */
+void platform_power_cycle(struct vm *vm);
 /* After all vCPUs are stopped: cancels timers, drops pins, frees. Statistics of disks stay readable
  * until then. */
 void platform_destroy(struct vm *vm);

@@ -50,7 +50,7 @@ static void update_line_status(struct uart *uart)
 	WRITE_ONCE(uart->line_status, (u8)(LSR_THR_EMPTY | (has_input(uart) ? LSR_DATA_READY : 0)));
 }
 
-__init void uart_guest_reset(struct vm *vm)
+void uart_guest_reset(struct vm *vm)
 {
 	update_line_status(&vm->platform->uart);
 }

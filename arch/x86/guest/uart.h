@@ -20,7 +20,7 @@ struct uart {
 	char input[UART_INPUT_BYTES];
 };
 
-/* Before the VM runs. */
+/* Before the VM runs, its state all zero. */
 void uart_guest_reset(struct vm *vm);
 
 /* One byte at PLATFORM_UART_PORT + @offset, 0..7. */

@@ -7,7 +7,7 @@
 #include <abi/cpuid.h>
 #include <abi/errno.h>
 
-__init static int svm_vcpu_create(struct vcpu *vcpu)
+static int svm_vcpu_create(struct vcpu *vcpu)
 {
 	struct svm_vcpu *svm = hypervisor_alloc(order_of(sizeof(*svm)));
 

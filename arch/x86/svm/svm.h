@@ -77,8 +77,7 @@ const struct nested_layout *svm_layout(void);
 
 /* svm_permissions.c: the maps that all guests share. */
 int __must_check svm_permissions_create(void);
-u64 svm_io_permissions(void);
-u64 svm_msr_permissions(void);
+extern u8 *svm_io_map, *svm_msr_map;
 
 /* svm_cpu.c */
 int __must_check svm_cpu_enable(void);

@@ -20,7 +20,7 @@
 #define MSR_WRITE_EXITS 2u
 #define MSR_RANGE_BYTES (MSR_RANGE / MSR_PER_BYTE)
 
-static u8 *io_map, *msr_map;
+u8 *svm_io_map, *svm_msr_map;
 
 /* The byte of the map that holds @msr, or -1 where the map has none (such an MSR always exits). */
 static int msr_map_byte(u32 msr)
@@ -57,12 +57,12 @@ static unsigned msr_exits(u32 msr)
 
 int svm_permissions_create(void)
 {
-	io_map = hypervisor_alloc(IO_MAP_ORDER);
-	msr_map = hypervisor_alloc(MSR_MAP_ORDER);
-	if (!io_map || !msr_map)
+	svm_io_map = hypervisor_alloc(IO_MAP_ORDER);
+	svm_msr_map = hypervisor_alloc(MSR_MAP_ORDER);
+	if (!svm_io_map || !svm_msr_map)
 		return -SLUICE_ENOMEM;
-	memset(io_map, 0xff, PAGE_SIZE << IO_MAP_ORDER);
-	memset(msr_map, 0xff, MSR_MAP_BYTES);
+	memset(svm_io_map, 0xff, PAGE_SIZE << IO_MAP_ORDER);
+	memset(svm_msr_map, 0xff, MSR_MAP_BYTES);
 	for (unsigned i = 0; i < msr_rule_count; i++) {
 		const struct msr_rule *rule = &msr_rules[i];
 
@@ -73,18 +73,8 @@ int svm_permissions_create(void)
 			unsigned shift = msr % MSR_PER_BYTE * 2;
 
 			if (byte >= 0)
-				msr_map[byte] &= (u8) ~((3 & ~msr_exits(msr)) << shift);
+				svm_msr_map[byte] &= (u8) ~((3 & ~msr_exits(msr)) << shift);
 		}
 	}
 	return 0;
-}
-
-u64 svm_io_permissions(void)
-{
-	return ptr_to_hpa(io_map).raw;
-}
-
-u64 svm_msr_permissions(void)
-{
-	return ptr_to_hpa(msr_map).raw;
 }

@@ -19,7 +19,7 @@
 #define EVERY_SEGMENT_LIMIT 0xffffffffu
 #define REAL_MODE_LIMIT     0xffffu
 
-__init void vmcb_init(struct vcpu *vcpu)
+void vmcb_init(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vmcb_of(vcpu);
 
@@ -40,8 +40,8 @@ __init void vmcb_init(struct vcpu *vcpu)
 			    INTERCEPT2_SKINIT | INTERCEPT2_RDTSCP | INTERCEPT2_WBINVD |
 			    INTERCEPT2_MONITOR | INTERCEPT2_MWAIT | INTERCEPT2_MWAIT_ARMED |
 			    INTERCEPT2_XSETBV | INTERCEPT2_RDPRU;
-	vmcb->io_permissions = svm_io_permissions();
-	vmcb->msr_permissions = svm_msr_permissions();
+	vmcb->io_permissions = ptr_to_hpa(svm_io_map).raw;
+	vmcb->msr_permissions = ptr_to_hpa(svm_msr_map).raw;
 	vmcb->interrupt_control = V_INTERRUPT_MASKING;
 	vmcb->nested_paging = NESTED_PAGING_ENABLED;
 	vmcb->nested_cr3 = vcpu->vm->memory.root.raw;

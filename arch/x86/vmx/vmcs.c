@@ -85,7 +85,7 @@ __init int vmcs_create_bitmaps(void)
 /* ---- A vCPU's part
  * ---------------------------------------------------------------------------------- */
 
-__init int vmx_vcpu_create(struct vcpu *vcpu)
+int vmx_vcpu_create(struct vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = hypervisor_alloc(order_of(sizeof(*vmx)));
 
