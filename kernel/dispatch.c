@@ -31,10 +31,13 @@ static void switch_fpu(struct vcpu *vcpu)
 {
 	struct vcpu **owner = &fpu_owner[this_cpu()->index];
 
-	if (*owner == vcpu)
+	if (*owner == vcpu && likely(!vcpu->is_fresh))
 		return;
 	if (*owner)
 		arch_fpu_save((*owner)->fpu);
+	if (unlikely(vcpu->is_fresh))
+		arch_fpu_reset(vcpu->fpu);
+	vcpu->is_fresh = false;
 	arch_fpu_load(vcpu->fpu);
 	*owner = vcpu;
 }
@@ -50,15 +53,18 @@ static COLD void check_time_limit(struct vm *vm)
 {
 	if (!vm->config->time_limit || vm_is_stopped(vm))
 		return;
-	if (sched_cpu_ticks(vm) / arch_tsc_hz() >= vm->config->time_limit)
+	if ((sched_cpu_ticks(vm) - vm->past_cpu_ticks) / arch_tsc_hz() >= vm->config->time_limit)
 		vm_stop(vm, STOP_TIME_LIMIT, vm->config->time_limit);
 }
 
-static void run_turn(struct vcpu *vcpu)
+/* A turn while guests_reap() has more to do, which comes between turns. */
+#define HURRY_US 5000
+
+static void run_turn(struct vcpu *vcpu, bool hurry)
 {
 	struct timer *slice = &slice_timer[this_cpu()->index];
 	u64 start = arch_tsc();
-	u64 until = start + sched_slice(vcpu);
+	u64 until = start + (unlikely(hurry) ? ticks_from_us(HURRY_US) : sched_slice(vcpu));
 	u64 ticks;
 
 	switch_fpu(vcpu);
@@ -117,6 +123,7 @@ void dispatch(void)
 		timers_start();
 	for (;;) {
 		struct vcpu *vcpu;
+		bool hurry = false;
 
 		epoch_quiescent(epoch_now());
 		world_stop_point();
@@ -127,13 +134,13 @@ void dispatch(void)
 			log_drain();
 			if (unlikely(monitor_is_due()))
 				monitor_turn();
-			guests_reap();
+			hurry = guests_reap();
 			if (guests_all_done())
 				ending();
 		}
 		vcpu = sched_pick();
 		if (vcpu)
-			run_turn(vcpu);
+			run_turn(vcpu, hurry);
 		else if ((!boot_cpu || (!guests_to_reap() && !monitor_is_due())) &&
 			 !memory_wait_is_over_soon())
 			idle();

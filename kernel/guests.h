@@ -11,12 +11,12 @@
  * Returns how many run. Modules that nobody uses any more become free memory. */
 unsigned guests_start(const struct manifest *manifest);
 
-/* One bounded step of giving back what stopped guests held. Boot CPU, at the head of its dispatch
- * loop. */
-void guests_reap(void);
+/* One bounded step of giving back what stopped guests held, or of starting one again. False if
+ * there was nothing to do. Boot CPU, at the head of its dispatch loop. */
+bool guests_reap(void);
 /* Whether guests_reap() has something to do: the boot CPU must not idle. */
 bool guests_to_reap(void);
-/* Whether every guest has stopped and was given back. */
+/* Whether every guest has stopped and was given back, and none is to be started again. */
 bool guests_all_done(void);
 
 #endif

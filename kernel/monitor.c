@@ -17,6 +17,7 @@
 #include "kernel/guests.h"
 #include "kernel/line_edit.h"
 #include "kernel/monitor_show.h"
+#include "kernel/restart.h"
 #include "kernel/virtio/console.h"
 #include "kernel/vm/audit.h"
 #include "kernel/vm/balloon_control.h"
@@ -160,6 +161,7 @@ static void control_tmem(const struct command *command, struct vm *vm)
 /* What comes of it is up to the guest. */
 static void press_power_button(struct vm *vm)
 {
+	vm->restart.stays_off = true;
 	ioapic_raise(vm, PLATFORM_POWER_GSI);
 	reply("guest \"%s\": asked to shut down", vm->config->name);
 }
@@ -179,8 +181,20 @@ static void power_off(void)
 
 	reply("powering off");
 	ending_must_power_off();
+	restart_no_more();
 	for_each_vm (vm)
 		vm_stop(vm, STOP_OPERATOR, 0);
+}
+
+static void start_again(struct vm *vm, bool may_run)
+{
+	if (!vm->image)
+		reply("guest \"%s\" cannot be started again: its restart is \"never\"",
+			vm->config->name);
+	else if (!may_run && !vm_is_stopped(vm))
+		reply("guest \"%s\" runs", vm->config->name);
+	else
+		restart_order(vm);
 }
 
 /* Those that name a guest. */
@@ -188,6 +202,14 @@ static void act_on(const struct command *command, struct vm *vm)
 {
 	if (command->kind == COMMAND_GUEST) {
 		show_guest(vm);
+		return;
+	}
+	if (command->kind == COMMAND_START || command->kind == COMMAND_RESTART) {
+		start_again(vm, command->kind == COMMAND_RESTART);
+		return;
+	}
+	if (command->kind == COMMAND_STOP && restart_cancel(vm)) {
+		reply("guest \"%s\" is not started again", vm->config->name);
 		return;
 	}
 	if (!is_running(vm))

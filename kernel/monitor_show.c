@@ -76,10 +76,10 @@ static void show_life(const struct vm *vm)
 	bool over = vm_is_stopped(vm);
 	u64 until = over ? vm->stopped_at : arch_tsc();
 
-	reply("guest \"%s\": %s%s%s (%#llx), %llu ms since it was started", vm->config->name,
-		over ? "ended, " : "", stop_reason_name(vm->stop_reason),
+	reply("guest \"%s\": %s%s%s (%#llx), %llu ms since it was started, restarts %u",
+		vm->config->name, over ? "ended, " : "", stop_reason_name(vm->stop_reason),
 		vm->memory.is_short && !over ? ", waits for memory" : "", LL(vm->stop_code),
-		LL(vm->started ? milliseconds(until - vm->started_at) : 0));
+		LL(vm->started ? milliseconds(until - vm->started_at) : 0), vm->restart.count);
 }
 
 static void show_memory(const struct vm *vm)

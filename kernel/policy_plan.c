@@ -29,6 +29,7 @@
 
 struct seat {
 	struct vm *vm;
+	u32 life;                     /* of the guest: vm->restart.count */
 	struct balloon_status status; /* of this tick */
 	struct counters counters;
 	u64 planned; /* pages of RAM */
@@ -123,20 +124,35 @@ static bool has_seat(const struct vm *vm)
 	return false;
 }
 
+static bool is_over(const struct seat *seat)
+{
+	return vm_is_stopped(seat->vm) || seat->vm->restart.count != seat->life;
+}
+
+/* What was counted in earlier lives is nothing that this one did. */
+static void seat_guest(struct vm *vm)
+{
+	struct seat *seat = &seats[seated];
+
+	balloon_forget(engine, seated);
+	*seat = (struct seat){.vm = vm, .life = vm->restart.count};
+	if (seat->life && balloon_status(vm, &seat->status))
+		sample_take(vm, &seat->status, 0, &seat->counters, &samples[seated]);
+	seated++;
+}
+
 static void seat_guests(void)
 {
 	struct vm *vm;
 
 	for (unsigned i = 0; i < seated;)
-		if (vm_is_stopped(seats[i].vm))
+		if (is_over(&seats[i]))
 			leave(i);
 		else
 			i++;
 	for_each_vm (vm)
-		if (vm->started && !vm_is_stopped(vm) && !has_seat(vm)) {
-			balloon_forget(engine, seated);
-			seats[seated++] = (struct seat){.vm = vm};
-		}
+		if (vm->started && !vm_is_stopped(vm) && !has_seat(vm))
+			seat_guest(vm);
 }
 
 /* ---- How much there is -------------------------------------------------------------------------

@@ -33,6 +33,7 @@ struct row {
 	struct tmem_client_stats tmem;
 	u64 cpu_ticks;
 	u64 exits[EXITED_CLASSES];
+	u64 restarts;
 	u64 ticks; /* of all guests: the longest */
 	bool verified;
 };
@@ -60,7 +61,8 @@ _Static_assert(sizeof(struct tmem_client_stats) ==
 _Static_assert(offsetof(struct row, ticks) == 2 * sizeof(struct vm_disk_stats) +
 						      sizeof(struct tmem_client_stats) +
 						      WORD(struct row, cpu_ticks) +
-						      EXITED_CLASSES * WORD(struct row, exits[0]),
+						      EXITED_CLASSES * WORD(struct row, exits[0]) +
+						      WORD(struct row, restarts),
 	"what add_row() adds, without padding");
 #undef D
 #undef T
@@ -72,8 +74,30 @@ void summary_note_start(void)
 	hypervisor_bytes = frames_of_class(FRAME_HYPERVISOR) * PAGE_SIZE;
 }
 
+static void add_words(void *to, const void *from, u64 bytes)
+{
+	for (u64 i = 0; i < bytes / sizeof(u64); i++)
+		((u64 *)to)[i] += ((const u64 *)from)[i];
+}
+
+/* Of what is there at the end of a life, or was at most, the most of all lives; what was done adds
+ * up. */
+static void add_life(struct tmem_client_stats *all, const struct tmem_client_stats *life)
+{
+	const u64 first = offsetof(struct tmem_client_stats, ephemeral_pages) / sizeof(u64);
+	const u64 last = offsetof(struct tmem_client_stats, compressed_peak) / sizeof(u64);
+
+	for (u64 i = 0; i < sizeof(*all) / sizeof(u64); i++) {
+		u64 *to = (u64 *)all + i, one = ((const u64 *)life)[i];
+
+		*to = i < first || i > last ? *to + one : MAX(*to, one);
+	}
+}
+
 void summary_remember(struct vm *vm)
 {
+	struct tmem_client_stats life;
+
 	for (unsigned i = 0; i < vm->config->disk_count; i++)
 		if (!disk_stats(vm, i, NULL, &vm->disk_stats[i]))
 			memset(&vm->disk_stats[i], 0, sizeof(vm->disk_stats[i]));
@@ -95,26 +119,22 @@ void summary_remember(struct vm *vm)
 	};
 	vm->memory_stats.idle_known = memory_idle_sample(
 		vm, vm->memory_stats.idle, vm->memory_stats.touched);
-	if (vm->tmem)
-		tmem_client_stats(vm->tmem, &vm->tmem_stats);
-	if (vm->refaults)
-		vm->refault_stats = (struct vm_refault_stats){
-			.sampled = vm->refaults->told,
-			.again = vm->refaults->ghosts.again,
-		};
-}
-
-static void add_words(void *to, const void *from, u64 bytes)
-{
-	for (u64 i = 0; i < bytes / sizeof(u64); i++)
-		((u64 *)to)[i] += ((const u64 *)from)[i];
+	if (vm->tmem) {
+		tmem_client_stats(vm->tmem, &life);
+		add_life(&vm->tmem_stats, &life);
+	}
+	if (vm->refaults) {
+		vm->refault_stats.sampled += vm->refaults->told;
+		vm->refault_stats.again += vm->refaults->ghosts.again;
+	}
 }
 
 static void row_of(struct row *row, const struct vm *vm)
 {
 	memset(row, 0, sizeof(*row));
 	row->tmem = vm->tmem_stats;
-	row->ticks = vm->started ? vm->stopped_at - vm->started_at : 0;
+	row->restarts = vm->restart.count;
+	row->ticks = vm->past_ticks + (vm->started ? vm->stopped_at - vm->started_at : 0);
 	row->verified = vm->stop_reason == STOP_SHUTDOWN && vm->stop_code == 0;
 	for (unsigned i = 0; i < vm->config->disk_count; i++) {
 		bool is_swap = strcmp(vm->config->disks[i].name, SWAP_DISK) == 0;
@@ -170,13 +190,15 @@ static void print_for_tools(const char *name, const char *ending, u64 code, cons
 	log_info(
 		"stat: guest=%s reason=%s code=%llu verified=%d disk_sectors=%llu first_reads=%llu "
 		"sectors_avoided=%llu disk_requests=%llu swap_writes=%llu swap_reads=%llu "
-		"swap_writes_avoided=%llu swap_reads_avoided=%llu ticks=%llu cpu_ticks=%llu",
+		"swap_writes_avoided=%llu swap_reads_avoided=%llu ticks=%llu cpu_ticks=%llu "
+		"restarts=%llu",
 		name, ending, LL(code), row->verified, LL(row->disks.read_sectors),
 		LL(row->disks.first_sectors), LL(row->tmem.ephemeral_hits * SECTORS_PER_PAGE),
 		LL(row->disks.read_requests + row->disks.write_requests),
 		LL(row->swap.write_sectors / SECTORS_PER_PAGE),
 		LL(row->swap.read_sectors / SECTORS_PER_PAGE), LL(row->tmem.persistent_puts),
-		LL(row->tmem.persistent_hits), LL(row->ticks), LL(row->cpu_ticks));
+		LL(row->tmem.persistent_hits), LL(row->ticks), LL(row->cpu_ticks),
+		LL(row->restarts));
 	log_info("stat: tmem=%s puts=%llu gets=%llu hits=%llu evictions=%llu ephemeral_peak=%llu "
 		 "persistent_peak=%llu equal_found=%llu flushes=%llu flushed_pages=%llu "
 		 "refused=%llu replaced=%llu dropped=%llu shared_peak=%llu compressed_peak=%llu",

@@ -12,7 +12,9 @@ struct vm;
  * included. */
 void summary_note_start(void);
 
-/* Keeps what is known of a stopped guest's disks and tmem pages before they are given back. */
+/* Keeps what is known of a life's disks and tmem pages before they are given back. Tables and
+ * `stat:` lines are about all lives of a guest, but for its memory's figures and how it ended:
+ * those are of the last. */
 void summary_remember(struct vm *vm);
 
 /* @boot_ticks: from the multiboot entry to the first guest entry. @audit_errors: what the last

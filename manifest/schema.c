@@ -127,6 +127,14 @@ static const struct key balloon_keys[] = {
 		.fallback = 30},
 };
 
+static const char *const restarts[] = {
+	[RESTART_NEVER] = "never",
+	[RESTART_OPERATOR] = "operator",
+	[RESTART_REBOOT] = "reboot",
+	[RESTART_FAILURE] = "failure",
+	[RESTART_ALWAYS] = "always",
+};
+
 static const struct key guest_keys[] = {
 	[KEY_GUEST_NAME] = {.name = "name",
 		.type = KEY_NAME,
@@ -221,6 +229,11 @@ static const struct key guest_keys[] = {
 		FIELD(guest_config, time_limit),
 		.min = 1,
 		.max = 1000000},
+	{.name = "restart",
+		.type = KEY_CHOICE,
+		FIELD(guest_config, restart),
+		.max = RESTART_ALWAYS,
+		.choices = restarts},
 };
 _Static_assert(
 	ARRAY_SIZE(guest_keys) <= TABLE_KEYS_MAX, "the parser remembers a line for each key");

@@ -48,6 +48,7 @@ TABLES = {
         "rng": True,
         "privileged": False,
         "time_limit": 0,
+        "restart": "never",
     },
     "disk": {"name": "", "module": "", "size": 0, "service_us": 0},
     "shared_pool": {"uuid": "", "weight": 100},
@@ -235,6 +236,7 @@ class Writer:
                 ("rng", self.boolean),
                 ("privileged", self.boolean),
                 ("time_limit", lambda: self.integer(1, 1000000)),
+                ("restart", lambda: self.string(self.random.choice(("never", "operator", "reboot", "failure", "always")))),
             ],
         )
         for disk in range(self.random.choice([0, 0, 1, 2])):

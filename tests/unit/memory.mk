@@ -40,6 +40,7 @@ test_audit_SRC      := $(MEMORY_SRC) tests/unit/audit_machine.c
 test_audit_memory_SRC := $(test_audit_SRC)
 test_timer_SRC      := $(MEMORY_SRC)
 test_sched_SRC      := $(MEMORY_SRC) kernel/vm/sched.c
+test_restart_SRC    := $(MEMORY_SRC) kernel/restart.c arch/x86/guest/image.c
 
 test_refaults_SRC   := $(MEMORY_SRC) kernel/vm/refaults.c balloon/ghosts.c
 

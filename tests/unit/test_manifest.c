@@ -56,6 +56,7 @@ static void a_full_manifest_gives_its_values(void **state)
 			       "rng = false\n"
 			       "privileged = true\n"
 			       "time_limit = 60\n"
+			       "restart = \"failure\"\n"
 			       "[[ guest.disk ]]\n"
 			       "name = \"root\"\n"
 			       "module = \"root.img\"\n"
@@ -110,6 +111,7 @@ static void a_full_manifest_gives_its_values(void **state)
 	assert_false(guest->rng);
 	assert_true(guest->privileged);
 	assert_int_equal(guest->time_limit, 60);
+	assert_int_equal(guest->restart, RESTART_FAILURE);
 	assert_int_equal(guest->disk_count, 2);
 	assert_string_equal(guest->disks[0].name, "root");
 	assert_string_equal(guest->disks[0].module, "root.img");
@@ -163,6 +165,7 @@ static void absent_keys_get_their_defaults(void **state)
 	assert_true(guest->rng);
 	assert_false(guest->privileged);
 	assert_int_equal(guest->time_limit, 0);
+	assert_int_equal(guest->restart, RESTART_NEVER);
 	assert_int_equal(guest->disk_count, 0);
 	assert_int_equal(guest->shared_pool_count, 0);
 }

@@ -37,7 +37,7 @@ static const struct bad_case bad_cases[] = {
 		"cmdline, memory_min, memory_max, memory_start, vcpus, cpus, weight, tmem, "
 		"tmem_share, priority, max_refaults_per_second, preswap_max, precache_max, "
 		"dedup_group, tmem_zero_pages, tmem_dedup, tmem_compress, rng, privileged, "
-		"time_limit\n",
+		"time_limit, restart\n",
 		GUEST_BAD},
 	{GUEST "[tmem]\nmax = 1\n",
 		"6: unknown key max in [tmem]; valid: enabled, pool_max, eviction, zero_pages, "

@@ -108,6 +108,43 @@ static void others_ticks_are_sampled(void **state)
 	vms[0]->vcpu_count = 0;
 }
 
+static unsigned long cpu_us_of_a_tick(struct vcpu *vcpu, u64 ms)
+{
+	const char *at;
+
+	vcpu->cpu_ticks += ms * arch_tsc_hz() / 1000;
+	fake_log_reset();
+	policy_tick();
+	at = strstr(fake_log_text, "cpu_us=");
+	assert_non_null(at);
+	return strtoul(at + strlen("cpu_us="), NULL, 10);
+}
+
+/* Its counters run on, even if no tick came between two lives. */
+static void what_earlier_lives_did_counts_for_nothing(void **state)
+{
+	struct vcpu vcpu = {0};
+
+	(void)state;
+	start(BALLOON_POLICY_SELFBALLOON, 0);
+	add(0, 4, 16, 16);
+	vms[0]->vcpus[0] = &vcpu;
+	vms[0]->vcpu_count = 1;
+	assert_in_range(cpu_us_of_a_tick(&vcpu, 1000), 990000, 1010000);
+	assert_in_range(cpu_us_of_a_tick(&vcpu, 7), 6900, 7100);
+	vms[0]->restart.count++;
+	assert_int_equal(cpu_us_of_a_tick(&vcpu, 500), 0);
+	assert_in_range(cpu_us_of_a_tick(&vcpu, 7), 6900, 7100);
+	/* Nor if the guest was missing for a while. */
+	vms[0]->stop_reason = STOP_RESET;
+	policy_tick();
+	vcpu.cpu_ticks += arch_tsc_hz();
+	vms[0]->restart.count++;
+	vms[0]->stop_reason = STOP_NONE;
+	assert_int_equal(cpu_us_of_a_tick(&vcpu, 500), 0);
+	vms[0]->vcpu_count = 0;
+}
+
 static void the_silent_stay_as_they_are(void **state)
 {
 	(void)state;
@@ -295,6 +332,7 @@ int main(void)
 		TEST(plans_move_whole_blocks),
 		TEST(what_moves_is_told),
 		TEST(others_ticks_are_sampled),
+		TEST(what_earlier_lives_did_counts_for_nothing),
 		TEST(the_silent_stay_as_they_are),
 		TEST(a_policy_is_switched_at_run_time),
 		TEST(what_others_decide_is_planned_from),

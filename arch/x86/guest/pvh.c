@@ -7,7 +7,9 @@
 
 #include "arch/x86/guest/acpi_tables.h"
 #include "arch/x86/guest/elf.h"
+#include "arch/x86/guest/image.h"
 #include "arch/x86/guest/start_info.h"
+#include "kernel/core/frame.h"
 #include "kernel/core/log.h"
 #include "kernel/virtio/device.h"
 #include <abi/errno.h>
@@ -132,6 +134,49 @@ static int write_start_info(struct vm *vm, const struct boot_module *initrd, u64
 	return memory_write(vm, gpa(START_INFO_PAGE), &page, sizeof(page));
 }
 
+static void keep(struct guest_image *image, const u8 *from, u64 to, u64 bytes)
+{
+	image->pieces[image->count++] = (struct image_piece){from, to, bytes};
+}
+
+/* Keeps what stands at @to in the guest, in @bytes of image->written that begin at @from. */
+static int keep_written(struct vm *vm, struct guest_image *image, u8 *from, u64 to, u64 bytes)
+{
+	keep(image, from, to, bytes);
+	return memory_read(vm, gpa(to), from, bytes);
+}
+
+/* From which the guest is started again, once everything is loaded. */
+static int keep_image(struct vm *vm, const struct boot_module *kernel, const struct elf_image *elf,
+	const struct boot_module *initrd, u64 initrd_address)
+{
+	const u64 pages = START_INFO_PAGE + PAGE_SIZE - ACPI_PAGE;
+	const unsigned order = order_of(sizeof(struct guest_image) + pages + sizeof(reset_code));
+	struct guest_image *image = hypervisor_alloc(order);
+	const u8 *bytes = hpa_to_ptr(kernel->start);
+	int err;
+
+	if (!image)
+		return -SLUICE_ENOMEM;
+	image->entry = elf->entry;
+	image->start_info = START_INFO_PAGE;
+	for (unsigned i = 0; i < elf->count; i++)
+		keep(image, bytes + elf->segments[i].offset, elf->segments[i].address,
+			elf->segments[i].bytes);
+	if (initrd)
+		keep(image, hpa_to_ptr(initrd->start), initrd_address, initrd->bytes);
+	err = keep_written(vm, image, image->written, ACPI_PAGE, pages);
+	if (!err)
+		err = keep_written(
+			vm, image, image->written + pages, RESET_VECTOR, sizeof(reset_code));
+	if (err) {
+		hypervisor_free(image, order);
+		return err;
+	}
+	vm->image = image;
+	return 0;
+}
+
 int pvh_load(struct vm *vm, const struct boot_module *kernel, const struct boot_module *initrd)
 {
 	const char *guest = vm->config->name;
@@ -174,8 +219,9 @@ int pvh_load(struct vm *vm, const struct boot_module *kernel, const struct boot_
 		log_error("guest \"%s\": no memory for its ACPI tables and start info", guest);
 		return err;
 	}
-	vm->vcpus[0]->start = (struct vcpu_start){
-		.kind = START_PVH, .entry = image.entry, .start_info = START_INFO_PAGE};
-	vcpu_request(vm->vcpus[0], VCPU_REQ_START);
+	if (vm->config->restart != RESTART_NEVER &&
+		keep_image(vm, kernel, &image, initrd, initrd_address))
+		log_error("guest \"%s\": no memory for what it would be started from again", guest);
+	image_enter(vm, image.entry, START_INFO_PAGE);
 	return 0;
 }
