@@ -94,14 +94,18 @@ def test_a_debian_kernel_runs_beside_other_guests(sluice, disk):
 @pytest.mark.cpus(2)
 def test_two_processors_under_a_policy_beside_shim_guests(sluice):
     """Linux's committed memory says what its balloon should leave it. Another one, of a fixed size, tells of free pages by
-    itself, and then reboots."""
+    itself, then reboots, and is started again with what it has written to its disk."""
     one = linux(arguments="balloon=16384:0 report=104857600", memory_min="96M", memory_max="256M", vcpus=2)
-    other = linux("other", arguments="report=50331648 restart", memory_max="192M")
+    state = [{"name": "state", "size": "64K"}]
+    other = linux("other", arguments="report=50331648 restart", memory_max="192M", disks=state, restart="reboot")
     guests = [one, elastic("one", 6, 8, 14), elastic("two", 6, 8, 14), other]
     manifest = {"balloon": {"policy": "selfballoon", "tick_ms": 50}, "guest": guests}
     booted = boot(sluice, manifest, memory=768)
     assert_verified(booted, "one", "two")
-    assert facts(booted, "other", reason="reset")["cpus"] == ["1"]
+    again = facts(booted, "other")
+    assert again["cpus"] == ["1", "1"] and again["end"] == ["", ""]
+    assert len(set(again["disk"])) == 2, again["disk"]
+    assert booted.guests["other"]["restarts"] == 1
     found = facts(booted)
     assert found["cpus"] == ["2"]
     assert found["file"] == ["kept"]
