@@ -2,6 +2,7 @@
 
 import os
 import re
+import struct
 import threading
 import time
 
@@ -147,6 +148,37 @@ def test_kvm_is_chosen_only_where_it_nests(monkeypatch, nests, expected):
     if not nests:
         with pytest.raises(emulator.EmulatorError, match="nested"):
             emulator.choose_backend("kvm")
+
+
+@pytest.mark.parametrize(
+    "leaf, nests",
+    [((1, 1 << 5), True), ((0x80000001, 1 << 2), True), ((1, 1 << 2), False), ((0x80000001, 1 << 5), False)],
+    ids=["vmx", "svm", "no-vmx", "no-svm"],
+)
+def test_kvm_is_asked_what_it_offers(monkeypatch, tmp_path, leaf, nests):
+    def ioctl(device, request, data=None):
+        assert device.name == str(tmp_path / "kvm")
+        if request == emulator.KVM_GET_API_VERSION:
+            return 12
+        assert request == emulator.KVM_GET_SUPPORTED_CPUID
+        function, ecx = leaf
+        struct.pack_into("<I", data, 0, 2)
+        struct.pack_into("<10I", data, 8, 0, 0, 0, 0x16, 0, ~0 & 0xFFFFFFFF, 0, 0, 0, 0)
+        struct.pack_into("<10I", data, 48, function, 0, 0, 0, 0, ecx, 0, 0, 0, 0)
+        return 0
+
+    monkeypatch.setattr(emulator, "KVM_DEVICE", str(tmp_path / "kvm"))
+    assert not emulator.kvm_is_useful()  # not there
+    (tmp_path / "kvm").write_bytes(b"")
+    assert not emulator.kvm_is_useful()  # not what it seems: it knows no ioctl
+    monkeypatch.setattr(emulator.fcntl, "ioctl", ioctl)
+    assert emulator.kvm_is_useful() == nests
+
+
+def test_kvm_gets_all_that_the_host_has(fake):
+    image = fake('echo "$@"')
+    assert " -accel kvm -cpu host,migratable=off " in emulator.run(image, Machine("kvm", seed=1, instruction_ns=8)).log[0]
+    assert " -accel kvm -cpu Skylake-Client " in emulator.run(image, Machine("kvm", "Skylake-Client")).log[0]
 
 
 def test_all_runs_can_be_ended_at_once(fake, tmp_path):
