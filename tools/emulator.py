@@ -123,7 +123,8 @@ def choose_backend(wanted=""):
     return wanted or ("kvm" if kvm_is_useful() else "qemu")
 
 
-def _program(name, package):
+def program(name, package):
+    """Where @name is, of the Debian package @package."""
     path = shutil.which(name)
     if not path:
         raise EmulatorMissing(f"{name} is not installed (Debian package {package})")
@@ -162,7 +163,7 @@ def qemu_command(machine, iso, folder):
     else:
         accelerator, cpu = "tcg", machine.cpu or "max"
     return [
-        _program("qemu-system-x86_64", "qemu-system-x86"),
+        program("qemu-system-x86_64", "qemu-system-x86"),
         *("-M", "pc", "-m", str(machine.memory), "-smp", str(machine.cpus)),
         *("-accel", accelerator, "-cpu", cpu),
         *(("-icount", f"shift={_shift(machine)},sleep=off") if machine.instruction_ns and accelerator == "tcg" else ()),
@@ -175,7 +176,7 @@ def qemu_command(machine, iso, folder):
 
 
 def _bochs_command(machine, iso, folder, port):
-    program = _program("bochs-bin", "bochs")
+    bochs = program("bochs-bin", "bochs")
     for path, package in ((BOCHS_BIOS, "bochsbios"), (BOCHS_VGA, "vgabios")):
         if not os.path.exists(path):
             raise EmulatorMissing(f"{path} is missing (Debian package {package})")
@@ -206,7 +207,7 @@ def _bochs_command(machine, iso, folder, port):
     (folder / "bochsrc").write_text("\n".join(config) + "\n")
     # The debugger is built in; it wants to be told to go on.
     (folder / "debugger").write_text("c\n")
-    return [program, "-q", "-unlock", "-f", str(folder / "bochsrc"), "-rc", str(folder / "debugger")]
+    return [bochs, "-q", "-unlock", "-f", str(folder / "bochsrc"), "-rc", str(folder / "debugger")]
 
 
 # What GRUB sends to move the terminal's cursor.

@@ -11,6 +11,7 @@ import derive
 import emulator
 import experiment
 import image
+import nested_kvm
 import serial_log
 
 BASE = """
@@ -250,3 +251,11 @@ def test_modules_are_found_or_named(tmp_path):
     assert image.find_modules(["k"], [tmp_path]) == {"k": tmp_path / "k.elf"}
     with pytest.raises(image.ImageError, match="module 'x', which is none of: .*x, .*x.elf"):
         image.find_modules(["x"], [tmp_path])
+
+
+def test_what_a_nested_qemu_needs():
+    """The libraries by ldd, the loader too; and its arguments, which say KVM and no number of processors."""
+    ldd = "\tlinux-vdso.so.1 (0x00007ffe)\n\tlibz.so.1 => /lib/libz.so.1 (0x00007f)\n\tlibx.so => not found\n\t/lib64/ld.so.2 (0x00007f)\n"
+    assert nested_kvm.libraries(ldd) == ["/lib/libz.so.1", "/lib64/ld.so.2"]
+    arguments = " ".join(nested_kvm.inner_arguments("/sluice.iso"))
+    assert "-accel kvm -cpu host" in arguments and "file=/sluice.iso," in arguments and "-smp" not in arguments
