@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "arch/x86/multiboot.h"
+#include "arch/x86/paging.h"
 #include "arch/x86/ranges.h"
 
 #define TAG_END          0
@@ -109,8 +110,8 @@ static const char *read_map(const struct map_tag *tag, struct boot_info *info)
 			u64 start = entry->base, end = start + entry->length;
 			bool available = entry->type == MEMORY_AVAILABLE;
 
-			if (end < start || end > BIT(52))
-				end = BIT(52);
+			if (end < start || end > DIRECT_MAP_END)
+				end = DIRECT_MAP_END;
 			if (available && pass == 0 &&
 				ranges_add(ram, ROUND_UP(start, PAGE_SIZE), end & ~PAGE_MASK) != 0)
 				return "the memory map has more than 128 ranges";

@@ -190,6 +190,8 @@ const void *paging_map_firmware(hpa_t table, u64 bytes)
 {
 	u64 start = table.raw & ~PAGE_MASK;
 
+	if (table.raw >= DIRECT_MAP_END || bytes > DIRECT_MAP_END - table.raw)
+		return NULL;
 	for (u64 at = start; at < table.raw + bytes; at += PAGE_SIZE)
 		if (!map(DIRECT_MAP + at, at, PAGE_SIZE, READ_ONLY))
 			return NULL;

@@ -12,6 +12,9 @@
 
 #include "arch/x86/arch.h"
 
+/* Physical addresses from here on have no place in the direct map. */
+#define DIRECT_MAP_END BIT(46)
+
 #define IMAGE_BASE   0xffffffff80000000UL
 #define STACKS_BASE  0xffffffffc0000000UL
 #define DEVICES_BASE 0xffffffffe0000000UL

@@ -143,6 +143,24 @@ static void reserved_entries_win_over_ram_that_overlaps_them(void **state)
 	assert_int_equal(info.ram[1].start.raw + info.ram[1].bytes, 0xc00000);
 }
 
+/* Firmware's mistakes and CXL's windows: RAM ends where the direct map does. */
+static void memory_beyond_the_direct_map_is_left_out(void **state)
+{
+	const struct entry map[] = {
+		{0x100000, 0x7f00000, 1, 0},
+		{BIT(46) - 0x200000, 0x400000, 1, 0},
+		{BIT(47), GIB(1), 1, 0},
+		{~0UL - 0xfff, 0x2000, 1, 0},
+	};
+
+	(void)state;
+	put_map(map, 4);
+	assert_null(parse());
+	assert_int_equal(info.ram_count, 2);
+	assert_int_equal(info.ram[1].start.raw, BIT(46) - 0x200000);
+	assert_int_equal(info.ram[1].bytes, 0x200000);
+}
+
 static void the_new_acpi_pointer_wins_in_either_order(void **state)
 {
 	const u8 newer[36] = "new", older[20] = "old";
@@ -319,6 +337,7 @@ int main(void)
 		cmocka_unit_test_setup(strings_are_copied, start),
 		cmocka_unit_test_setup(no_command_line_is_an_empty_copy, start),
 		cmocka_unit_test_setup(reserved_entries_win_over_ram_that_overlaps_them, start),
+		cmocka_unit_test_setup(memory_beyond_the_direct_map_is_left_out, start),
 		cmocka_unit_test_setup(the_new_acpi_pointer_wins_in_either_order, start),
 		cmocka_unit_test_setup(no_memory_map_is_named, start),
 		cmocka_unit_test_setup(too_many_modules_are_named, start),
