@@ -16,6 +16,7 @@
 #define APIC_LDR           0x0d
 #define APIC_DFR           0x0e
 #define APIC_SPURIOUS      0x0f
+#define APIC_IRR           0x20 /* the first of eight */
 #define APIC_ESR           0x28
 #define APIC_ICR           0x30
 #define APIC_ICR_HIGH      0x31 /* xAPIC only */

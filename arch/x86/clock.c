@@ -15,6 +15,10 @@
 #define CPUID_1_ECX_TSC_DEADLINE     BIT(24)
 #define CPUID_80000007_EDX_INVARIANT BIT(8)
 
+/* The timer's trial at boot: after a ten-thousandth of a second. */
+#define TRIAL_HZ         10000
+#define TRIAL_PATIENCE_S 5
+
 static u64 tsc_hz;
 static bool tsc_differs;
 static u64 lapic_per_tsc; /* LAPIC timer ticks a TSC tick, 32.32 */
@@ -35,6 +39,22 @@ u64 arch_tsc_hz(void)
 	return tsc_hz;
 }
 
+/* Whether the timer raises its interrupt, which then stays pending: interrupts are off. The
+ * patience is for emulators, whose timers depend on a thread of a busy host. */
+__init static bool timer_fires(void)
+{
+	const u32 mine = BIT(HOST_VECTOR_TIMER % 32);
+	u64 start = arch_tsc();
+
+	arch_timer_arm(start + tsc_hz / TRIAL_HZ);
+	while (!(apic_read(APIC_IRR + HOST_VECTOR_TIMER / 32) & mine)) {
+		if (arch_tsc() - start > TRIAL_PATIENCE_S * tsc_hz)
+			return false;
+		cpu_pause();
+	}
+	return true;
+}
+
 __init int clock_start(void)
 {
 	struct clock_rates rates;
@@ -50,12 +70,20 @@ __init int clock_start(void)
 	log_info("TSC %lu.%03lu MHz by %s%s; timer: %s", tsc_hz / 1000000, tsc_hz / 1000 % 1000,
 		rates.reference, invariant ? "" : ", not said to be invariant",
 		deadline_mode ? "TSC deadline" : "one-shot");
-	if (!deadline_mode && lapic_per_tsc == 0) {
-		log_error("no timer: the LAPIC timer does not count");
-		return -SLUICE_ENOENT;
-	}
 	clock_enable();
-	return 0;
+	if (deadline_mode && timer_fires())
+		return 0;
+	if (deadline_mode) {
+		/* Errata of Haswell to Kaby Lake that new microcode mends. */
+		log_warn("the LAPIC timer does not fire at TSC deadlines (old microcode?): it is "
+			 "used as one-shot");
+		deadline_mode = false;
+		clock_enable();
+	}
+	if (lapic_per_tsc != 0 && timer_fires())
+		return 0;
+	log_error("no timer: the LAPIC timer does not %s", lapic_per_tsc != 0 ? "fire" : "count");
+	return -SLUICE_ENOENT;
 }
 
 __init void clock_enable(void)
