@@ -8,13 +8,16 @@
 #include "arch/x86/apic.h"
 #include "arch/x86/clock.h"
 #include "arch/x86/log.h"
+#include "arch/x86/mca.h"
 #include "arch/x86/rtc.h"
 #include "arch/x86/start.h"
 
 int arch_start_machine(void)
 {
-	int status = acpi_start();
+	int status;
 
+	mca_clear();
+	status = acpi_start();
 	if (status != 0)
 		return status;
 	pic_mask();

@@ -13,6 +13,7 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/early.h"
 #include "arch/x86/log.h"
+#include "arch/x86/mca.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/port.h"
 #include "arch/x86/processor.h"
@@ -40,6 +41,7 @@ __attribute__((noreturn)) static void other_cpu(u64 index)
 	u32 before = (u32)index;
 
 	cpu_load((unsigned)index);
+	mca_clear();
 	apic_enable();
 	clock_enable();
 	/* Else it is of no use, or comes too late and an INIT is on its way. */

@@ -6,6 +6,7 @@ test_acpi_SRC      := arch/x86/acpi.c arch/x86/facts.c
 test_screen_SRC    := arch/x86/screen.c
 test_clock_measure_SRC := arch/x86/facts.c
 test_clock_SRC     :=
+test_mca_SRC       :=
 test_uart_SRC      :=
 test_smp_SRC       := tests/unit/fake/machine.c
 test_copy_SRC      := arch/x86/copy.c arch/x86/copy_choice.c arch/x86/pages.S tests/machine/vectors.S

@@ -14,6 +14,7 @@
 #include "arch/x86/apic.h"
 #include "arch/x86/clock.h"
 #include "arch/x86/early.h"
+#include "arch/x86/mca.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/port.h"
 #include "arch/x86/start.h"
@@ -187,6 +188,10 @@ bool cpu_create(unsigned index)
 bool cpu_is_fit(void)
 {
 	return !processors[running].unfit;
+}
+
+void mca_clear(void)
+{
 }
 
 void apic_enable(void)
