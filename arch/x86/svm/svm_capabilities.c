@@ -65,6 +65,10 @@ int svm_check_enabled(void)
 	/* Some emulators (Bochs) have SVM without this register; then nothing can disable it. */
 	if (rdmsr_safe(MSR_VM_CR, &vm_cr) < 0 || !(vm_cr & VM_CR_SVMDIS))
 		return 0;
+	/* Not locked: the firmware left the choice to us (APM vol. 2, 15.30.1). */
+	if (!(vm_cr & VM_CR_LOCK) && wrmsr_safe(MSR_VM_CR, vm_cr & ~VM_CR_SVMDIS) == 0 &&
+		rdmsr_safe(MSR_VM_CR, &vm_cr) == 0 && !(vm_cr & VM_CR_SVMDIS))
+		return 0;
 	log_error("SVM: disabled by the firmware (VM_CR %#lx: SVMDIS set%s); enable SVM or AMD-V "
 		  "in its setup",
 		vm_cr, vm_cr & VM_CR_LOCK ? ", locked" : "");
