@@ -127,7 +127,7 @@ void uart_write_wait(const char *bytes, unsigned count)
 	/* Powering off would lose what is still in the FIFO. */
 	reads = 0;
 	start = arch_tsc();
-	while (present && !(inb(UART_LSR) & LSR_IDLE) && has_patience(start, &reads))
+	while (present && !(line_status() & LSR_IDLE) && has_patience(start, &reads))
 		;
 }
 

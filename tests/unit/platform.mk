@@ -27,6 +27,10 @@ test_policy_SRC = $(test_tmem_port_SRC) kernel/block/ramdisk.c $(wildcard kernel
 	kernel/vm/balloon_control.c kernel/policy.c kernel/policy_plan.c kernel/policy_record.c kernel/samples.c tests/unit/fake/policy_guests.c
 test_policy_plan_SRC = $(test_policy_SRC)
 test_policy_pool_SRC = $(test_policy_SRC)
+test_guest_uart_SRC = $(test_pc_SRC)
+test_guest_uart_threads_SRC = $(test_pc_SRC)
+test_guest_uart_threads_SANITIZE := thread
+test_guest_uart_LIBS := $(test_disk_waits_LIBS)
 test_lapic_SRC = $(test_pc_SRC)
 test_pv_eoi_SRC = $(test_pc_SRC)
 test_pc_SRC = $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c) \

@@ -73,10 +73,11 @@ static APART u8 interrupt_identification(struct vm *vm)
 {
 	u8 value;
 
+	/* First, so that what is typed from here on raises the line for good. */
+	ioapic_lower(vm, PLATFORM_UART_GSI);
 	spin_lock(&vm->lock);
 	value = identify(&vm->platform->uart);
 	spin_unlock(&vm->lock);
-	ioapic_lower(vm, PLATFORM_UART_GSI);
 	return value;
 }
 
@@ -102,7 +103,7 @@ static APART u8 receive(struct vm *vm)
 
 COLD bool uart_guest_listens(const struct vm *vm)
 {
-	return READ_ONCE(vm->platform->uart.ier) & IER_RECEIVED;
+	return READ_ONCE(vm->platform->uart.listens);
 }
 
 COLD unsigned uart_guest_input(struct vm *vm, const char *bytes, unsigned count)
@@ -180,7 +181,32 @@ static COLD void drop_input(struct vm *vm)
 	spin_lock(&vm->lock);
 	WRITE_ONCE(uart->input_tail, uart->input_head);
 	update_line_status(uart);
+	/* So a driver lets go of the port; one that only prints a message masks interrupts for a
+	 * while and then wants what came meanwhile. */
+	if (!(uart->ier & IER_RECEIVED))
+		WRITE_ONCE(uart->listens, false);
 	spin_unlock(&vm->lock);
+}
+
+/* Which interrupts the guest wants. Under the lock, so that a byte that is typed at the same time
+ * either is seen here or sees what is wanted. */
+static APART void enable(struct vm *vm, u8 ier)
+{
+	struct uart *uart = &vm->platform->uart;
+	bool raise;
+
+	ioapic_lower(vm, PLATFORM_UART_GSI);
+	spin_lock(&vm->lock);
+	uart->ier = ier;
+	if (ier & IER_RECEIVED)
+		WRITE_ONCE(uart->listens, true);
+	/* Enabling the interrupt of an empty transmitter raises it, and so does input. */
+	if (ier & IER_THR_EMPTY)
+		uart->thr_empty_pending = true;
+	raise = (ier & IER_THR_EMPTY) || ((ier & IER_RECEIVED) && has_input(uart));
+	spin_unlock(&vm->lock);
+	if (raise)
+		ioapic_raise(vm, PLATFORM_UART_GSI);
 }
 
 void uart_guest_write(struct vm *vm, unsigned offset, u8 value)
@@ -196,18 +222,10 @@ void uart_guest_write(struct vm *vm, unsigned offset, u8 value)
 			transmit(vm, value);
 		break;
 	case IER:
-		if (divisor) {
+		if (divisor)
 			uart->divisor_high = value;
-			break;
-		}
-		uart->ier = value & IER_WRITABLE;
-		/* Enabling the interrupt of an empty transmitter raises it, and so does input. */
-		if (value & IER_THR_EMPTY)
-			note_empty(vm);
-		else if (value & IER_RECEIVED && has_input(uart))
-			ioapic_raise(vm, PLATFORM_UART_GSI);
 		else
-			ioapic_lower(vm, PLATFORM_UART_GSI);
+			enable(vm, value & IER_WRITABLE);
 		break;
 	case IIR_FCR:
 		uart->fcr = value;

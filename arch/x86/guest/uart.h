@@ -14,6 +14,7 @@ struct uart {
 	u8 ier, lcr, mcr, scratch, fcr;
 	u8 divisor_low, divisor_high;
 	u8 line_status;         /* as it is read */
+	bool listens;           /* a driver has asked for input, and not let go of the port */
 	bool thr_empty_pending; /* the transmitter became empty, and IIR has not said so yet */
 	/* Free-running: [input_tail, input_head) wait for the guest. */
 	u32 input_head, input_tail;
@@ -30,8 +31,9 @@ void uart_guest_write(struct vm *vm, unsigned offset, u8 value);
 /*
  * Gives the guest @count bytes of input, and returns how many were taken: at most as many as wait
  * are UART_INPUT_BYTES. Boot CPU, at the head of its dispatch loop, with the VM not yet taken
- * apart. Its driver listens if it has asked for interrupts of input; what is typed is better given
- * to the console device otherwise, if that has a driver (kernel/virtio/console.h).
+ * apart. Its driver listens from when it asks for interrupts of input until it clears the FIFO with
+ * those off, as Linux does at the last close; what is typed is better given to the console device
+ * otherwise, if that has a driver (kernel/virtio/console.h).
  */
 unsigned uart_guest_input(struct vm *vm, const char *bytes, unsigned count);
 bool uart_guest_listens(const struct vm *vm);
