@@ -96,8 +96,11 @@ static void attach(struct vm *vm)
 
 static void detach(void)
 {
+	bool lost = refused || uart_overruns() != overruns_seen;
+
+	overruns_seen = uart_overruns(); /* of no command's line */
 	reply("console of guest \"%s\" is left%s", attached->config->name,
-		refused ? "; it did not take all that was typed" : "");
+		lost ? "; it did not get all that was typed" : "");
 	attached = NULL;
 	log_show_typed("", 0);
 }

@@ -14,8 +14,8 @@
 
 static u8 port_in(u16 port);
 static void port_out(u16 port, u8 value);
-#define inb       port_in
-#define outb      port_out
+#define inb         port_in
+#define outb        port_out
 #define cpu_pause() (void)0
 #include "arch/x86/uart.c"
 
