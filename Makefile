@@ -61,7 +61,7 @@ HV_HOT       := tmem/get.c tmem/leave_any.c tmem/drop.c tmem/flush_page.c tmem/p
 # other files say __init. Nothing that stays may refer to either; tests/source/test_init.py looks.
 HV_INIT      := $(wildcard manifest/*.c) kernel/main.c kernel/boot_manifest.c kernel/core/frame_boot.c \
 	arch/x86/early.c arch/x86/multiboot.c arch/x86/ranges.c arch/x86/paging.c arch/x86/acpi.c arch/x86/machine.c \
-	arch/x86/ioapic.c arch/x86/smp.c arch/x86/tsc_check.c arch/x86/clock_measure.c arch/x86/mca.c arch/x86/copy.c arch/x86/copy_choice.c arch/x86/guest/elf.c \
+	arch/x86/ioapic.c arch/x86/smp.c arch/x86/tsc_check.c arch/x86/clock_measure.c arch/x86/mca.c arch/x86/xsave.c arch/x86/copy.c arch/x86/copy_choice.c arch/x86/guest/elf.c \
 	arch/x86/guest/pvh.c arch/x86/guest/acpi_tables.c arch/x86/guest/aml.c arch/x86/vmx/vmx_capabilities.c arch/x86/svm/svm_capabilities.c \
 	arch/x86/svm/svm_permissions.c
 HV_ASFLAGS   = $(HV_CFLAGS) -D__ASSEMBLY__

@@ -34,11 +34,13 @@ static void switch_fpu(struct vcpu *vcpu)
 	if (*owner == vcpu && likely(!vcpu->is_fresh))
 		return;
 	if (*owner)
-		arch_fpu_save((*owner)->fpu);
-	if (unlikely(vcpu->is_fresh))
+		(*owner)->xcr0 = arch_fpu_save((*owner)->fpu);
+	if (unlikely(vcpu->is_fresh)) {
 		arch_fpu_reset(vcpu->fpu);
+		vcpu->xcr0 = XCR0_RESET;
+	}
 	vcpu->is_fresh = false;
-	arch_fpu_load(vcpu->fpu);
+	arch_fpu_load(vcpu->fpu, vcpu->xcr0);
 	*owner = vcpu;
 }
 

@@ -121,11 +121,46 @@ void arch_copy_page(void *to, const void *from);
 void arch_copy_page_away(void *to, const void *from);
 void arch_clear_page(void *page);
 
-/* The guest's x87 and SSE state: 512 bytes, 16-byte aligned (FXSAVE format). */
-#define FPU_STATE_SIZE 512
-void arch_fpu_save(void *state);
-void arch_fpu_load(const void *state);
+/* States that XCR0 switches on, by its bits (Intel SDM vol. 1, 13.1). */
+#define XCR0_X87     BIT(0)
+#define XCR0_SSE     BIT(1)
+#define XCR0_AVX     BIT(2)
+#define XCR0_AVX512  (BIT(5) | BIT(6) | BIT(7))
+#define XCR0_RESET   XCR0_X87
+#define XSAVE_STATES 8 /* bits 0 to 7 */
+/* x87 and SSE state, and the header, with which every XSAVE area begins. */
+#define XSAVE_LEGACY_BYTES 576
+
+/* A subleaf of CPUID leaf 0xd: where the state stands in an area of standard format. */
+struct xsave_part {
+	u32 bytes, offset;
+};
+
+/* What guests may use of XSAVE: as the boot processor has it, and every other. */
+struct xsave_layout {
+	u64 states;       /* XCR0's bits; 0: no XSAVE */
+	u32 instructions; /* CPUID leaf 0xd, subleaf 1, EAX */
+	u32 reserved;
+	struct xsave_part parts[XSAVE_STATES]; /* from 2 on */
+};
+
+/* Constant after arch_start_boot_cpu(). */
+const struct xsave_layout *arch_xsave(void);
+
+/* A guest's x87 and vector state, 64-byte aligned: an XSAVE area in standard format, of all states
+ * of arch_xsave(), or an FXSAVE image where that has none. Room for AVX-512 as Intel lays it out.
+ */
+#define FPU_STATE_SIZE 2688
+/* Returns the guest's XCR0, which changes. */
+u64 arch_fpu_save(void *state);
+/* Nothing stays of what was loaded before. @xcr0: as arch_fpu_save() said, at first XCR0_RESET. */
+void arch_fpu_load(const void *state, u64 xcr0);
+/* As a processor has it after a reset (Intel SDM vol. 3, table 9-1). */
 void arch_fpu_reset(void *state);
+/* XCR0 of the guest whose state is loaded; to be set to a value that was checked. With XSAVE only.
+ */
+u64 arch_xcr0(void);
+void arch_xcr0_set(u64 value);
 
 /*
  * A page compressed as one LZ4 block, and back (arch/x86/compress.c). The library uses vector

@@ -7,6 +7,7 @@
 #include "arch/x86/port.h"
 #include "arch/x86/processor.h"
 #include "arch/x86/start.h"
+#include "arch/x86/xsave.h"
 
 #define CPUID_1_EDX_MCE  BIT(7)
 #define CPUID_1_EDX_PGE  BIT(13)
@@ -129,7 +130,7 @@ bool arch_on_stack(u64 address)
 }
 
 /* CR4 from what CPUID lists and nothing else: an unlisted bit is a #GP on processors and a hang in
- * emulators. OSXSAVE stays off, so that a guest's XSETBV is undefined. */
+ * emulators. */
 __init static void set_control_registers(void)
 {
 	struct cpuid_result leaf1 = cpuid(1, 0), leaf7 = cpuid_if_present(7, 0);
@@ -139,6 +140,8 @@ __init static void set_control_registers(void)
 		cr4 |= CR4_MCE;
 	if (leaf1.edx & CPUID_1_EDX_PGE)
 		cr4 |= CR4_PGE;
+	if (leaf1.ecx & CPUID_1_ECX_XSAVE)
+		cr4 |= CR4_OSXSAVE;
 	if (leaf7.ebx & CPUID_7_EBX_SMEP)
 		cr4 |= CR4_SMEP;
 	if (leaf7.ebx & CPUID_7_EBX_SMAP)
@@ -194,4 +197,5 @@ __init void arch_start_boot_cpu(void)
 {
 	idt_start();
 	cpu_load(0);
+	(void)xsave_start(0);
 }

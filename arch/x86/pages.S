@@ -1,7 +1,8 @@
 /*
- * Whole pages, and the guest's vector state. The only code of this floor that touches vector registers,
- * beside the compressor between the two calls at the end (compress.c): the copies use four of them through
- * legacy SSE forms, which keep the upper halves, and put back what was there. Loops do 64 bytes, a line, a
+ * Whole pages. The only code of this floor that works with vector registers, beside the compressor between
+ * the two calls at the end (compress.c): the copies use four of them through legacy SSE forms, which keep
+ * the upper halves and whatever else a guest has there, and need no bit of its XCR0; and put back what was
+ * there. Loops do 64 bytes, a line, a
  * turn. Which way pages are copied is chosen at boot (copy.c); until then, and in the guests and programs
  * that link this file to compare with, it is the plain loop.
  */
@@ -106,16 +107,6 @@ arch_clear_page:
 	jnz	1b
 	movups	(%rsp), %xmm0
 	addq	$24, %rsp
-	ret
-
-/* void arch_fpu_save(void *state); void arch_fpu_load(const void *state) */
-	.globl	arch_fpu_save
-arch_fpu_save:
-	fxsave64 (%rdi)
-	ret
-	.globl	arch_fpu_load
-arch_fpu_load:
-	fxrstor64 (%rdi)
 	ret
 
 /* void arch_vectors_save(void *state); void arch_vectors_load(const void *state): 256 bytes */

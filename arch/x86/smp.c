@@ -19,6 +19,7 @@
 #include "arch/x86/processor.h"
 #include "arch/x86/start.h"
 #include "arch/x86/tsc_check.h"
+#include "arch/x86/xsave.h"
 
 #define INIT_WAIT_US   10000
 #define SIPI_WAIT_US   200
@@ -45,8 +46,9 @@ __attribute__((noreturn)) static void other_cpu(u64 index)
 	apic_enable();
 	clock_enable();
 	/* Else it is of no use, or comes too late and an INIT is on its way. */
-	if (!cpu_is_fit() || !__atomic_compare_exchange_n(&online, &before, before + 1, false,
-				     __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+	if (!cpu_is_fit() || !xsave_start((unsigned)index) ||
+		!__atomic_compare_exchange_n(
+			&online, &before, before + 1, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		arch_halt();
 	tsc_check_other((unsigned)index);
 	cpu_main();

@@ -7,6 +7,7 @@
 #ifndef VM_VCPU_H
 #define VM_VCPU_H
 
+#include "arch/x86/arch.h"
 #include "kernel/core/timer.h"
 #include "lib/types.h"
 
@@ -139,8 +140,13 @@ struct vcpu {
 	u64 debug_registers[4]; /* DR0-3; DR6 and DR7 where the vendor keeps them */
 	u64 dr6;
 	u64 cr2; /* while not running */
-	u8 fpu[512] __aligned_to(16);
+
+	u32 osxsave; /* CPUID leaf 1 ECX bit 27 while CR4.OSXSAVE is set: arch/x86/guest/xsave.h */
+	/* While another vCPU's are loaded: kernel/dispatch.c. */
+	u64 xcr0;
+	u8 fpu[FPU_STATE_SIZE] __aligned_to(64);
 };
+_Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a vCPU takes one page");
 
 /* A vCPU of @vm in VCPU_WAIT_SIPI, without vendor's and platform's part; NULL without memory. */
 struct vcpu *vcpu_create(struct vm *vm, u32 id);

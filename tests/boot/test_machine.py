@@ -69,6 +69,15 @@ def test_a_processor_whose_tsc_differs_is_found(boot):
     assert any("the TSCs of processors 0 and 1 differ by " in line for line in run.log)
 
 
+@pytest.mark.backends("bochs:corei7_icelake_u")
+@pytest.mark.cpus(2)
+def test_a_processor_with_other_vector_state_is_left_out(boot):
+    run = boot("xsave-differs")
+    assert_passed(run)
+    assert any("CPU 1 saves other vector state than the boot CPU" in line for line in run.log)
+    assert any("does not answer or is not fit: left out" in line for line in run.log)
+
+
 @pytest.mark.cpus(1)
 @pytest.mark.parametrize("case", ["page-rights", "page-copies", "compression"])
 def test_memory(boot, case):

@@ -14,11 +14,15 @@ __attribute__((noreturn)) void test_fail(const char *format, ...) __printf_like(
 			test_fail(__VA_ARGS__);                                                    \
 	} while (0)
 
-/* clock.c: every processor's timer fires at its deadlines; kicks wake processors from idling. */
+/* clock.c: every processor's timer fires at its deadlines; kicks wake processors from idling; XCR0
+ * is the same on all. */
 void test_processors(void);
 /* Puts this processor's TSC ahead by a second, before the others start; then that must be known. */
 void test_tsc_ahead(void);
 void test_tsc_differs(void);
+/* The boot processor's XSAVE areas look otherwise than those of the others, which are left out. */
+void test_xsave_is_odd(void);
+void test_xsave_differs(void);
 /* Makes processor 1 report a bug; never returns. */
 __attribute__((noreturn)) void test_bug_elsewhere(void);
 /* What another processor does: its part of that. */

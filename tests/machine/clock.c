@@ -4,6 +4,7 @@
  */
 #include "arch/x86/arch.h"
 #include "arch/x86/processor.h"
+#include "arch/x86/xsave.h"
 #include "kernel/core/bug.h"
 #include "tests/machine/cases.h"
 
@@ -55,6 +56,34 @@ void test_tsc_differs(void)
 	EXPECT(!arch_tsc_is_synchronous(), "a TSC that is a second ahead passes");
 }
 
+void test_xsave_is_odd(void)
+{
+	xsave_layout.parts[2].offset += 64;
+}
+
+void test_xsave_differs(void)
+{
+	EXPECT(arch_cpu_count() == 1, "a processor with other areas counts");
+}
+
+/* XCR0 of each processor, as it was started. */
+static u64 xcr0_of(void)
+{
+	return read_cr4() & CR4_OSXSAVE ? read_xcr0() : 0;
+}
+static u64 xcr0s[MAX_CPUS];
+
+static void test_xcr0(void)
+{
+	const u64 states = arch_xsave()->states;
+
+	EXPECT((states & (XCR0_X87 | XCR0_SSE | XCR0_AVX)) == (XCR0_X87 | XCR0_SSE | XCR0_AVX),
+		"guests would get states %#lx", states);
+	xcr0s[0] = xcr0_of();
+	for (unsigned i = 0; i < arch_cpu_count(); i++)
+		EXPECT(xcr0s[i] == states, "CPU %u: XCR0 is %#lx, not %#lx", i, xcr0s[i], states);
+}
+
 static bool bug_wanted;
 
 void test_bug_elsewhere(void)
@@ -76,6 +105,7 @@ void test_other_cpu(void)
 {
 	bool done = false;
 
+	xcr0s[this_cpu()->index] = xcr0_of();
 	for (;;) {
 		u32 events;
 
@@ -137,4 +167,5 @@ void test_processors(void)
 	EXPECT(arch_tsc_is_synchronous(), "the processors' TSCs are found to differ");
 	test_timers();
 	test_kicks();
+	test_xcr0();
 }

@@ -18,6 +18,7 @@ static const struct {
 } cases[] = {
 	{"processors", test_processors},
 	{"tsc-ahead", test_tsc_differs},
+	{"xsave-differs", test_xsave_differs},
 	{"page-rights", test_page_rights},
 	{"boot-memory", test_boot_memory},
 	{"page-copies", test_page_copies},
@@ -61,6 +62,8 @@ void kernel_main(void)
 		test_boot_memory(); /* uses the early allocator */
 	if (strcmp(wanted, "tsc-ahead") == 0)
 		test_tsc_ahead();
+	if (strcmp(wanted, "xsave-differs") == 0)
+		test_xsave_is_odd();
 	arch_early_seal();
 	bug_set_action(BUG_POWER_OFF);
 	log_info("test: %u processors", arch_start_other_cpus());

@@ -22,6 +22,11 @@ VECTOR = re.compile(r"%([xyz]mm\d|mm[0-7]|st\b)")
 # x87 and MMX instructions that name no register.
 VECTOR_NAMES = re.compile(r"^(f(?!xsave|xrstor)[a-z0-9]+|emms)$")
 
+# Encoded by VEX or EVEX, which clears what lies above the operand: all of AVX and AVX-512, and the masks.
+WIDE = re.compile(r"^(v(?!m(c|l|m|pt|r|s|w|x)|er[rw])[a-z0-9]+|k(mov|and|or|xor|not|test|add|shift|unpck)[a-z]*)$")
+# What switches vector state, or which part of it is on.
+SWITCHING = re.compile(r"^(f?xsave|f?xrstor|xsetbv)[a-z0-9]*$")
+
 # Entered by hardware or by the boot code, never through a pointer from C.
 ENTRIES = {"kernel_main", "cpu_main", "other_cpu", "exception_entries", "interrupt_entries", "vmx_exit"}
 
@@ -42,6 +47,8 @@ class Function:
     returns: int = 0
     indirect: bool = False
     vectors: bool = False
+    wide: bool = False
+    switches: bool = False
     pushed: set = field(default_factory=set)
     adjustment: int = 0
     alignment: int = 0
@@ -79,6 +86,8 @@ class Image:
     def _instruction(self, function, name, operands):
         if VECTOR.search(operands) or VECTOR_NAMES.match(name):
             function.vectors = True
+        function.wide |= bool(WIDE.match(name))
+        function.switches |= bool(SWITCHING.match(name))
         if name.startswith(("call", "j")):
             target = TARGET.search(operands)
             if operands.startswith("*"):

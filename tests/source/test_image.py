@@ -14,6 +14,8 @@ STACK_MAX = 8 * 1024  # of the 16 KiB that each CPU has; the rest is for what th
 # They save and restore what they touch, or are what saves and restores (arch/x86/pages.S).
 VECTOR_FUNCTIONS = {"copy_page_by", "arch_clear_page"}
 VECTOR_KEEPERS = {"arch_vectors_save", "arch_vectors_load"}
+# They change a guest's vector state for another's (arch/x86/fpu.c), and XCR0; xsave_start() is boot's.
+VECTOR_SWITCHERS = {"arch_fpu_save", "arch_fpu_load", "arch_xcr0_set", "xsave_start", "set_all_states"}
 # The library's, each with the one function that calls it, between those two.
 COMPRESSOR = {"LZ4_compress_fast_extState": "arch_compress_page", "LZ4_decompress_safe": "arch_decompress_page"}
 
@@ -71,9 +73,19 @@ def test_the_header_is_multiboot2():
 
 def test_only_marked_functions_touch_vector_registers(image):
     touching = {f.name for f in image.functions.values() if f.vectors}
-    # What nobody calls is not linked.
-    allowed = VECTOR_FUNCTIONS | VECTOR_KEEPERS | set(COMPRESSOR)
+    # What nobody calls is not linked. The x87 pointers are overwritten before a guest's are loaded.
+    allowed = VECTOR_FUNCTIONS | VECTOR_KEEPERS | set(COMPRESSOR) | {"arch_fpu_load"}
     assert VECTOR_FUNCTIONS <= touching <= allowed
+
+
+def test_nothing_clears_the_upper_halves_of_vector_registers(image):
+    """They are a guest's, and those who save registers save what SSE has of them."""
+    assert not [f.name for f in image.functions.values() if f.wide]
+
+
+def test_vector_state_is_switched_in_one_place(image):
+    switching = {f.name for f in image.functions.values() if f.switches}
+    assert {"arch_fpu_save", "arch_fpu_load"} <= switching <= VECTOR_SWITCHERS
 
 
 @pytest.mark.parametrize("path", [HYPERVISOR, HYPERVISOR.parent / "machine.elf"], ids=lambda path: path.stem)

@@ -19,6 +19,7 @@
 #include "arch/x86/port.h"
 #include "arch/x86/start.h"
 #include "arch/x86/tsc_check.h"
+#include "arch/x86/xsave.h"
 #include "fake/machine.h"
 
 #include "arch/x86/smp.c" /* for its count, which starts once in a machine's life */
@@ -48,7 +49,7 @@ static struct processor {
 	unsigned late; /* so many waits and IPIs after its start it comes */
 	enum state state;
 	unsigned index, resets;
-	bool unfit;
+	bool unfit, other_state;
 } processors[MAX_CPUS];
 static unsigned processor_count = 2;
 static unsigned running; /* which of them */
@@ -185,6 +186,12 @@ bool cpu_create(unsigned index)
 	return true;
 }
 
+bool xsave_start(unsigned index)
+{
+	assert_int_equal(index, processors[running].index);
+	return !processors[running].other_state;
+}
+
 bool cpu_is_fit(void)
 {
 	return !processors[running].unfit;
@@ -283,13 +290,12 @@ static void one_comes_at_any_time(void **state)
 
 /* Kinds of cores that differ, or firmware that left VT-x off on one: it does not count, the next
  * takes its number, and it is reset so that it stays away. */
-static void one_that_is_not_fit_is_left_out(void **state)
+static void expect_left_out(struct processor first)
 {
-	(void)state;
 	fake_machine_start(MIB(1), 1);
 	acpi = (struct acpi_info){.apic_ids = {0, 7, 9}, .cpu_count = 3};
 	processor_count = 2;
-	processors[0] = (struct processor){.id = 7, .unfit = true};
+	processors[0] = first;
 	processors[1] = (struct processor){.id = 9};
 	online = counted = 1;
 	assert_int_equal(smp_prepare(), 0);
@@ -299,6 +305,13 @@ static void one_that_is_not_fit_is_left_out(void **state)
 	assert_int_equal(processors[1].state, ONLINE);
 	assert_int_equal(processors[1].index, 1);
 	assert_int_equal(arch_cpu(1)->apic_id, 9);
+}
+
+static void one_that_is_not_fit_is_left_out(void **state)
+{
+	(void)state;
+	expect_left_out((struct processor){.id = 7, .unfit = true});
+	expect_left_out((struct processor){.id = 7, .other_state = true});
 }
 
 /* The boot processor is none of those that ACPI lists first: the last of them has no place. */

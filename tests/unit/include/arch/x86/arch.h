@@ -83,10 +83,33 @@ void arch_copy_page_away(void *to, const void *from);
 void arch_choose_copy(unsigned choice, void *room);
 void arch_clear_page(void *page);
 
-#define FPU_STATE_SIZE 512
-void arch_fpu_save(void *state);
-void arch_fpu_load(const void *state);
+#define XCR0_X87           BIT(0)
+#define XCR0_SSE           BIT(1)
+#define XCR0_AVX           BIT(2)
+#define XCR0_AVX512        (BIT(5) | BIT(6) | BIT(7))
+#define XCR0_RESET         XCR0_X87
+#define XSAVE_STATES       8
+#define XSAVE_LEGACY_BYTES 576
+
+struct xsave_part {
+	u32 bytes, offset;
+};
+
+struct xsave_layout {
+	u64 states;
+	u32 instructions;
+	u32 reserved;
+	struct xsave_part parts[XSAVE_STATES];
+};
+
+const struct xsave_layout *arch_xsave(void);
+
+#define FPU_STATE_SIZE 2688
+u64 arch_fpu_save(void *state);
+void arch_fpu_load(const void *state, u64 xcr0);
 void arch_fpu_reset(void *state);
+u64 arch_xcr0(void);
+void arch_xcr0_set(u64 value);
 
 #define ARCH_COMPRESSOR_BYTES 16416UL
 u32 arch_compress_page(void *to, u32 capacity, const void *page, void *state);
