@@ -23,7 +23,7 @@ SURVIVES = {
     "bad-frames": "frames outside RAM get -EFAULT; a get changes nothing, a put leaves nothing stale",
     "bad-batches": "counts that overflow, bad addresses and bad entries harm only themselves",
     "bad-console": "console writes from outside RAM get -EFAULT, and long ones are cut",
-    "xsetbv": "XSETBV and XGETBV raise #UD",
+    "xsetbv": "XSETBV takes what CPUID offers, in ring 0, and else raises #GP; no states of supervisors",
     "wbinvd": "WBINVD and INVD do nothing",
     "hidden": "instructions that CPUID does not offer raise #UD or #GP",
     "bad-registers": "bits of CR4, CR8, EFER and MSRs that CPUID does not offer raise #GP",

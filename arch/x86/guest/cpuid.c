@@ -8,6 +8,7 @@
 #include "arch/x86/guest/kvmclock.h"
 #include "arch/x86/guest/pv_eoi.h"
 #include "arch/x86/guest/steal_time.h"
+#include "arch/x86/guest/xsave.h"
 #include "kernel/core/log.h"
 #include "kernel/vm/memory_ve.h"
 #include "kernel/vm/vm.h"
@@ -27,8 +28,11 @@
 #define LEAF1_ECX                                                                                  \
 	(BIT(0) | BIT(1) | BIT(9) | BIT(13) | BIT(19) | BIT(20) | BIT(22) | BIT(23) | BIT(25) |    \
 		BIT(30))
-#define LEAF1_ECX_X2APIC     BIT(21)
-#define LEAF1_ECX_DEADLINE   BIT(24)
+#define LEAF1_ECX_X2APIC   BIT(21)
+#define LEAF1_ECX_DEADLINE BIT(24)
+#define LEAF1_ECX_XSAVE    BIT(26)
+/* FMA, AVX, F16C. */
+#define LEAF1_ECX_AVX        (BIT(12) | BIT(28) | BIT(29))
 #define LEAF1_ECX_HYPERVISOR BIT(31)
 /* Leaf 1 EDX: FPU, VME, DE, PSE, TSC, MSR, PAE, CX8, APIC, SEP, PGE, CMOV, PAT, PSE36, CLFSH, MMX,
  * FXSR, SSE, SSE2. Not MCE, MTRR, MCA, DS, ACPI, SS. */
@@ -41,12 +45,24 @@
 /* Leaf 6 EAX: the APIC timer always runs. */
 #define LEAF6_EAX_ARAT BIT(2)
 /* Leaf 7 EBX: FSGSBASE, BMI1, SMEP, BMI2, ERMS, RDSEED, ADX, SMAP, CLFLUSHOPT, CLWB, SHA. Not
- * TSC_ADJUST (the TSC is the host's), INVPCID, AVX. */
+ * TSC_ADJUST (the TSC is the host's), INVPCID, MPX. */
 #define LEAF7_EBX                                                                                  \
 	(BIT(0) | BIT(3) | BIT(7) | BIT(8) | BIT(9) | BIT(18) | BIT(19) | BIT(20) | BIT(23) |      \
 		BIT(24) | BIT(29))
-/* Leaf 7 EDX: FSRM. */
+#define LEAF7_EBX_AVX2 BIT(5)
+/* AVX512F, DQ, IFMA, CD, BW, VL. */
+#define LEAF7_EBX_AVX512 (BIT(16) | BIT(17) | BIT(21) | BIT(28) | BIT(30) | BIT(31))
+/* Leaf 7 ECX: GFNI, VAES, VPCLMULQDQ. Not UMIP, PKU, LA57, RDPID, CET. */
+#define LEAF7_ECX_AVX (BIT(8) | BIT(9) | BIT(10))
+/* AVX512 VBMI, VBMI2, VNNI, BITALG, VPOPCNTDQ. */
+#define LEAF7_ECX_AVX512 (BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14))
+/* Leaf 7 EDX: FSRM. Not AMX. */
 #define LEAF7_EDX BIT(4)
+/* AVX512 VP2INTERSECT, FP16. */
+#define LEAF7_EDX_AVX512 (BIT(8) | BIT(23))
+/* Leaf 7 subleaf 1 EAX: AVX-VNNI, AVX-IFMA; AVX512 BF16. */
+#define LEAF7_1_EAX_AVX    (BIT(4) | BIT(23))
+#define LEAF7_1_EAX_AVX512 BIT(5)
 /* Leaf 0x80000001 ECX: LAHF, LZCNT, SSE4A, MISALIGNSSE, PREFETCHW. Not SVM, TOPOEXT. */
 #define EXT1_ECX (BIT(0) | BIT(5) | BIT(6) | BIT(7) | BIT(8))
 /* Leaf 0x80000001 EDX: SYSCALL, NX, MMXEXT, 1 GiB pages, LM; AMD repeats leaf 1 in it. Not RDTSCP.
@@ -63,8 +79,25 @@
 static struct cpuid_result basic[BASIC_MAX + 1];
 static struct cpuid_result extended[EXTENDED_MAX - EXTENDED + 1];
 static struct cpuid_result caches[8]; /* leaf 4, by subleaf */
+static u32 features_7_1;              /* leaf 7 subleaf 1, EAX */
 static u32 hypercall_instruction;
 static u32 tsc_khz;
+
+/* What works on vectors wider than SSE's is there if its state is switched. */
+__init static void init_features(void)
+{
+	struct cpuid_result seven = cpuid(7, 0);
+	u32 more = seven.eax >= 1 ? cpuid(7, 1).eax : 0;
+
+	basic[7].ebx = seven.ebx & ((u32)LEAF7_EBX | with_states(XCR0_AVX, LEAF7_EBX_AVX2) |
+					   with_states(XCR0_AVX512, LEAF7_EBX_AVX512));
+	basic[7].ecx = seven.ecx & (with_states(XCR0_AVX, LEAF7_ECX_AVX) |
+					   with_states(XCR0_AVX512, LEAF7_ECX_AVX512));
+	basic[7].edx = seven.edx & ((u32)LEAF7_EDX | with_states(XCR0_AVX512, LEAF7_EDX_AVX512));
+	features_7_1 = more & (with_states(XCR0_AVX, LEAF7_1_EAX_AVX) |
+				      with_states(XCR0_AVX512, LEAF7_1_EAX_AVX512));
+	basic[7].eax = features_7_1 ? 1 : 0; /* the last subleaf */
+}
 
 __init static void init_basic(void)
 {
@@ -73,8 +106,9 @@ __init static void init_basic(void)
 	basic[0] = (struct cpuid_result){BASIC_MAX, zero.ebx, zero.ecx, zero.edx};
 	/* EBX: CLFLUSH line size; the rest depends on the vCPU. */
 	basic[1] = (struct cpuid_result){one.eax, one.ebx & 0xff00u,
-		(one.ecx & (u32)LEAF1_ECX) | (u32)LEAF1_ECX_X2APIC | (u32)LEAF1_ECX_DEADLINE |
-			(u32)LEAF1_ECX_HYPERVISOR,
+		(one.ecx & ((u32)LEAF1_ECX | with_states(XCR0_AVX, LEAF1_ECX_AVX))) |
+			with_states(XCR0_SSE, LEAF1_ECX_XSAVE) | (u32)LEAF1_ECX_X2APIC |
+			(u32)LEAF1_ECX_DEADLINE | (u32)LEAF1_ECX_HYPERVISOR,
 		(one.edx & (u32)LEAF1_EDX) | (u32)LEAF1_EDX_APIC};
 	if (zero.eax >= 2)
 		basic[2] = cpuid(2, 0);
@@ -88,12 +122,8 @@ __init static void init_basic(void)
 			}
 		}
 	basic[6].eax = LEAF6_EAX_ARAT;
-	if (zero.eax >= 7) {
-		struct cpuid_result seven = cpuid(7, 0);
-
-		basic[7].ebx = seven.ebx & (u32)LEAF7_EBX;
-		basic[7].edx = seven.edx & (u32)LEAF7_EDX;
-	}
+	if (zero.eax >= 7)
+		init_features();
 	/* TSC = crystal * EBX / EAX: the LAPIC timer counts TSC ticks, so that is the crystal. */
 	basic[0x15] = (struct cpuid_result){1, 1, tsc_khz * 1000u, 0};
 	basic[0x16] = (struct cpuid_result){tsc_khz / 1000u, tsc_khz / 1000u, 100, 0};
@@ -137,10 +167,14 @@ __init int cpuid_check_processor(void)
 		u32 leaf, told, has;
 		const char *name;
 	} registers[] = {
-		{1, basic[1].ecx & (u32)LEAF1_ECX, one.ecx, "ECX"},
+		{1, basic[1].ecx & (u32)(LEAF1_ECX | LEAF1_ECX_AVX | LEAF1_ECX_XSAVE), one.ecx,
+			"ECX"},
 		{1, basic[1].edx, one.edx, "EDX"},
 		{7, basic[7].ebx, seven.ebx, "EBX"},
+		{7, basic[7].ecx, seven.ecx, "ECX"},
 		{7, basic[7].edx, seven.edx, "EDX"},
+		{7, features_7_1, seven.eax >= 1 ? cpuid(7, 1).eax : 0, "(1) EAX"},
+		{0xd, xsave_leaf(1).eax, cpuid_if_present(0xd, 1).eax, "(1) EAX"},
 		{EXTENDED + 1, extended[1].ecx, ext1.ecx, "ECX"},
 		{EXTENDED + 1, extended[1].edx, ext1.edx, "EDX"},
 	};
@@ -194,18 +228,24 @@ static struct cpuid_result basic_leaf(const struct vcpu *vcpu, u32 leaf, u32 sub
 {
 	struct cpuid_result r = basic[leaf];
 
-	switch (leaf) {
-	case 1:
+	if (leaf == 1) {
 		r.ebx |= vcpu->id << 24 | vcpu->vm->vcpu_count << 16;
+		r.ecx |= vcpu->osxsave;
 		if (vcpu->vm->vcpu_count > 1)
 			r.edx |= (u32)LEAF1_EDX_HTT;
 		return r;
+	}
+	switch (leaf) {
 	case 4:
 		return cache(vcpu, subleaf);
 	case 7:
-		return subleaf == 0 ? r : (struct cpuid_result){0};
+		if (subleaf == 0)
+			return r;
+		return (struct cpuid_result){subleaf == 1 ? features_7_1 : 0, 0, 0, 0};
 	case 0xb:
 		return topology(vcpu, subleaf);
+	case 0xd:
+		return xsave_leaf(subleaf);
 	default:
 		return r;
 	}

@@ -10,6 +10,7 @@
 #include "arch/x86/guest/lapic.h"
 #include "arch/x86/guest/msr.h"
 #include "arch/x86/guest/pvh.h"
+#include "arch/x86/guest/xsave.h"
 #include "kernel/vm/vm.h"
 
 /*

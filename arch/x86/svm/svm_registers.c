@@ -30,13 +30,14 @@ static const struct cr4_rule cr4_rules[] = {
 	{.cr4 = CR4_OSFXSR, .one_edx = BIT(24)},
 	{.cr4 = CR4_OSXMMEXCPT, .one_edx = BIT(25)},
 	{.cr4 = CR4_PCIDE, .one_ecx = BIT(17)},
+	{.cr4 = CR4_OSXSAVE, .one_ecx = BIT(26)},
 	{.cr4 = CR4_FSGSBASE, .seven_ebx = BIT(0)},
 	{.cr4 = CR4_SMEP, .seven_ebx = BIT(7)},
 	{.cr4 = CR4_SMAP, .seven_ebx = BIT(20)},
 	{.cr4 = CR4_UMIP, .seven_ecx = BIT(2)},
 };
 
-/* Not OSXSAVE, PKE and the like, whatever CPUID says: their state is not switched. */
+/* Not PKE and the like, whatever CPUID says: their state is not switched. */
 static u64 cr4_allowed(const struct vcpu *vcpu)
 {
 	struct cpuid_result one = cpuid_of(vcpu, 1, 0), seven = cpuid_of(vcpu, 7, 0);
@@ -100,6 +101,7 @@ static bool guest_cr4_write(struct vcpu *vcpu, u64 value)
 	if (!cr4_is_legal(vcpu, value))
 		return false;
 	svm->vmcb.cr4 = value | svm_features.cr4_kept;
+	xsave_follow_cr4(vcpu, value);
 	svm->vmcb.clean &= ~(u32)CLEAN_CR;
 	svm->flush = true; /* as MOV CR4 itself does when paging bits change */
 	return true;

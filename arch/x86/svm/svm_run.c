@@ -8,6 +8,7 @@
 
 #define CPUID_LENGTH  2
 #define WBINVD_LENGTH 2
+#define XSETBV_LENGTH 3
 
 static void take_requests(struct vcpu *vcpu, u32 requests)
 {
@@ -95,6 +96,11 @@ static void serve(struct vcpu *vcpu, enum svm_exit exit)
 		vcpu->exits[EXITED_CR]++;
 		svm_write_cr(vcpu, exit - EXIT_CR4_WRITE + 4);
 		break;
+	case EXIT_XSETBV:
+		vcpu->exits[EXITED_CR]++;
+		if (xsetbv_emulate(vcpu, vmcb_of(vcpu)->cpl) == DONE)
+			svm_skip_instruction(vcpu, XSETBV_LENGTH);
+		break;
 	case EXIT_DR0_READ ... EXIT_DR3_READ:
 	case EXIT_DR0_WRITE ... EXIT_DR3_WRITE:
 		vcpu->exits[EXITED_CR]++;
@@ -129,7 +135,8 @@ static void serve(struct vcpu *vcpu, enum svm_exit exit)
 		break;
 	case EXIT_VMRUN: /* what CPUID hides */
 	case EXIT_VMLOAD ... EXIT_RDTSCP:
-	case EXIT_MONITOR ... EXIT_RDPRU:
+	case EXIT_MONITOR ... EXIT_MWAIT_ARMED:
+	case EXIT_RDPRU:
 	case EXIT_INVLPGA:
 		vcpu->exits[EXITED_OTHER]++;
 		vcpu_inject_exception(vcpu, VECTOR_UD, 0);

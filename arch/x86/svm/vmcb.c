@@ -88,6 +88,7 @@ void vmcb_load_start(struct vcpu *vcpu, const struct vcpu_start *start)
 	struct vmcb *vmcb = &svm->vmcb;
 
 	load_reset(vmcb);
+	xsave_follow_cr4(vcpu, 0);
 	svm->flush = true;
 	svm->nmi_blocked = svm->iret_seen = svm->interrupt_armed = false;
 	vmcb->intercept_1 &= ~(u32)INTERCEPT_IRET;

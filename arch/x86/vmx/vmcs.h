@@ -171,6 +171,7 @@ enum vmcs_field {
 #define SECONDARY_UNRESTRICTED_GUEST BIT(7)
 #define SECONDARY_INVPCID            BIT(12)
 #define SECONDARY_EPT_VIOLATION_VE   BIT(18)
+#define SECONDARY_XSAVES             BIT(20)
 
 #define EXIT_SAVE_DEBUG       BIT(2)
 #define EXIT_HOST_64_BIT      BIT(9)

@@ -57,6 +57,7 @@ static const struct control secondary_controls[] = {
 	{SECONDARY_WBINVD, MUST_BE_SET, "WBINVD exiting"},
 	{SECONDARY_VPID, SET_IF_POSSIBLE, "enable VPID"},
 	{SECONDARY_INVPCID, SET_IF_POSSIBLE, "enable INVPCID"},
+	{SECONDARY_XSAVES, MUST_BE_CLEAR, "enable XSAVES/XRSTORS"},
 };
 
 static const struct control exit_controls[] = {

@@ -42,10 +42,10 @@ void vmx_choose_cr_bits(struct vcpu *vcpu)
 	allowed |= seven.ecx & BIT(3) ? CR4_PKE : 0;
 	vmx->cr4_allowed = allowed & vmx_capabilities.cr4_fixed1;
 
-	/* What VMX fixes at 1 cannot be the guest's own. */
+	/* What VMX fixes at 1 cannot be the guest's own. OSXSAVE is seen in CPUID, too. */
 	vmx->cr0_owned = CR0_GUEST_OWNED & (~vmx_capabilities.cr0_fixed0 | CR0_PE) &
 			 vmx_capabilities.cr0_fixed1;
-	vmx->cr4_owned = vmx->cr4_allowed & ~vmx_capabilities.cr4_fixed0;
+	vmx->cr4_owned = vmx->cr4_allowed & ~vmx_capabilities.cr4_fixed0 & ~CR4_OSXSAVE;
 	vmwrite(VMCS_CR0_MASK, ~vmx->cr0_owned);
 	vmwrite(VMCS_CR4_MASK, ~vmx->cr4_owned);
 }
@@ -161,6 +161,7 @@ enum outcome vmx_set_cr4(struct vcpu *vcpu, u64 value)
 	/* The host's MCE: without it a machine check in the guest would shut the machine down. */
 	vmwrite(GUEST_CR4, value | vmx_capabilities.cr4_fixed0 | (read_cr4() & CR4_MCE));
 	vmwrite(VMCS_CR4_SHADOW, value);
+	xsave_follow_cr4(vcpu, value);
 	vpid_flush(vmx);
 	return DONE;
 }

@@ -108,6 +108,11 @@ static inline bool prepare_entry(struct vcpu *vcpu)
  * ------------------------------------------------------------------------------------------------
  */
 
+static unsigned guest_cpl(void)
+{
+	return vmread(GUEST_SS_RIGHTS) >> RIGHTS_DPL_SHIFT & 3;
+}
+
 /* Who may make hypercalls: CPL 0 in 64-bit mode. */
 static inline bool guest_may_call(const struct vcpu *vcpu)
 {
@@ -194,6 +199,11 @@ void vmx_run(struct vcpu *vcpu, u64 until)
 		case EXIT_CR_ACCESS:
 			vmx_cr_access(vcpu);
 			break;
+		case EXIT_XSETBV:
+			vcpu->exits[EXITED_CR]++;
+			if (xsetbv_emulate(vcpu, guest_cpl()) == DONE)
+				vmx_skip_instruction();
+			break;
 		case EXIT_EXCEPTION_OR_NMI:
 			vmx_exception_or_nmi(vcpu);
 			break;
@@ -209,7 +219,6 @@ void vmx_run(struct vcpu *vcpu, u64 until)
 			break;
 		case EXIT_MONITOR:
 		case EXIT_MWAIT:
-		case EXIT_XSETBV:
 		case EXIT_GETSEC:
 		case EXIT_INVEPT:
 		case EXIT_INVVPID:

@@ -12,6 +12,8 @@
 #define EFER_SVME       (1ul << 12)
 #define EFER_LMA        (1ul << 10)
 #define EFER_LME        (1ul << 8)
+#define MSR_XSS         0xda0u
+#define BIT(n)          (1u << (n))
 
 #define INSTRUCTION(name, ...)                                                                     \
 	static void name(void)                                                                     \
@@ -20,9 +22,15 @@
 	}
 
 static uint32_t tsc_aux = 1;
+static uint8_t page[PAGE] __attribute__((aligned(64)));
 
-INSTRUCTION(xsetbv, "xsetbv" : : "a"(3), "c"(0), "d"(0))
+static uint64_t xcr0;
+static uint32_t xcr_index;
+
+INSTRUCTION(xsetbv, "xsetbv" : : "a"((uint32_t)xcr0), "c"(xcr_index), "d"(xcr0 >> 32))
 INSTRUCTION(xgetbv, "xgetbv" : : "c"(0) : "eax", "edx")
+INSTRUCTION(xsaves, "xsaves (%0)" : : "r"(page), "a"(0), "d"(0) : "memory")
+INSTRUCTION(xrstors, "xrstors (%0)" : : "r"(page), "a"(0), "d"(0) : "memory")
 INSTRUCTION(monitor, "monitor" : : "a"(0x1000), "c"(0), "d"(0))
 INSTRUCTION(mwait, "mwait" : : "a"(0), "c"(0))
 INSTRUCTION(rdtscp, "rdtscp" : "=c"(tsc_aux) : : "eax", "edx")
@@ -42,13 +50,6 @@ INSTRUCTION(vmmcall, "vmmcall" : : "a"(HYPERCALL_SHUTDOWN), "D"(1))
 INSTRUCTION(rdpmc, "rdpmc" : : "c"(0) : "eax", "edx")
 INSTRUCTION(insb, "insb" : : "d"(0x3f8), "D"(&fault_error) : "memory")
 INSTRUCTION(rep_outsb, "rep outsb" : : "d"(0x3f8), "S"(&fault_error), "c"(4))
-
-uint64_t act_xsetbv(void)
-{
-	CHECK(fault_of(xsetbv) == VECTOR_UD);
-	CHECK(fault_of(xgetbv) == VECTOR_UD);
-	return 0;
-}
 
 uint64_t act_wbinvd(void)
 {
@@ -120,10 +121,74 @@ static uint64_t rdmsr(uint32_t msr)
 	return (uint64_t)high << 32 | low;
 }
 
+static int fault_of_xsetbv(uint32_t index, uint64_t value)
+{
+	xcr_index = index;
+	xcr0 = value;
+	return fault_of(xsetbv);
+}
+
+static uint64_t get_xcr0(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return (uint64_t)high << 32 | low;
+}
+
+static void flip_cr4(uint64_t bits)
+{
+	uint64_t cr4;
+
+	__asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
+	__asm__ volatile("mov %0, %%cr4" : : "r"(cr4 ^ bits) : "memory");
+}
+
+uint64_t act_xsetbv(void)
+{
+	/* No x87; AVX without SSE; a part of AVX-512, or all of it without AVX; half of MPX, AMX,
+	 * LWP and bits that nobody has. Last MPX and PKRU, which QEMU has, where XSETBV does not
+	 * exit. */
+	static const uint64_t bad[] = {0, 2, 6, 5, 0x27, 0x47, 0x87, 0x67, 0xc7, 0xa7, 0xe3, 0xe1,
+		0xb, 0x60007, 0x100003, 1ul << 62 | 3, 1ul << 63 | 3, ~0ul, 0x1b, 0x207};
+	const unsigned count = sizeof(bad) / sizeof(bad[0]) - (guest_uses_vmmcall() ? 2 : 0);
+	struct cpuid_result states = cpuid(0xd, 0);
+	uint64_t offered = (uint64_t)states.edx << 32 | states.eax;
+
+	CHECK(fault_of_xsetbv(0, 3) == VECTOR_UD);
+	CHECK(fault_of(xgetbv) == VECTOR_UD);
+	CHECK((cpuid(1, 0).ecx & (BIT(26) | BIT(27))) == BIT(26));
+	CHECK((offered & 3) == 3 && (offered & ~0xe7ul) == 0);
+
+	flip_cr4(BIT(18));
+	CHECK(cpuid(1, 0).ecx & BIT(27));
+	CHECK(get_xcr0() == 1);
+	for (unsigned i = 0; i < count; i++) {
+		CHECK(fault_of_xsetbv(0, bad[i]) == VECTOR_GP && fault_error == 0);
+		CHECK(get_xcr0() == 1);
+	}
+	CHECK(fault_of_xsetbv(1, 3) == VECTOR_GP);
+	CHECK(fault_of_xsetbv(~0u, 3) == VECTOR_GP);
+	CHECK(fault_of_xsetbv(0, 3) == NO_FAULT && get_xcr0() == 3);
+	CHECK(fault_of_xsetbv(0, offered) == NO_FAULT && get_xcr0() == offered);
+	CHECK(fault_in_ring3(xsetbv) == VECTOR_GP && get_xcr0() == offered);
+	/* The states of supervisors are hidden. */
+	CHECK(!(cpuid(0xd, 1).eax & BIT(3)));
+	CHECK(fault_of(xsaves) == VECTOR_UD);
+	CHECK(fault_of(xrstors) == VECTOR_UD);
+	CHECK(fault_of_rdmsr(MSR_XSS) == VECTOR_GP);
+	CHECK(fault_of_wrmsr(MSR_XSS, 0) == VECTOR_GP);
+	/* Nor does it help to go where #UD comes from again. */
+	flip_cr4(BIT(18));
+	CHECK(!(cpuid(1, 0).ecx & BIT(27)));
+	CHECK(fault_of_xsetbv(0, 1) == VECTOR_UD);
+	return 0;
+}
+
 uint64_t act_bad_registers(void)
 {
-	/* VMXE, SMXE, LA57, OSXSAVE, PKE and bits that nobody has. MCE is hidden too. */
-	static const uint8_t hidden_cr4[] = {6, 12, 13, 14, 15, 18, 22, 23, 24, 31, 32, 63};
+	/* VMXE, SMXE, LA57, PKE and bits that nobody has. MCE is hidden too. */
+	static const uint8_t hidden_cr4[] = {6, 12, 13, 14, 15, 22, 23, 24, 31, 32, 63};
 	uint64_t cr4, efer = rdmsr(MSR_EFER);
 
 	__asm__ volatile("mov %%cr4, %0" : "=r"(cr4));

@@ -169,6 +169,24 @@ bool arch_timer_is_armed(void)
 	return fake_timer_armed;
 }
 
+struct xsave_layout fake_xsave;
+u64 fake_xcr0 = XCR0_RESET;
+
+const struct xsave_layout *arch_xsave(void)
+{
+	return &fake_xsave;
+}
+
+u64 arch_xcr0(void)
+{
+	return fake_xcr0;
+}
+
+void arch_xcr0_set(u64 value)
+{
+	fake_xcr0 = value;
+}
+
 void arch_copy_page(void *to, const void *from)
 {
 	memcpy(to, from, PAGE_SIZE);

@@ -34,6 +34,10 @@ extern u64 fake_tsc;
 extern bool fake_entropy_is_poor;
 extern u64 fake_entropy_words;
 
+/* What arch_xsave() answers, no XSAVE at the start; XCR0 of this processor. */
+extern struct xsave_layout fake_xsave;
+extern u64 fake_xcr0;
+
 /* The last line logged, and how many of which level or worse there were since fake_log_reset(). */
 extern char fake_log_last[512];
 extern unsigned fake_log_lines, fake_log_errors;

@@ -73,6 +73,12 @@ void vcpu_wait_for_sipi(struct vcpu *vcpu)
 	inits[vcpu->id]++;
 }
 
+void vcpu_inject_exception(struct vcpu *vcpu, u8 vector, u32 error)
+{
+	vcpu->event = (struct vcpu_event){
+		.valid = true, .type = EVENT_EXCEPTION, .vector = vector, .error = error};
+}
+
 unsigned guest_console_write(struct guest_console *to, const char *bytes, unsigned count)
 {
 	(void)to;
