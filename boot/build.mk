@@ -11,6 +11,7 @@ LINUX_MAIN_linux-swap := tests/guests/linux/swap
 LINUX_MAIN_linux-cache := tests/guests/linux/cache
 LINUX_MAIN_linux-console := tests/guests/linux/console
 # More files in an initrd, as tools/initramfs.py takes them.
+LINUX_FILES_linux-test := bin/avx2=$O/linux-guest/avx2
 LINUX_FILES_linux-swap := lib/sluice_tmem.ko=$O/guests/sluice_tmem.ko bin/overcommit=$O/linux-guest/overcommit \
 	bin/direct=$O/linux-guest/direct
 LINUX_FILES_linux-cache := lib/sluice_tmem.ko=$O/guests/sluice_tmem.ko bin/files=$O/linux-guest/files

@@ -63,6 +63,7 @@ def test_a_debian_kernel_runs_beside_other_guests(sluice, disk):
     found = facts(booted)
     assert re.fullmatch(r"6\.\d+\..*cloud-amd64", found["release"][0])
     assert found["cpus"] == ["1"]
+    assert found["avx2"] == ["right"]
     # All devices were found by the ACPI tables, and nothing else.
     assert found["acpi"] == [rf"\_SB_.VR{slot:02X}" for slot in (0, 1, *SLOTS)]
     assert found["virtio"] == ["0x0002", "0x0002", *SLOTS.values()]
