@@ -1,7 +1,7 @@
 /*
- * Which vector state guests may have: what the boot processor has, Sluice knows, and a vCPU has room
- * for; every other processor must have it too. Protection keys, MPX, AMX and the states of supervisors (XSS) are left out, since each has
- * more to it than registers (docs/platform.md).
+ * Which vector state guests may have: what the boot processor has, Sluice knows, and a vCPU has
+ * room for; every other processor must have it too. Protection keys, MPX, AMX and the states of
+ * supervisors (XSS) are left out, since each has more to it than registers (docs/platform.md).
  */
 #include <string.h>
 
@@ -53,7 +53,8 @@ static struct xsave_layout look(void)
 	return layout;
 }
 
-/* Whether a processor with @layout saves and loads what the boot processor does, in the same places. */
+/* Whether a processor with @layout saves and loads what the boot processor does, in the same
+ * places. */
 static bool is_compatible(const struct xsave_layout *layout)
 {
 	const u64 states = xsave_layout.states;
@@ -61,8 +62,9 @@ static bool is_compatible(const struct xsave_layout *layout)
 	if (states & ~layout->states)
 		return false;
 	for (unsigned n = 2; n < XSAVE_STATES; n++)
-		if ((states & BIT(n)) && (layout->parts[n].bytes != xsave_layout.parts[n].bytes ||
-						 layout->parts[n].offset != xsave_layout.parts[n].offset))
+		if ((states & BIT(n)) &&
+			(layout->parts[n].bytes != xsave_layout.parts[n].bytes ||
+				layout->parts[n].offset != xsave_layout.parts[n].offset))
 			return false;
 	return true;
 }
@@ -82,7 +84,8 @@ bool xsave_start(unsigned index)
 		xsave_layout = layout;
 		x87_pointers_stay = pointers_may_stay();
 	} else if (!is_compatible(&layout)) {
-		log_error("CPU %u saves other vector state than the boot CPU, or elsewhere: XCR0 may be "
+		log_error("CPU %u saves other vector state than the boot CPU, or elsewhere: XCR0 "
+			  "may be "
 			  "%#lx there",
 			index, layout.states);
 		return false;

@@ -21,7 +21,8 @@ $O/guest-obj/%.S.o: %.S tests/guests/build.mk
 
 # A folder with a main.c is a guest of that name; what it links beside its own sources:
 TEST_GUEST_EXTRA_volatile := tests/guests/hostile/second.c
-TEST_GUEST_EXTRA_again := tests/guests/hostile/second.c tests/guests/disk/driver.c tests/guests/disk/windows.c
+TEST_GUEST_EXTRA_again := tests/guests/hostile/second.c tests/guests/disk/driver.c tests/guests/disk/windows.c \
+	tests/guests/vectors/wide.c tests/guests/vectors/wide.S
 TEST_GUEST_EXTRA_smp := tests/guests/vectors/wide.c tests/guests/vectors/wide.S
 TEST_GUEST_EXTRA_devices := tests/guests/disk/windows.c
 TEST_GUEST_EXTRA_echo := tests/guests/disk/windows.c

@@ -8,6 +8,7 @@
 #include "../disk/driver.h"
 #include "../disk/windows.h"
 #include "../smp/machine.h"
+#include "../vectors/wide.h"
 
 enum step {
 	ALL_RIGHT,
@@ -53,6 +54,9 @@ static uint8_t other_page[PAGE] __attribute__((aligned(PAGE)));
 static volatile uint64_t zeros[512]; /* .bss: no byte of it is in the file */
 static volatile uint32_t rounds;
 static int64_t pools[2];
+static struct wide vectors;
+static const struct wide no_vectors;
+static enum wide_level level;
 
 static struct {
 	struct virtq_desc desc[ENTRIES];
@@ -93,7 +97,13 @@ static bool registers_are_new(void)
 
 	__asm__ volatile("fnstcw %0" : "=m"(control));
 	__asm__ volatile("mov %%dr0, %0" : "=r"(dr0));
-	return control == FCW_RESET && dr0 == 0;
+	if (control != FCW_RESET || dr0 != 0)
+		return false;
+	level = wide_enable(1);
+	if (level == WIDE_BAD)
+		return false;
+	wide_store(&vectors, level);
+	return wide_equal(&vectors, &no_vectors);
 }
 
 static void dirty_registers(void)
@@ -102,6 +112,8 @@ static void dirty_registers(void)
 
 	__asm__ volatile("fldcw %0" : : "m"(control));
 	__asm__ volatile("mov %0, %%dr0" : : "r"(MAGIC));
+	wide_fill(&vectors, MAGIC, level);
+	wide_load(&vectors, level);
 }
 
 static bool interrupts_are_new(void)
