@@ -7,8 +7,7 @@ fuzz_balloon_SRC := $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virti
 fuzz_balloon_FLAGS := $(FUZZ_NO_COMPARISONS)
 fuzz_devices_SRC := $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c)
 fuzz_devices_FLAGS := $(FUZZ_NO_COMPARISONS)
-fuzz_eoi_SRC := $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c) \
-	$(addprefix arch/x86/guest/,cpuid.c ioapic.c kvmclock.c lapic.c lapic_ipi.c lapic_timer.c msr.c platform.c ports.c pv_eoi.c steal_time.c uart.c)
+fuzz_eoi_SRC := $(PC_SRC)
 fuzz_eoi_FLAGS := $(FUZZ_NO_COMPARISONS)
 
 $O/fuzz/reach/fuzz_devices: tests/fuzz/fuzz_devices.c $(fuzz_devices_SRC) $(wildcard tests/fuzz/*.h kernel/virtio/*.h tests/unit/fake/*.h)

@@ -18,6 +18,9 @@ MEMORY_PARTS := $(FRAME_SRC) kernel/core/random.c lib/chacha20.c kernel/core/per
 	kernel/vm/memory_wait.c kernel/vm/claim.c kernel/vm/limbo.c kernel/vm/reclaim.c kernel/vm/commit.c kernel/vm/audit.c \
 	kernel/vm/audit_memory.c tests/unit/fake/vm.c
 MEMORY_SRC := $(MEMORY_PARTS) tests/unit/fake/store.c
+# With the PC that a guest sees; for fuzzers, too.
+PC_SRC := $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c) \
+	$(addprefix arch/x86/guest/,cpuid.c ioapic.c kvmclock.c lapic.c lapic_ipi.c lapic_timer.c msr.c platform.c ports.c pv_eoi.c steal_time.c uart.c xsave.c)
 
 test_nested_SRC     := $(MEMORY_SRC)
 test_memory_SRC     := $(MEMORY_SRC)

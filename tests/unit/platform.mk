@@ -33,8 +33,7 @@ test_guest_uart_threads_SANITIZE := thread
 test_guest_uart_LIBS := $(test_disk_waits_LIBS)
 test_lapic_SRC = $(test_pc_SRC)
 test_pv_eoi_SRC = $(test_pc_SRC)
-test_pc_SRC = $(MEMORY_SRC) kernel/block/ramdisk.c $(wildcard kernel/virtio/*.c) \
-	$(addprefix arch/x86/guest/,cpuid.c ioapic.c kvmclock.c lapic.c lapic_ipi.c lapic_timer.c msr.c platform.c ports.c pv_eoi.c steal_time.c uart.c xsave.c)
+test_pc_SRC = $(PC_SRC)
 test_xsave_SRC = $(test_pc_SRC)
 test_mmio_SRC = $(MEMORY_SRC) $(addprefix arch/x86/guest/,mmio.c fetch.c decode.c alu.c walk.c)
 test_guest_acpi_SRC := arch/x86/guest/acpi_tables.c arch/x86/guest/aml.c
