@@ -28,7 +28,7 @@ def linux(name="linux", arguments="", **keys):
 
 def boot(sluice, manifest, modules=None, memory=MEMORY, **more):
     machine = dataclasses.replace(sluice.machine, memory=memory)
-    return sluice.boot(manifest, modules, machine=machine, **more)
+    return sluice.boot(manifest, modules, machine=machine, **{"timeout": 300, **more})
 
 
 def facts(booted, name="linux", reason="power-off"):

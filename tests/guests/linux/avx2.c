@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ROUNDS    2000u
+#define ROUNDS    500u
 #define REGISTERS 16
 #define WORDS     4 /* of a register */
 
