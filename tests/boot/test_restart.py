@@ -28,8 +28,8 @@ def test_a_guest_that_resets_comes_back_with_its_disk_and_nothing_else(sluice):
     assert booted.guests["beside"]["verified"] == 1
     assert booted.says('guest "phoenix": restarts (1); until "reset"')
     assert booted.says('guest "phoenix": restarts (2); until "triple-fault"')
-    # All of its lives are counted.
-    assert phoenix["disk_requests"] == 3 * 2
+    # All of its lives are counted; the write on its way at each end may have been done.
+    assert 3 * 2 <= phoenix["disk_requests"] <= 3 * 3
     booted.assert_free_in_blocks()
 
 

@@ -23,7 +23,6 @@ enum step {
 	PAGE_LEFT,
 	NO_POOL,
 	NO_BALLOON,
-	NO_SECOND,
 	STILL_ALIVE,
 	FAILED_ON_PURPOSE = 99,
 };
@@ -153,7 +152,7 @@ static bool inflate_balloon(void)
 	inflate.avail.index = 1;
 	__asm__ volatile("" : : : "memory");
 	balloon()[REG(QUEUE_NOTIFY)] = 0;
-	for (unsigned i = 0; i < 100000 && *done == 0; i++)
+	while (*done == 0)
 		__asm__ volatile("pause");
 	return *done == 1 && !(balloon()[REG(STATUS)] & VIRTIO_STATUS_NEEDS_RESET);
 }
@@ -223,9 +222,8 @@ static enum step make_disorder(const struct start_info *info)
 	if (!inflate_balloon())
 		return NO_BALLOON;
 	start_second(second);
-	for (uint64_t until = rdtsc() + 2000 * ticks_per_ms(); rounds < 20;)
-		if (rdtsc() > until)
-			return NO_SECOND;
+	while (rounds < 20)
+		__asm__ volatile("pause");
 	disk_prepare(&disk, BLK_T_OUT, 1, (uintptr_t)page, PAGE);
 	disk_offer(&disk, 0);
 	return ALL_RIGHT;
