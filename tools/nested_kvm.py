@@ -31,6 +31,8 @@ export PATH=/bin:/usr/bin
 cpus=$(busybox sed -n 's/.*inner_cpus=\\([0-9]*\\).*/\\1/p' /proc/cmdline)
 qemu-system-x86_64 {arguments} -smp "$cpus" </dev/null
 busybox echo "{ended} $?"
+# Powering off would lose what the serial port has not sent yet; the runner ends at the line above.
+busybox sleep 100000
 """
 GRUB = """serial --unit=0 --speed=115200
 terminal_output serial
