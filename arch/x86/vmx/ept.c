@@ -32,7 +32,8 @@ static struct nested_layout layout = {
 	.name = "EPT",
 	.table = EPT_READ | EPT_WRITE | EPT_EXECUTE,
 	.leaf = EPT_READ | EPT_WRITE | EPT_EXECUTE | EPT_WRITE_BACK | EPT_IGNORE_PAT,
-	.shared = EPT_READ | EPT_WRITE_BACK | EPT_IGNORE_PAT,
+	/* A write stops the guest: no exception tells it first (26.5.7.1). */
+	.shared = EPT_READ | EPT_WRITE_BACK | EPT_IGNORE_PAT | EPT_SUPPRESS_VE,
 	.large = EPT_LARGE,
 	.empty = EPT_SUPPRESS_VE,
 	.gone = EPT_SUPPRESS_VE,

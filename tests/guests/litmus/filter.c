@@ -3,12 +3,15 @@
  */
 #include "litmus.h"
 
+#include <abi/volatile.h>
+
 #define MARGIN        4096u /* puts that vCPU 0 may be ahead, as pages that are there at once */
 #define OBJECT_LIVE   1
 #define OBJECT_FILLER 2
 #define OBJECT_NEVER  3
 
 static uint8_t page[PAGE] __attribute__((aligned(4096)));
+static uint8_t information[PAGE] __attribute__((aligned(4096)));
 static struct window window;
 
 static int64_t put(int64_t pool, uint64_t object, uint32_t index)
@@ -72,6 +75,10 @@ uint64_t act_window_write(uint32_t rounds)
 	(void)rounds;
 	CHECK(window_open(&window, pool) == 0);
 	(void)surely_lacks(&window, 1, 1); /* mapped, so that it is no absent page */
+	/* Nor is it a page that was discarded, whose touch the processor tells the guest of. */
+	if (cpuid(SLUICE_CPUID_FEATURES, 0).ebx & SLUICE_FEATURE_VE)
+		CHECK(hypercall1(HYPERCALL_VOLATILE_VE, (uint64_t)information | VOLATILE_VE_ON) ==
+			0);
 	*(volatile uint64_t *)window.at = 2;
 	return __LINE__;
 }
