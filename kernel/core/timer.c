@@ -99,11 +99,6 @@ void timer_fired(void)
 	spin_unlock(&queue->lock);
 }
 
-bool timer_is_overdue(void)
-{
-	return this_percpu()->timers.hardware <= arch_tsc();
-}
-
 COLD void timer_hear_missed(void)
 {
 	struct timer_queue *queue = &this_percpu()->timers;

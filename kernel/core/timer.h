@@ -7,6 +7,7 @@
 #ifndef CORE_TIMER_H
 #define CORE_TIMER_H
 
+#include "arch/x86/arch.h"
 #include "kernel/core/lock.h"
 #include "lib/types.h"
 
@@ -41,11 +42,14 @@ void timer_fired(void);
  * pending requests without a lock: the LAPIC has the timer's vector in its IRR, and the processor
  * goes on. Firing again makes it look.
  *
- * timer_is_overdue(): the hardware should have fired, so there is no reason to enter a guest.
+ * timer_is_overdue(): this CPU's hardware should have fired: no reason to enter a guest.
  * timer_hear_missed(): before sleeping; arms the hardware again if it has fired and no event came
  * of it.
  */
-bool timer_is_overdue(void);
+static inline bool timer_is_overdue(const struct timer_queue *queue)
+{
+	return queue->hardware <= arch_tsc();
+}
 void timer_hear_missed(void);
 
 /* Microseconds as TSC ticks, and back, rounded down. */

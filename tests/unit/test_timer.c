@@ -11,6 +11,7 @@
 
 #include "fake/machine.h"
 #include "fake/vm.h"
+#include "kernel/core/percpu.h"
 #include "kernel/core/timer.h"
 
 static struct timer early = {.kind = TIMER_TICK}, late = {.kind = TIMER_SLICE};
@@ -58,15 +59,15 @@ static void a_missed_timer_does_not_end_the_next_one(void **state)
 static void a_missed_timer_is_overdue(void **state)
 {
 	(void)state;
-	assert_false(timer_is_overdue());
+	assert_false(timer_is_overdue(&this_percpu()->timers));
 	timer_arm(&early, 5000);
-	assert_false(timer_is_overdue());
+	assert_false(timer_is_overdue(&this_percpu()->timers));
 	fake_tsc = 5000;
 	fake_timer_armed = false;
-	assert_true(timer_is_overdue());
+	assert_true(timer_is_overdue(&this_percpu()->timers));
 	assert_ptr_equal(timer_pop(fake_tsc), &early);
 	timer_arm(&late, 9000);
-	assert_false(timer_is_overdue());
+	assert_false(timer_is_overdue(&this_percpu()->timers));
 	timer_cancel(&late);
 }
 

@@ -157,6 +157,7 @@ static void serve(struct vcpu *vcpu, enum svm_exit exit)
  * looked for before each entry, too: an exit may have lost it (timer.h). */
 void svm_run(struct vcpu *vcpu, u64 until)
 {
+	const struct timer_queue *timers = &this_percpu()->timers;
 	struct cpu *cpu = this_cpu();
 
 	(void)until;
@@ -164,7 +165,7 @@ void svm_run(struct vcpu *vcpu, u64 until)
 	while (!READ_ONCE(cpu->events)) {
 		u32 requests = READ_ONCE(vcpu->requests);
 
-		if (unlikely(requests & VCPU_REQ_YIELD) || unlikely(timer_is_overdue()))
+		if (unlikely(requests & VCPU_REQ_YIELD) || unlikely(timer_is_overdue(timers)))
 			break;
 		if (unlikely(requests))
 			take_requests(vcpu, requests);
