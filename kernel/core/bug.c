@@ -46,6 +46,7 @@ void bug_print(const char *format, ...)
 	va_end(arguments);
 	length = MIN(length, (int)sizeof(line) - 1);
 	uart_write_wait(line, (unsigned)length);
+	screen_write(line, (unsigned)length);
 }
 
 /* @is_return: the instruction after a call, which may be the next function's first if the call does

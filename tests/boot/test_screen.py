@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import socket
 import subprocess
 import tempfile
@@ -141,6 +142,24 @@ def test_the_screen_shows_the_log(machine, iso, screen):
 
     emulator.run(iso, dataclasses.replace(machine, extra=screen.arguments), timeout=TIMEOUT, on_line=look)
     assert END in lines[-1]
+
+
+@pytest.mark.parametrize("screen", ["bios"], indirect=True)
+def test_a_bug_is_on_the_screen(machine, screen, tmp_path):
+    manifest = tmp_path / "empty.toml"
+    manifest.write_text("# nobody reads this\n")
+    iso = image.build(
+        tmp_path / "bug.iso", manifest, {}, hypervisor=image.BUILD / "machine.elf", command_line="null"
+    )
+    last = "bug: powering off"
+
+    def look(line):
+        if line == last:
+            screen.wait(lambda rows: {last, "bug: stack:"} <= {row.rstrip() for row in rows})
+
+    # It stays, with what it shows.
+    extra = (*screen.arguments, "-no-shutdown")
+    emulator.run(iso, dataclasses.replace(machine, extra=extra), TIMEOUT, re.compile(last), look)
 
 
 @pytest.mark.parametrize("screen", ["bios"], indirect=True)
